@@ -1,0 +1,3 @@
+module intelligentmirror
+
+go 1.26

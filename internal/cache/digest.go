@@ -1,0 +1,70 @@
+package cache
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+// Digest is a digest with its algorithm, as "sha256:" and lower-case
+// hexadecimal. The zero value is no digest.
+type Digest string
+
+// NewDigest makes a Digest of what a repository's metadata calls typ (md5 is
+// refused, `sha` is SHA-1) and its value in hexadecimal.
+func NewDigest(typ, sum string) (Digest, error) {
+	typ, sum = strings.ToLower(typ), strings.ToLower(sum)
+	if typ == "sha" {
+		typ = "sha1"
+	}
+	d := Digest(typ + ":" + sum)
+	h := d.New()
+	if h == nil {
+		return "", fmt.Errorf("checksum type %q: none of sha1, sha224, sha256, sha384, sha512", typ)
+	}
+	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != h.Size() {
+		return "", fmt.Errorf("checksum %q is no %s in hexadecimal", sum, typ)
+	}
+	return d, nil
+}
+
+// SHA256 is the Digest of a SHA-256 sum.
+func SHA256(sum []byte) Digest { return Digest("sha256:" + hex.EncodeToString(sum)) }
+
+// New is a fresh hash of the digest's algorithm, nil where d has none that is known.
+func (d Digest) New() hash.Hash {
+	typ, _, _ := strings.Cut(string(d), ":")
+	switch typ {
+	case "sha1":
+		return sha1.New()
+	case "sha224":
+		return sha256.New224()
+	case "sha256":
+		return sha256.New()
+	case "sha384":
+		return sha512.New384()
+	case "sha512":
+		return sha512.New()
+	}
+	return nil
+}
+
+// Hex is the digest's value without its algorithm.
+func (d Digest) Hex() string {
+	_, sum, _ := strings.Cut(string(d), ":")
+	return sum
+}
+
+// Want is what current, verified metadata promises of a file. The zero Want
+// promises nothing.
+type Want struct {
+	Digest Digest
+	Size   int64 // bytes; only with Digest
+}
+
+// Known reports whether anything is promised.
+func (w Want) Known() bool { return w.Digest != "" }
