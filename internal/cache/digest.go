@@ -37,8 +37,7 @@ func SHA256(sum []byte) Digest { return Digest("sha256:" + hex.EncodeToString(su
 
 // New is a fresh hash of the digest's algorithm, nil where d has none that is known.
 func (d Digest) New() hash.Hash {
-	typ, _, _ := strings.Cut(string(d), ":")
-	switch typ {
+	switch d.Type() {
 	case "sha1":
 		return sha1.New()
 	case "sha224":
@@ -68,3 +67,9 @@ type Want struct {
 
 // Known reports whether anything is promised.
 func (w Want) Known() bool { return w.Digest != "" }
+
+// Type is the digest's algorithm: "sha256".
+func (d Digest) Type() string {
+	typ, _, _ := strings.Cut(string(d), ":")
+	return typ
+}

@@ -1,0 +1,275 @@
+// Package cache is the one store that imserve and imsync share: it decides
+// whether a stored copy may be served, downloads what is missing once however
+// many ask, and commits what has arrived.
+//
+// What it promises, between clients and between processes:
+//
+//   - The file system is the truth. A stored file is a plain file below the
+//     cache directory; what is known of it is one extended attribute, set before
+//     the rename that commits it. Nothing else has to be consulted, or can disagree.
+//   - Nothing wrong is stored, or handed out as complete. A body whose digest is
+//     promised is stored when it has that digest; one without is stored when its
+//     framing is complete and its first bytes are its format's.
+//   - A replacement destroys what it replaces by the rename that commits it, and
+//     not before.
+//   - One download per file: within a process by its fill, across processes by
+//     the lock on the partial file, whose holder downloads while the others follow.
+//   - Whatever a crash leaves behind is a partial file to be continued, a miss,
+//     or a stored file to be validated.
+//
+// Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
+// then cache.go and download.go (the way of a request), fill.go and object.go
+// (one download, many readers), partial.go and tree.go (the disk).
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Options configure a Cache.
+type Options struct {
+	// Dir is the cache directory, on a local file system; it is created.
+	Dir string
+	// MinFree is how much of the file system stays free, in bytes.
+	MinFree int64
+	// Policy is how the files of a kind are treated.
+	Policy func(Key) Policy
+	// Source is where the files of a repository come from on demand; nil where
+	// the repository is not known.
+	Source func(repo string) Source
+	// Catalog is what verified metadata promises; nil promises nothing.
+	Catalog Catalog
+	// Ledger is told what was fetched; nil keeps no account.
+	Ledger *Ledger
+	Now    func() time.Time // nil is time.Now
+	Log    *slog.Logger     // nil discards
+}
+
+// Cache is a cache directory. It is safe for concurrent use, by any number of
+// processes.
+type Cache struct {
+	o        Options
+	tree     *tree
+	partials partials
+
+	ctx    context.Context // of the fills, which belong to no client
+	cancel context.CancelFunc
+	fills  sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	current map[Key]*fill
+}
+
+// Open opens the cache directory and makes what is missing of it.
+func Open(o Options) (*Cache, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Catalog == nil {
+		o.Catalog = NoCatalog{}
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache_dir: %w", err)
+	}
+	t, err := openTree(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{
+		o: o, tree: t,
+		partials: partials{dir: filepath.Join(dir, ownDir, "partial"), minFree: o.MinFree},
+		current:  make(map[Key]*fill),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// Close ends the downloads that are under way, which stay resumable, and waits
+// for them.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.fills.Wait()
+	return c.tree.root.Close()
+}
+
+// errAgain says that the store has changed between a look at it and a download.
+var errAgain = errors.New("the stored copy has changed meanwhile")
+
+// Get is the file k for one client: the stored copy where it is fresh, else what
+// upstream sends, as it arrives. The caller closes the Object.
+//
+// Errors: fs.ErrNotExist, where neither upstream nor the cache has it;
+// ErrNotAFile and ErrUnstorable, where the request is to be relayed;
+// *UnreachableError, where upstream can't be asked and nothing is stored;
+// ErrWrongContent, where upstream's bytes are not what they should be.
+func (c *Cache) Get(ctx context.Context, k Key) (*Object, error) {
+	var err error
+	for range 4 {
+		var o *Object
+		if o, err = c.get(ctx, k); !errors.Is(err, errAgain) {
+			return o, err
+		}
+	}
+	return nil, err
+}
+
+func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
+	want, _ := c.o.Catalog.Lookup(k)
+	st, action, err := c.look(k, want)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if st != nil {
+			st.file.Close()
+		}
+	}()
+	object := func(s Status) *Object {
+		o := &Object{Status: s, file: st.file, facts: st.facts, size: st.facts.Size}
+		st = nil
+		return o
+	}
+	if action == Serve {
+		return object(Status{Hit: true}), nil
+	}
+
+	source := c.o.Source(k.Repo)
+	if source == nil {
+		return nil, fmt.Errorf("%s: no such repository: %w", k, fs.ErrNotExist)
+	}
+	f, leader := c.join(k, want)
+	if f == nil {
+		return nil, &UnreachableError{Err: errors.New("shutting down")}
+	}
+	defer f.leave()
+	if leader {
+		go c.run(c.ctx, f, order{source: source})
+	}
+	now, err := f.await(ctx, progress.servable)
+	if err != nil {
+		return nil, err
+	}
+
+	status := Status{Fwd: "uri-miss", Collapsed: !leader}
+	if st != nil {
+		status.Fwd = "stale"
+	}
+	if !now.done || now.err == nil && now.answer == Changed {
+		status.Stored = true
+		if st != nil {
+			status.FwdStatus = 200
+		}
+		return c.arriving(f, status)
+	}
+	if now.answer == Changed && (st == nil || errors.Is(now.err, ErrUnstorable)) {
+		return nil, now.err
+	}
+	if st == nil {
+		if now.answer == Gone {
+			return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+		}
+		if now.answer == Same {
+			return nil, errAgain
+		}
+		return nil, now.err
+	}
+	switch {
+	case now.err != nil && now.answer == Changed:
+		// The new bytes were not to be had; the old ones are still upstream's word.
+		return object(Status{Hit: true, Detail: "upstream-failed"}), nil
+	case now.answer == Same && !now.facts.describes(st.facts):
+		// Another process has replaced what this request had open.
+		return nil, errAgain
+	case now.answer == Same:
+		st.facts.Validated = now.facts.Validated
+		status.FwdStatus = 304
+		return object(status), nil
+	case now.answer == Gone && now.deleted:
+		return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+	case now.answer == Gone:
+		return object(Status{Hit: true, Detail: "gone-upstream"}), nil
+	}
+	return object(Status{Hit: true, Detail: "upstream-unreachable"}), nil
+}
+
+// look opens what is stored of k, nil if nothing is, and decides what to do.
+func (c *Cache) look(k Key, w Want) (*stored, Action, error) {
+	st, err := c.tree.open(k)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, Fetch, nil
+	}
+	if err != nil {
+		return nil, Fetch, err
+	}
+	p := c.o.Policy(k)
+	action := Decide(c.o.Now(), &st.facts, w, p)
+	if action == Verify {
+		if err := st.verify(w, c.o.Now()); err != nil {
+			c.o.Log.Warn("a stored file can't be read", "file", k.String(), "error", err)
+			return st, Fetch, nil
+		}
+		action = Decide(c.o.Now(), &st.facts, w, p)
+	}
+	return st, action, nil
+}
+
+// join enters the fill for k that is under way, or a new one that the caller
+// has to run; nil once the cache is closed.
+func (c *Cache) join(k Key, w Want) (f *fill, leader bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false
+	}
+	f = c.current[k]
+	if f == nil {
+		f, leader = newFill(k, w), true
+		c.current[k] = f
+		c.fills.Add(1)
+	}
+	f.enter()
+	return f, leader
+}
+
+// arriving is an Object that follows f, which the caller has entered.
+func (c *Cache) arriving(f *fill, s Status) (*Object, error) {
+	file, now, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	o := &Object{Status: s, file: file, fill: f, epoch: now.epoch, head: now.head, size: now.head.Length}
+	if w := now.head.Want; w.Known() {
+		o.size = w.Size
+	}
+	if now.done {
+		o.fill, o.facts, o.size = nil, now.facts, now.facts.Size
+	}
+	return o, nil
+}
+
+// Has reports whether k is stored or arriving.
+func (c *Cache) Has(k Key) bool {
+	c.mu.Lock()
+	_, under := c.current[k]
+	c.mu.Unlock()
+	if under {
+		return true
+	}
+	_, err := c.tree.root.Stat(k.String())
+	return err == nil
+}

@@ -1,0 +1,298 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// pollEvery is how often a download in another process is looked at.
+const pollEvery = 10 * time.Millisecond
+
+// order is how a fill is to be carried out.
+type order struct {
+	source Source
+	// place, where it is set, is the name that the complete file gets, below the
+	// cache directory, in place of its key's.
+	place func(Facts) (string, error)
+	// ahead says that nobody has asked for the file yet.
+	ahead bool
+	// ask says to validate the stored copy however fresh it is.
+	ask bool
+}
+
+// ending is how a fill ended; see progress for the fields.
+type ending struct {
+	answer           Answer
+	err              error
+	facts            Facts
+	joined, deleted  bool
+	fetched, resumed int64
+}
+
+// run carries out f and tells its followers the end.
+func (c *Cache) run(ctx context.Context, f *fill, o order) {
+	defer c.fills.Done()
+	end := c.fetch(ctx, f, o)
+	c.mu.Lock()
+	delete(c.current, f.key)
+	c.mu.Unlock()
+	f.finish(end)
+	if c.o.Ledger != nil && end.fetched > 0 {
+		c.o.Ledger.Fetched(f.key, end.fetched, o.ahead)
+	}
+}
+
+// fetch downloads or validates f's file, or follows the process that does.
+func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
+	path := c.partials.path(f.key)
+	for {
+		file, held, err := c.partials.lock(path)
+		if err != nil {
+			return ending{answer: Unreachable, err: err}
+		}
+		if !held {
+			var end ending
+			held, end, err = c.follow(ctx, f, file, path)
+			if err == nil && !held {
+				return end
+			}
+			if err != nil && !f.owns(file) {
+				file.Close()
+			}
+			if errors.Is(err, errAgain) {
+				continue
+			}
+			if err != nil {
+				return ending{answer: Unreachable, err: err}
+			}
+		}
+		p, err := newPartial(&c.partials, file, path, f.want, c.o.Policy(f.key).Format)
+		if err != nil {
+			file.Close()
+			return ending{answer: Unreachable, err: storeError(err)}
+		}
+		p.grown = f.grow
+		end := c.download(ctx, f, o, p)
+		p.release(f.owns(p.file))
+		return end
+	}
+}
+
+// download is fetch for the holder of the lock.
+func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) ending {
+	// What is stored may have changed while the lock was another's.
+	st, action, err := c.look(f.key, f.want)
+	if err != nil {
+		return ending{answer: Unreachable, err: err}
+	}
+	r := Request{Key: f.key, Want: f.want}
+	if st != nil {
+		defer st.file.Close()
+		if action == Serve && o.ask && !f.want.Known() {
+			action = Validate
+		}
+		if action == Serve {
+			return ending{answer: Same, facts: st.facts}
+		}
+		if action == Validate {
+			facts := st.facts
+			r.Stored = &facts
+		}
+	}
+
+	err = o.source.Fetch(ctx, r, p)
+	end := ending{fetched: p.fetched, resumed: p.resumed}
+	var unreachable *UnreachableError
+	switch {
+	case err == nil:
+		end.answer = Changed
+		end.facts = p.facts()
+		end.facts.Validated = c.o.Now()
+		if o.ahead {
+			end.facts.Prefetched = end.facts.Validated
+		}
+		// Readers may have the last byte; a Source that wrote by itself has told them of none.
+		f.grow(p.file, p.head, p.size)
+		end.facts, end.err = c.commit(f.key, o, p, end.facts)
+		if errors.Is(end.err, ErrUnstorable) || errors.Is(end.err, ErrNotAFile) {
+			// The bytes are right; whoever waits for them shall have them.
+			c.o.Log.Warn("a download can't be stored", "file", f.key.String(), "error", end.err)
+			if !o.ahead {
+				end.err = nil
+			}
+		}
+	case errors.Is(err, ErrNotModified) && st != nil:
+		end.answer, end.facts = Same, st.facts
+		end.facts.Validated = c.o.Now()
+		if err := st.setFacts(end.facts); err != nil {
+			c.o.Log.Warn("a validation can't be remembered", "file", f.key.String(), "error", err)
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		end.answer = Gone
+		_, held := c.o.Catalog.Lookup(f.key)
+		if Settle(Gone, st != nil, held, c.o.Policy(f.key).Anchor) == Delete {
+			end.deleted = true
+			if err := c.tree.remove(f.key, st); err != nil {
+				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
+			}
+		}
+	case errors.As(err, &unreachable):
+		end.answer, end.err = Unreachable, err
+	default:
+		end.answer, end.err = Changed, err
+	}
+	return end
+}
+
+// commit stores the complete file of p.
+func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
+	to := k.String()
+	if o.place != nil {
+		var err error
+		if to, err = o.place(f); err != nil {
+			return f, err
+		}
+	}
+	f, err := c.tree.commit(p, to, f)
+	if err != nil {
+		p.Reject()
+		for _, e := range []error{syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.ENOTEMPTY} {
+			if errors.Is(err, e) {
+				err = fmt.Errorf("%w: %w", ErrNotAFile, err)
+			}
+		}
+		return f, err
+	}
+	p.committed = true
+	return f, nil
+}
+
+// follow reads along while another process downloads into file, until that one
+// has committed it (an ending), has died (held: the lock, and the download,
+// are now ours), or has given it up (errAgain: look at the store again).
+func (c *Cache) follow(ctx context.Context, f *fill, file *os.File, path string) (held bool, end ending, err error) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	format := c.o.Policy(f.key).Format
+	var head Head
+	var begun, fits bool
+	var seen int64 = -1
+	for {
+		held, err := tryLock(file)
+		if err != nil {
+			return false, ending{}, err
+		}
+		fi, err := file.Stat()
+		if err != nil {
+			return false, ending{}, err
+		}
+		if held {
+			if sameFile(file, path) {
+				return true, ending{}, nil
+			}
+			defer unlock(file)
+			if facts := readFacts(file, fi); facts != nil {
+				f.grow(file, head, facts.Size)
+				return false, ending{answer: Changed, facts: *facts, joined: true}, nil
+			}
+			return false, ending{}, errAgain
+		}
+		if !begun {
+			begun = readAttr(file, partialAttr, &head) == nil
+		}
+		if begun && !fits {
+			buf := make([]byte, sniffLen)
+			n, err := file.ReadAt(buf, 0)
+			fits = head.Want.Known() || err == nil && format.Fits(buf[:n])
+		}
+		if fits && fi.Size() > seen {
+			seen = fi.Size()
+			f.grow(file, head, seen)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false, ending{}, ctx.Err()
+		}
+	}
+}
+
+// Outcome is what became of a prefetch.
+type Outcome struct {
+	// Stored: it was there already. Joined: another process's download, or this
+	// one's own for a client, brought it. NotModified: upstream said so.
+	Stored, Joined, NotModified bool
+	Fetched                     int64 // bytes that came from upstream
+	Resumed                     int64 // bytes that an earlier try had left
+	Facts                       Facts // of the stored file
+}
+
+// Prefetch brings k into the cache from s, ahead of any client, unless the
+// stored copy is what w promises. A download of the same file that is under way
+// in either program is joined. It ends with ctx and stays resumable then.
+// Errors are those of Source.
+func (c *Cache) Prefetch(ctx context.Context, k Key, w Want, s Source) (Outcome, error) {
+	return c.ahead(ctx, k, w, order{source: s, ahead: true})
+}
+
+// Stage is Prefetch for a file that shall not replace the stored one yet: what
+// is fetched gets the name, below the cache directory, that place returns. With
+// no promise in w it asks upstream whether the stored copy is current, however
+// fresh that is; if it is (Outcome.NotModified), or the stored copy is what w
+// promises (Outcome.Stored), nothing is placed.
+func (c *Cache) Stage(ctx context.Context, k Key, w Want, s Source, place func(Facts) (string, error)) (Outcome, error) {
+	return c.ahead(ctx, k, w, order{source: s, ahead: true, ask: true, place: place})
+}
+
+func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, error) {
+	var out Outcome
+	for range 4 {
+		st, action, err := c.look(k, w)
+		if err != nil {
+			return out, err
+		}
+		if st != nil {
+			out.Facts = st.facts
+			st.file.Close()
+		}
+		if action == Serve && !(o.ask && !w.Known()) {
+			out.Stored = !out.Joined
+			return out, nil
+		}
+		f, leader := c.join(k, w)
+		if f == nil {
+			return out, &UnreachableError{Err: errors.New("shutting down")}
+		}
+		if leader {
+			c.run(ctx, f, o)
+		}
+		now, err := f.await(ctx, func(p progress) bool { return p.done })
+		f.leave()
+		if err != nil {
+			return out, err
+		}
+		if leader {
+			out.Fetched += now.fetched
+			out.Resumed += now.resumed
+		}
+		out.Facts = now.facts
+		switch {
+		case leader && !now.joined && now.err != nil:
+			return out, now.err
+		case leader && !now.joined && now.answer == Gone:
+			return out, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+		case leader && !now.joined:
+			out.NotModified = now.answer == Same && !w.Known()
+			out.Stored = now.answer == Same && w.Known()
+			return out, nil
+		}
+		// Another's download: whether it brought what is promised shows in the store.
+		out.Joined = true
+	}
+	return out, fmt.Errorf("%s: %w", k, errAgain)
+}

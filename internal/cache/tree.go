@@ -1,0 +1,154 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// ownDir is what belongs to the cache itself, below its directory.
+const ownDir = ".im"
+
+// tree is the stored files, plain and under their upstream's names. Every path
+// goes through an os.Root: no symlink leads out of the cache directory.
+type tree struct {
+	root *os.Root
+	dir  string
+}
+
+// stored is a stored file, open for reading.
+type stored struct {
+	file  *os.File
+	facts Facts
+	// known says that the facts were the file's attribute, not made of its size and time.
+	known bool
+}
+
+func openTree(dir string) (*tree, error) {
+	for _, d := range []string{dir, filepath.Join(dir, ownDir), filepath.Join(dir, ownDir, "partial")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("cache_dir: %w", err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache_dir: %w", err)
+	}
+	return &tree{root: root, dir: dir}, nil
+}
+
+// open opens the stored file k. The error wraps fs.ErrNotExist where none is
+// stored, ErrNotAFile where something else than a plain file has its place.
+func (t *tree) open(k Key) (*stored, error) {
+	// Not to wait at a named pipe that somebody put there.
+	file, err := t.root.OpenFile(k.String(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			return nil, fmt.Errorf("%s: a file is in its directory's place: %w", k, ErrNotAFile)
+		}
+		return nil, err
+	}
+	fi, err := file.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s: a directory or a device is in its place: %w", k, ErrNotAFile)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	s := &stored{file: file, facts: Facts{Size: fi.Size(), ModTime: fi.ModTime()}}
+	if f := readFacts(file, fi); f != nil {
+		s.facts, s.known = *f, true
+	}
+	return s, nil
+}
+
+// commit gives the complete file of p its facts and its name: to (slashes,
+// below the cache directory). After it p's file is the stored one.
+func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
+	from := path.Join(ownDir, "partial", filepath.Base(p.path))
+	fail := func(err error) (Facts, error) {
+		return f, storeError(fmt.Errorf("store %s: %w", to, err))
+	}
+	if err := removeAttr(p.file, partialAttr); err != nil {
+		return fail(err)
+	}
+	if sec, ok := p.head.modTime(); ok {
+		m := time.Unix(sec, 0)
+		if err := t.root.Chtimes(from, m, m); err != nil {
+			return fail(err)
+		}
+	}
+	fi, err := p.file.Stat()
+	if err != nil {
+		return fail(err)
+	}
+	f.Size, f.ModTime = fi.Size(), fi.ModTime()
+	if err := writeAttr(p.file, factsAttr, f); err != nil {
+		return fail(err)
+	}
+	if err := p.file.Sync(); err != nil {
+		return fail(err)
+	}
+	if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil {
+		return fail(err)
+	}
+	if err := t.root.Rename(from, to); err != nil {
+		return fail(err)
+	}
+	return f, nil
+}
+
+// setFacts replaces the facts of a stored file.
+func (s *stored) setFacts(f Facts) error {
+	if err := writeAttr(s.file, factsAttr, f); err != nil {
+		return err
+	}
+	s.facts, s.known = f, true
+	return nil
+}
+
+// verify reads the stored file and keeps its digests: its SHA-256 and, where
+// it is another kind, the one that is promised.
+func (s *stored) verify(w Want, now time.Time) error {
+	sha := Digest("sha256:").New()
+	h, out := sha, io.Writer(sha)
+	if w.Digest.Type() != "sha256" {
+		h = w.Digest.New()
+		out = io.MultiWriter(sha, h)
+	}
+	if _, err := io.Copy(out, io.NewSectionReader(s.file, 0, s.facts.Size)); err != nil {
+		return fmt.Errorf("verify %s: %w", s.file.Name(), err)
+	}
+	f := s.facts
+	f.SHA256 = SHA256(sha.Sum(nil))
+	if got := sumOf(w.Digest.Type(), h); got == w.Digest {
+		f.Met, f.Validated = got, now
+	}
+	// That the attribute can't be kept only means to read the file again.
+	if err := s.setFacts(f); err != nil {
+		s.facts = f
+	}
+	return nil
+}
+
+// remove deletes the stored file k, if it still is the one that s has open.
+func (t *tree) remove(k Key, s *stored) error {
+	now, err := t.root.Stat(k.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if was, err := s.file.Stat(); err != nil || !os.SameFile(now, was) {
+		return err
+	}
+	return t.root.Remove(k.String())
+}

@@ -1,0 +1,160 @@
+// Package upstream asks a repository's mirrors: on demand, while a client waits
+// (Mirrors.Fetch), ahead of any client, by grab (Mirrors.Grab), and for what is
+// only relayed (Mirrors.Relay).
+//
+// A mirror that fails is skipped, in the middle of a body too, and rests for a
+// while. There is no limit on how long a body may take, only on how long it may
+// stand still.
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Options configure a Client. Durations that are zero are the defaults, which
+// leave a client that gives up after 30 s of silence time for a second mirror.
+type Options struct {
+	UserAgent string
+	Connect   time.Duration // to connect, and again for TLS; 5 s
+	Header    time.Duration // to an answer's header; 10 s
+	Idle      time.Duration // without a byte of a body; 10 s
+	Rate      RateLimiter   // of the agent's downloads, all together; nil is none
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// RateLimiter makes a reader wait until n bytes may pass. golang.org/x/time/rate
+// has one.
+type RateLimiter interface {
+	WaitN(ctx context.Context, n int) error
+}
+
+// Client holds the connections to all mirrors. It is safe for concurrent use.
+type Client struct {
+	o     Options
+	fetch *http.Client // for what is stored: watched, redirects followed
+	relay http.RoundTripper
+}
+
+// New returns a Client.
+func New(o Options) *Client {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.Connect, 5*time.Second)
+	def(&o.Header, 10*time.Second)
+	def(&o.Idle, 10*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: o.Connect, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   o.Connect,
+		ResponseHeaderTimeout: o.Header,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   16,
+		ForceAttemptHTTP2:     true,
+		// What is stored is stored as it is, for clients that may not unpack it.
+		DisableCompression: true,
+		ReadBufferSize:     64 << 10,
+	}
+	return &Client{
+		o:     o,
+		relay: t,
+		fetch: &http.Client{Transport: &watchdog{next: t, idle: o.Idle}, CheckRedirect: redirect},
+	}
+}
+
+// Close closes the connections that are idle.
+func (c *Client) Close() { c.relay.(*http.Transport).CloseIdleConnections() }
+
+// maxRedirects is how many redirects are followed.
+const maxRedirects = 10
+
+// conditionsKey is under which a request's context holds what redirect needs.
+type conditionsKey struct{}
+
+// redirect puts the conditions that the new address may be asked into the
+// request: validators are the mirror's that gave them.
+func redirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if set, ok := req.Context().Value(conditionsKey{}).(func(*http.Request)); ok {
+		set(req)
+	}
+	req.Header.Del("Referer")
+	return nil
+}
+
+// errStalled ends a body that stands still.
+var errStalled = errors.New("no byte for too long")
+
+// watchdog breaks off bodies that make no progress.
+type watchdog struct {
+	next http.RoundTripper
+	idle time.Duration
+}
+
+func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	resp, err := w.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	b := &watched{body: resp.Body, ctx: ctx, cancel: cancel, idle: w.idle}
+	b.timer = time.AfterFunc(w.idle, func() { cancel(errStalled) })
+	resp.Body = b
+	return resp, nil
+}
+
+// watched is a body under a watchdog.
+type watched struct {
+	body   io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	idle   time.Duration
+	timer  *time.Timer
+	once   sync.Once
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	// The time between two reads is the reader's, not the mirror's.
+	b.timer.Reset(b.idle)
+	n, err := b.body.Read(p)
+	b.timer.Stop()
+	if err != nil && err != io.EOF && context.Cause(b.ctx) == errStalled {
+		err = fmt.Errorf("%w: %s", errStalled, b.idle)
+	}
+	return n, err
+}
+
+func (b *watched) Close() error {
+	b.once.Do(func() {
+		b.timer.Stop()
+		b.cancel(nil)
+	})
+	return b.body.Close()
+}
+
+// timedOut reports whether err is of a mirror that was silent for too long.
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, errStalled) || errors.As(err, &t) && t.Timeout()
+}

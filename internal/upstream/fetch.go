@@ -1,0 +1,241 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"intelligentmirror/internal/cache"
+)
+
+// goneFrom is how many mirrors have to say that a file is gone.
+const goneFrom = 2
+
+// tries is how often one mirror is asked for one file, as long as each try
+// brings more of it: a line that drops now and then still brings all.
+const tries = 8
+
+// errAnswer is an answer that is of no use.
+var errAnswer = errors.New("no use")
+
+// Fetch implements cache.Source: it asks the mirrors in order, while a client waits.
+func (m *Mirrors) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
+	return m.each(ctx, r, p, m.try)
+}
+
+// each asks the mirrors with try until one has brought the file, and sums up
+// what they said.
+func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial,
+	try func(context.Context, *mirror, cache.Request, *cache.Partial) error,
+) error {
+	gone, begun, late := 0, false, false
+	err := fmt.Errorf("all mirrors of %s rest after failures", m.name)
+mirrors:
+	for _, x := range m.candidates() {
+		stale := false
+		for i := range tries {
+			before, _ := p.Resume()
+			start := time.Now()
+			err = try(ctx, x, r, p)
+			after, _ := p.Resume()
+			begun = begun || after != before
+			switch {
+			case err == nil, errors.Is(err, cache.ErrNotModified):
+				x.worked()
+				return err
+			case errors.Is(err, cache.ErrUnstorable):
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, fs.ErrNotExist):
+				x.worked()
+				if gone++; gone >= goneFrom || len(m.list) == 1 {
+					return err
+				}
+				continue mirrors
+			case errors.Is(err, errStale) && !stale:
+				// What an earlier try left is not upstream's; it has been dropped.
+				stale = true
+				continue
+			}
+			m.c.o.Log.Info("a mirror failed", "url", x.url(r.Key), "error", err)
+			if errors.Is(err, cache.ErrWrongContent) {
+				p.Reject()
+			} else if after > before && i < tries-1 {
+				continue
+			}
+			late = late || timedOut(err)
+			x.failed(m.c.o.Now(), time.Since(start))
+			continue mirrors
+		}
+	}
+	switch {
+	case gone > 0 && r.Stored == nil:
+		// Too few to delete anything for it, but there is nothing to delete.
+		return fmt.Errorf("%s: %w", r.Key, fs.ErrNotExist)
+	case begun || errors.Is(err, cache.ErrWrongContent):
+		return err
+	}
+	return &cache.UnreachableError{Err: err, TimedOut: late}
+}
+
+// errStale says that the bytes that an earlier try left are not upstream's any more.
+var errStale = errors.New("the file has changed since the download began")
+
+// try asks one mirror once.
+func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
+	off, head := p.Resume()
+	if off > 0 && r.Want.Known() && off == r.Want.Size {
+		if err := p.Complete(); err == nil {
+			return nil
+		}
+		p.Reject()
+		off = 0
+	}
+	set := func(req *http.Request) { conditions(req, r, head, off) }
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, conditionsKey{}, set), http.MethodGet, x.url(r.Key), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", m.c.o.UserAgent)
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept-Encoding", "identity")
+	set(req)
+	resp, err := m.c.fetch.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := m.accept(resp, r, p, off); err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10)); err != nil {
+		return fmt.Errorf("%s: %w", resp.Request.URL, err)
+	}
+	err = p.Complete()
+	if off > 0 && errors.Is(err, cache.ErrWrongContent) {
+		// The first part may have been another version's.
+		p.Reject()
+		return fmt.Errorf("%w: %w", errStale, err)
+	}
+	return err
+}
+
+// onlyWriter hides all but Write, so that CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+// accept looks at an answer's header and readies p for its body.
+func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial, off int64) error {
+	url := resp.Request.URL.String()
+	h := cache.Head{
+		Length: resp.ContentLength, URL: url,
+		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
+	}
+	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, e, cache.ErrWrongContent)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		if r.Stored != nil && older(h.LastModified, r.Stored) {
+			return cache.ErrNotModified
+		}
+		if resp.ContentLength < 0 && resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 && !r.Want.Known() {
+			return fmt.Errorf("%s: the body ends where the connection does: %w", url, cache.ErrUnstorable)
+		}
+		return p.Begin(h)
+	case http.StatusPartialContent:
+		from, total, ok := contentRange(resp.Header.Get("Content-Range"))
+		if !ok || off == 0 || from != off {
+			p.Reject()
+			return fmt.Errorf("%s: asked for bytes from %d on, got %q: %w", url, off, resp.Header.Get("Content-Range"), errStale)
+		}
+		if err := p.Continue(total); err != nil {
+			return fmt.Errorf("%w: %w", errStale, err)
+		}
+		return nil
+	case http.StatusNotModified:
+		if r.Stored != nil && off == 0 {
+			return cache.ErrNotModified
+		}
+	case http.StatusRequestedRangeNotSatisfiable:
+		if off > 0 {
+			p.Reject()
+			return fmt.Errorf("%s: %s: %w", url, resp.Status, errStale)
+		}
+	case http.StatusNotFound, http.StatusGone:
+		return fmt.Errorf("%s: %s: %w", url, resp.Status, fs.ErrNotExist)
+	}
+	return fmt.Errorf("%s: %s: %w", url, resp.Status, errAnswer)
+}
+
+// conditions puts into req what its address may be asked: to go on at byte off
+// of what head describes, or whether the stored copy still is upstream's.
+func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) {
+	for _, f := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"} {
+		req.Header.Del(f)
+	}
+	url := req.URL.String()
+	if off > 0 {
+		validator := ""
+		if head.URL == url {
+			if validator = head.ETag; validator == "" || strings.HasPrefix(validator, "W/") {
+				validator = head.LastModified
+			}
+		}
+		if validator != "" {
+			req.Header.Set("If-Range", validator)
+		}
+		// Without a validator of this mirror's, only a digest can tell whether
+		// two parts belong together.
+		if validator != "" || r.Want.Known() {
+			req.Header.Set("Range", "bytes="+strconv.FormatInt(off, 10)+"-")
+		}
+		return
+	}
+	if s := r.Stored; s != nil {
+		if s.ETag != "" && s.URL == url {
+			req.Header.Set("If-None-Match", s.ETag)
+		}
+		req.Header.Set("If-Modified-Since", modified(s).UTC().Format(http.TimeFormat))
+	}
+}
+
+// modified is the time that the stored copy has upstream.
+func modified(f *cache.Facts) time.Time {
+	if t, err := http.ParseTime(f.LastModified); err == nil {
+		return t
+	}
+	return f.ModTime
+}
+
+// older reports whether a mirror's copy is older than the stored one: it lags.
+func older(lastModified string, stored *cache.Facts) bool {
+	t, err := http.ParseTime(lastModified)
+	return err == nil && t.Before(modified(stored).Truncate(time.Second))
+}
+
+// contentRange is the first byte and the whole length, -1 if unknown, of a
+// Content-Range field (RFC 9110, 14.4).
+func contentRange(v string) (from, total int64, ok bool) {
+	v, ok = strings.CutPrefix(v, "bytes ")
+	span, all, ok2 := strings.Cut(v, "/")
+	first, _, ok3 := strings.Cut(span, "-")
+	if !ok || !ok2 || !ok3 {
+		return 0, 0, false
+	}
+	from, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || from < 0 {
+		return 0, 0, false
+	}
+	if all == "*" {
+		return from, -1, true
+	}
+	total, err = strconv.ParseInt(all, 10, 64)
+	return from, total, err == nil && total > from
+}
