@@ -59,7 +59,7 @@ func (s *site) answer(h http.HandlerFunc) {
 func (s *site) pass(d time.Duration) { s.now.Add(int64(d)) }
 
 func (s *site) mirrors() *upstream.Mirrors {
-	c := upstream.New(upstream.Options{UserAgent: "test/1", Header: 2 * time.Second, Idle: 2 * time.Second})
+	c := upstream.New(upstream.Options{UserAgent: "test/1", Header: time.Minute, Idle: time.Minute})
 	s.t.Cleanup(c.Close)
 	return c.Mirrors("r", []string{s.up.URL})
 }
