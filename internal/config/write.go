@@ -57,3 +57,7 @@ func writeKey(w io.Writer, key, text string, from origin) {
 
 // comment makes a comment of s, whatever s is.
 func comment(s string) string { return "# " + oneLine(s) }
+
+// Set reports whether the administrator set a key, in the file or by a flag:
+// "sync.packages".
+func (c *Config) Set(key string) bool { return c.origins[key].set }
