@@ -195,3 +195,23 @@ func TestBuildRefuses(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkBuild(b *testing.B) {
+	for _, bb := range []struct {
+		name  string
+		specs []Spec
+	}{{"small", Small(Campus(1))}, {"full", Campus(1)}} {
+		b.Run(bb.name, func(b *testing.B) {
+			var bytes int64
+			for _, s := range bb.specs {
+				bytes += int64(s.Size)
+			}
+			b.SetBytes(bytes)
+			for b.Loop() {
+				if err := Build(b.TempDir(), bb.specs, BuildOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
