@@ -166,6 +166,17 @@ func TestBuildOverAnother(t *testing.T) {
 	}
 }
 
+func TestBuildKeepsTheVersionsBefore(t *testing.T) {
+	before := Small(Campus(1))
+	after := Overnight(before, 1)
+	dir := build(t, slices.Concat(before, after), BuildOptions{})
+	for _, s := range slices.Concat(before, after) {
+		if _, err := os.Stat(filepath.Join(dir, s.Location())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestBuildRefuses(t *testing.T) {
 	good := Spec{Name: "app", Version: "1", Release: "1"}
 	with := func(change func(*Spec)) []Spec {
@@ -185,7 +196,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"a file twice", with(func(s *Spec) { s.Files = []string{"/etc/app", "/etc/app/"} }), BuildOptions{}},
 		{"an operator that is none", with(func(s *Spec) { s.Requires = []string{"foo => 1"} }), BuildOptions{}},
 		{"half a dependency", with(func(s *Spec) { s.Provides = []string{"foo >="} }), BuildOptions{}},
-		{"a package twice", []Spec{good, good}, BuildOptions{}},
+		{"a package in two ways", append(with(func(s *Spec) { s.Size = 1 }), good), BuildOptions{}},
 		{"an unknown compression", []Spec{good}, BuildOptions{Compression: "rar"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
