@@ -1,0 +1,127 @@
+// Package config holds what the site's administrator decided: the keys of the
+// configuration file, their defaults and what is allowed for each.
+//
+// What it promises: a Config that Load returned is complete and valid, every
+// path in it is absolute, and nothing in the file was ignored. Whatever is
+// wrong in a file is reported at once, each with its file, line and key and
+// with what is expected there. A key that this version accepts without acting
+// on it yet is named by Warnings.
+//
+// Read config.go (the values) first, then schema.go (one line a key: its
+// name, where it goes, what it may be), load.go (how they are found) and
+// resolve.go (to which repository a URL belongs). repos.toml has the built-in
+// repositories in the syntax of the file itself.
+package config
+
+// Config is the effective configuration. Load makes it; after that it is read
+// only, and may be used by any number of goroutines.
+type Config struct {
+	CacheDir       string   // where the cache's tree is; absolute
+	StateDir       string   // where logs and databases are; absolute
+	CacheSize      Size     // what the cache may take on the disk
+	MinFree        Size     // what is left free on the cache's file system
+	GenerationKeep Duration // how long replaced repository metadata is kept
+
+	// Repos has the repositories of the file in its order, then the built-in
+	// ones that the file does not replace. Names are unique.
+	Repos []Repo
+
+	Serve Serve
+	Sync  Sync
+
+	file     string            // the file that was read; "" is none
+	tried    []string          // where one was looked for
+	origins  map[string]origin // where each value came from, by originKey
+	caveats  []string          // what went wrong without being an error
+	prefixes *prefixes
+}
+
+// Repo is a repository: its place in the cache is its name.
+type Repo struct {
+	Name       string
+	Upstreams  []string // URLs of mirrors in the order they are asked, without a trailing slash; never empty
+	Metalink   Template // of a root: where its metalink is
+	Mirrorlist Template // of a root: where its list of mirrors is, without digests
+	Aliases    []string // URL prefixes that are this repo too, http and https alike; a label of the host may be "*"
+	AliasPaths []string // path prefixes that are this repo on its upstreams' hosts and in the logs of other mirrors
+	GPGKeys    []string // files with the keys that sign it
+	// RepoGPGCheck says whether repomd.xml must be signed: GPGAuto, GPGAlways
+	// or GPGNever.
+	RepoGPGCheck string
+}
+
+// What Repo.RepoGPGCheck may be.
+const (
+	GPGAuto   = "auto"   // a signature that exists must verify
+	GPGAlways = "always" // there must be one, and it must verify
+	GPGNever  = "never"  // it is not looked at
+)
+
+// Serve is how imserve answers.
+type Serve struct {
+	Listen         string   // host:port; the host may be empty, the port 0
+	Clients        Networks // who may ask; never empty
+	Admins         Networks // who may see and do more at /-/
+	TrustedProxies Networks // whose X-Forwarded-For is believed
+	Proxy          bool     // whether absolute-form requests are answered
+	ProxyDeny      Networks // where a proxied request may not lead
+	ProxyAllow     []string // exceptions to ProxyDeny: networks or host names
+	ConnectPorts   []int    // where CONNECT may lead
+	ConnectHosts   []Pattern
+	MetadataMaxAge Duration // how long stored metadata is fresh
+	PackageMaxAge  Duration // how long a stored package is fresh that no metadata vouches for
+	Packages       []Pattern
+	Metadata       []Pattern
+	Extra          []Pattern
+	AccessLog      string // an absolute path, or StandardOutput
+}
+
+// StandardOutput as Serve.AccessLog writes the access log there.
+const StandardOutput = "-"
+
+// Sync is how imsync fills the cache ahead of the requests.
+type Sync struct {
+	Schedule  string    // in cron's five fields, or as "@daily"
+	Poll      Duration  // how often the roots in use are looked at; 0 is never
+	Logs      []string  // globs of access logs, absolute
+	Packages  []Pattern // the seed list; "@name" is a comps group
+	Exclude   []Pattern
+	Roots     []string // "fedora/updates/41/Everything/x86_64"; the first element names one of Repos
+	Top       int      // how many of the most popular names are kept ready
+	HalfLife  Duration // after which a client-day counts half; never 0
+	Objective string   // ObjectiveRequests or ObjectiveBytes
+	Budget    Size     // what a run may download
+	Rate      Rate     // what it may download a second; 0 is no limit
+	Window    Window   // when it may run; the zero Window is always
+	Parallel  int      // downloads at a time, at least 1
+	Keep      int      // versions of a name, at least 1
+}
+
+// What Sync.Objective may be.
+const (
+	ObjectiveRequests = "requests" // waits spared
+	ObjectiveBytes    = "bytes"    // bytes moved from the day to the night
+)
+
+// Repo is the repository of that name, nil if there is none.
+func (c *Config) Repo(name string) *Repo {
+	for i := range c.Repos {
+		if c.Repos[i].Name == name {
+			return &c.Repos[i]
+		}
+	}
+	return nil
+}
+
+// File is the configuration file that was read, "" if there was none.
+func (c *Config) File() string { return c.file }
+
+// origin is where a value came from.
+type origin struct {
+	text string // "default", "config.toml:12", "--listen flag"
+	set  bool   // by the administrator, in the file or by a flag
+}
+
+// originKey is a repo's key in Config.origins, and with no key the repo's own.
+// No repo has a slash in its name.
+func originKey(repo, key string) string { return repo + "/" + key }

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// inert is a key that this version accepts and does not act on. A key leaves
+// the list below with the change that acts on it.
+type inert struct {
+	key string
+	off string // the value, as TOML, that asks for nothing; "" is none
+	why string // what happens in its place
+}
+
+// inertKeys are those outside [[repo]].
+var inertKeys = [...]inert{
+	{"cache_size", "", "nothing is evicted yet, and the cache grows until its disk is full"},
+	{"min_free", `"0"`, "nothing is evicted yet, and the cache grows until its disk is full"},
+	{"serve.proxy", "false", "imserve is no forward proxy yet, and refuses such requests"},
+	{"serve.proxy_deny", "", "imserve is no forward proxy yet"},
+	{"serve.proxy_allow", "[]", "imserve is no forward proxy yet"},
+	{"serve.connect_ports", "[]", "imserve opens no tunnels yet"},
+	{"serve.connect_hosts", "[]", "imserve opens no tunnels yet"},
+	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
+	{"sync.window", `""`, "a run goes on until it is done"},
+	{"sync.rate", `""`, "downloads are NOT limited"},
+	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
+	{"sync.keep", "", "no version is ever deleted"},
+}
+
+// inertRepoKeys are those within [[repo]].
+var inertRepoKeys = [...]inert{
+	{"metalink", `""`, "its mirrors and digests are not asked for; the upstreams alone are used"},
+	{"mirrorlist", `""`, "its mirrors are not asked for; the upstreams alone are used"},
+	{"gpg_keys", "[]", "signatures are NOT checked"},
+	{"repo_gpgcheck", `"auto"`, "signatures of repomd.xml are NOT checked"},
+}
+
+// Warnings has a sentence for each thing that the administrator should know
+// before relying on this configuration: above all the keys that were set and
+// that this version does not act on yet. Both programs log them as they start.
+func (c *Config) Warnings() []string {
+	warnings := slices.Clone(c.caveats)
+	add := func(list []inert, label string, all []setting, from func(key string) origin) {
+		for _, i := range list {
+			for _, s := range all {
+				if o := from(s.key); s.key == i.key && o.set && s.text() != i.off {
+					warnings = append(warnings, fmt.Sprintf("%s: %s%s is set, but has no effect in this version: %s",
+						o.text, label, i.key, i.why))
+				}
+			}
+		}
+	}
+	add(inertKeys[:], "", settings(c), func(key string) origin { return c.origins[key] })
+	for i := range c.Repos {
+		r := &c.Repos[i]
+		add(inertRepoKeys[:], "repo "+r.Name+": ", repoSettings(r), func(key string) origin {
+			return c.origins[originKey(r.Name, key)]
+		})
+	}
+	return warnings
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Write writes the effective configuration as a configuration file that loads
+// to the same values, with a comment behind each that says where it came from.
+// Of a repository it leaves out what is not set.
+func (c *Config) Write(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintln(b, "# The effective configuration. Behind each value stands where it came from.")
+	if c.file != "" {
+		fmt.Fprintln(b, comment("read: "+c.file))
+	} else {
+		fmt.Fprintln(b, comment("no configuration file was found at "+strings.Join(c.tried, " or ")))
+	}
+	fmt.Fprintln(b)
+	all := settings(c)
+	writeTable(b, c, all, "")
+	unset := repoSettings(&Repo{RepoGPGCheck: GPGAuto})
+	for i := range c.Repos {
+		r := &c.Repos[i]
+		fmt.Fprintf(b, "\n[[repo]]  %s\n", comment(c.origins[originKey(r.Name, "")].text))
+		for j, s := range repoSettings(r) {
+			if s.text() != unset[j].text() {
+				writeKey(b, s.key, s.text(), c.origins[originKey(r.Name, s.key)])
+			}
+		}
+	}
+	for _, name := range []string{"serve", "sync"} {
+		fmt.Fprintf(b, "\n[%s]\n", name)
+		writeTable(b, c, all, name)
+	}
+	return b.Flush()
+}
+
+// writeTable writes the keys of one table; "" are those outside of any.
+func writeTable(w io.Writer, c *Config, all []setting, name string) {
+	for _, s := range all {
+		table, key, ok := strings.Cut(s.key, ".")
+		if !ok {
+			table, key = "", s.key
+		}
+		if table == name {
+			writeKey(w, key, s.text(), c.origins[s.key])
+		}
+	}
+}
+
+func writeKey(w io.Writer, key, text string, from origin) {
+	fmt.Fprintf(w, "%-16s = %s  %s\n", key, text, comment(from.text))
+}
+
+// comment makes a comment of s, which stays on its line whatever s is.
+func comment(s string) string {
+	return "# " + strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return '?'
+		}
+		return r
+	}, s)
+}
