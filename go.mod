@@ -3,13 +3,16 @@ module intelligentmirror
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.6.0
 	github.com/cavaliergopher/grab/v3 v3.0.1
+	github.com/google/go-cmp v0.7.0
+	github.com/klauspost/compress v1.20.3
 	github.com/mattn/go-sqlite3 v1.14.53
+	github.com/robfig/cron/v3 v3.0.1
 	golang.org/x/sys v0.49.0
 )
 
 require (
-	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
@@ -18,9 +21,3 @@ require (
 )
 
 tool honnef.co/go/tools/cmd/staticcheck
-
-require (
-	github.com/BurntSushi/toml v1.6.0
-	github.com/google/go-cmp v0.7.0
-	github.com/robfig/cron/v3 v3.0.1
-)

@@ -1,0 +1,38 @@
+// Package popularity turns access logs into a ranking of the packages that a
+// site uses.
+//
+// What it promises:
+//
+//   - Popularity belongs to a name (name, architecture, root), not to a file:
+//     when kernel-6.9 replaces kernel-6.8, the rank of kernel stays.
+//   - A request is a distinct (client, day, path). The ranges of one download,
+//     a retry, and the same request in two logs (the proxy's and the mirror's)
+//     are one, in whatever order and over however many runs the lines are read.
+//     Days are UTC days.
+//   - What counts is a 200, 206 or 304 answer to a GET for a package that was
+//     not aborted and not asked for by imsync itself. A line that does not
+//     count is counted all the same, in the Report, with its reason and one
+//     example.
+//   - A log is known again by its content, never by its name or inode: renamed,
+//     gzipped, copied and truncated, its lines are read once. What a batch
+//     counts and how far its file was read are committed in one transaction, so
+//     that a kill loses nothing and counts nothing twice.
+//   - A client is stored as a salted hash, and only while its day is open. A day
+//     is closed at the first Ingest that finds it over for eight days and none
+//     of its lines read for eight days; then only numbers are left of it. A line
+//     that comes later still counts and opens the day again, but can no longer
+//     be told from one that was counted before the day was closed.
+//   - A root, the directory above repodata/repomd.xml, is known from the first
+//     client on that asked for its repomd.xml. A package belongs to the longest
+//     known root above it; that is worked out when ranking, so a root that
+//     becomes known later counts for what came before.
+//
+// Everything is kept in one SQLite database. Losing it loses ranks, never a
+// package.
+//
+// To read it: line.go, common.go and squid.go (a line becomes an entry),
+// target.go and filename.go (its URL becomes a package), batch.go and flush.go
+// (entries become requests in the database), lines.go, source.go and known.go
+// (a log's content, and how far it was read), ingest.go (all of these in
+// order), closing.go (a day becomes numbers), rank.go.
+package popularity

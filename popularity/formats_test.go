@@ -1,0 +1,86 @@
+package popularity
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The same traffic gives the same ranking, whoever wrote it down.
+func TestFormatsRankAlike(t *testing.T) {
+	hits := traffic(1, 3000)
+	want := expect(hits, halfLife)
+	if len(want) < 100 {
+		t.Fatalf("the traffic has only %d names", len(want))
+	}
+	for format := range formatters {
+		t.Run(format, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir, options())
+			writeFile(t, dir+"/access.log", write(hits, format))
+			r := ingest1(t, s, dir+"/access.log")
+			if r.Lines != int64(len(hits)) || len(r.Skipped) != 0 || len(r.Failed) != 0 {
+				t.Errorf("report: %+v", r)
+			}
+			name, _, _ := strings.Cut(format, ",")
+			if r.Formats[name] != r.Lines {
+				t.Errorf("formats: %v, want all lines to be %s", r.Formats, name)
+			}
+			if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
+				t.Error(diff)
+			}
+			roots, err := s.Roots(t.Context())
+			wantRoots := []string{"fedora/releases/41/Everything/x86_64/os", "fedora/updates/41/Everything/x86_64", "rpmfusion/free/fedora/updates/41/x86_64"}
+			if err != nil || !slices.Equal(roots, wantRoots) || !slices.Equal(r.NewRoots, wantRoots) {
+				t.Errorf("roots %v (new: %v), %v", roots, r.NewRoots, err)
+			}
+		})
+	}
+}
+
+// Requests that stand in several logs, in pieces, in any order and over several
+// runs come out as if read once.
+func TestAnyOrder(t *testing.T) {
+	hits := traffic(2, 2000)
+	want := expect(hits, halfLife)
+	names := make([]string, 0, len(formatters))
+	for format := range formatters {
+		names = append(names, format)
+	}
+	slices.Sort(names)
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		dir := t.TempDir()
+		s := openStore(t, dir, options())
+		s.limit = 1 + r.IntN(700)
+		logs := make([]strings.Builder, 5)
+		for range 2 {
+			r.Shuffle(len(hits), func(i, j int) { hits[i], hits[j] = hits[j], hits[i] })
+			for _, h := range hits {
+				logs[r.IntN(len(logs))].WriteString(formatters[names[r.IntN(len(names))]](h) + "\n")
+			}
+		}
+		for i := range logs {
+			writeFile(t, filepath.Join(dir, string(rune('a'+i))+".log"), logs[i].String())
+			if r.IntN(2) == 0 {
+				ingest1(t, s, dir+"/*.log")
+			}
+		}
+		ingest1(t, s, dir+"/*.log")
+		if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
+			t.Errorf("seed %d: %s", seed, diff)
+		}
+	}
+}
+
+func writeFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

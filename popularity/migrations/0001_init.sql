@@ -1,0 +1,89 @@
+-- What makes the hashes of clients useless without this database, and a number
+-- that moves when paths are forgotten, so that nobody goes on with a stale id.
+CREATE TABLE meta (
+	id    INTEGER PRIMARY KEY CHECK (id = 1),
+	salt  BLOB NOT NULL,
+	epoch INTEGER NOT NULL
+);
+INSERT INTO meta (id, salt, epoch) VALUES (1, randomblob(16), 0);
+
+-- How far a log was read, in decompressed bytes, and how it is known again: a
+-- hash of its beginning and one of the bytes right before the offset.
+CREATE TABLE logs (
+	id          INTEGER PRIMARY KEY,
+	head_length INTEGER NOT NULL,
+	head        BLOB NOT NULL,
+	read_to     INTEGER NOT NULL,
+	tail_length INTEGER NOT NULL,
+	tail        BLOB NOT NULL,
+	seen        INTEGER NOT NULL -- when a file was last known by it
+);
+
+-- Compressed logs that did not change since they were read to their end: known
+-- without reading them again.
+CREATE TABLE unchanged (
+	device   INTEGER NOT NULL,
+	inode    INTEGER NOT NULL,
+	size     INTEGER NOT NULL,
+	modified INTEGER NOT NULL, -- ns
+	changed  INTEGER NOT NULL, -- ns
+	log      INTEGER NOT NULL REFERENCES logs (id) ON DELETE CASCADE,
+	PRIMARY KEY (device, inode)
+) WITHOUT ROWID;
+
+CREATE TABLE roots (
+	root       TEXT PRIMARY KEY,
+	first_seen INTEGER NOT NULL,
+	last_seen  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- A name in a directory. Its root is worked out when it is needed.
+CREATE TABLE names (
+	id        INTEGER PRIMARY KEY,
+	name      TEXT NOT NULL,
+	arch      TEXT NOT NULL,
+	dir       TEXT NOT NULL, -- "fedora/updates/41/Everything/x86_64/Packages/v"
+	last_seen INTEGER NOT NULL,
+	UNIQUE (name, arch, dir)
+);
+
+-- Paths that the open days refer to.
+CREATE TABLE paths (
+	id   INTEGER PRIMARY KEY,
+	name INTEGER NOT NULL REFERENCES names (id),
+	base TEXT NOT NULL,
+	UNIQUE (name, base)
+);
+
+CREATE TABLE open_days (
+	day  INTEGER PRIMARY KEY, -- days since 1970, UTC
+	read INTEGER NOT NULL     -- when a line of it was last counted
+);
+
+-- What one client asked for on an open day: paths and bytes, see requests.go.
+CREATE TABLE requests (
+	day    INTEGER NOT NULL,
+	client INTEGER NOT NULL, -- salted hash
+	paths  BLOB NOT NULL,
+	PRIMARY KEY (day, client)
+) WITHOUT ROWID;
+
+-- What is left of closed days.
+CREATE TABLE days (
+	day      INTEGER NOT NULL,
+	name     INTEGER NOT NULL REFERENCES names (id),
+	clients  INTEGER NOT NULL,
+	requests INTEGER NOT NULL,
+	bytes    INTEGER NOT NULL,
+	PRIMARY KEY (day, name)
+) WITHOUT ROWID;
+
+-- Clients of a closed day that asked for one name and arch in several
+-- directories: counted in each, and to be counted once if these turn out to
+-- have one root.
+CREATE TABLE overlaps (
+	day     INTEGER NOT NULL,
+	names   TEXT NOT NULL, -- ids in names, ascending, separated by commas
+	clients INTEGER NOT NULL,
+	PRIMARY KEY (day, names)
+) WITHOUT ROWID;

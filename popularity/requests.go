@@ -1,0 +1,61 @@
+package popularity
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// asked is one request of a client on a day: the path's id and the bytes of the
+// largest answer to it.
+type asked struct{ path, bytes int64 }
+
+// appendAsked writes requests, ordered by path, as the database keeps them: for
+// each the difference to the path's id before it and the bytes, as varints.
+func appendAsked(b []byte, list []asked) []byte {
+	last := int64(0)
+	for _, a := range list {
+		b = binary.AppendUvarint(b, uint64(a.path-last))
+		b = binary.AppendUvarint(b, uint64(a.bytes))
+		last = a.path
+	}
+	return b
+}
+
+// decodeAsked reads what appendAsked wrote, appending to list.
+func decodeAsked(list []asked, b []byte) ([]asked, error) {
+	last := int64(0)
+	for len(b) > 0 {
+		delta, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, fmt.Errorf("a client's requests end too early: %w", ErrDamaged)
+		}
+		size, m := binary.Uvarint(b[n:])
+		if m <= 0 {
+			return nil, fmt.Errorf("a client's requests end too early: %w", ErrDamaged)
+		}
+		last += int64(delta)
+		list = append(list, asked{path: last, bytes: int64(size)})
+		b = b[n+m:]
+	}
+	return list, nil
+}
+
+// mergeAsked merges two lists that are ordered by path and have no path twice,
+// appending to out. Of a path that is in both the larger answer is kept, so
+// that a request which stands in two logs comes out the same in either order.
+// added is how many paths of more were not in have.
+func mergeAsked(out, have, more []asked) (merged []asked, added int) {
+	for len(have) > 0 && len(more) > 0 {
+		switch {
+		case have[0].path < more[0].path:
+			out, have = append(out, have[0]), have[1:]
+		case have[0].path > more[0].path:
+			out, more, added = append(out, more[0]), more[1:], added+1
+		default:
+			out = append(out, asked{have[0].path, max(have[0].bytes, more[0].bytes)})
+			have, more = have[1:], more[1:]
+		}
+	}
+	out = append(out, have...)
+	return append(out, more...), added + len(more)
+}

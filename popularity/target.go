@@ -1,0 +1,117 @@
+package popularity
+
+import (
+	"bytes"
+	"net/url"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxPath is the longest path that is taken for a file's: Linux's PATH_MAX.
+const maxPath = 4096
+
+// splitTarget takes a request's target apart: the host, in lower case and
+// without the port of http or https, and the path, still escaped and without a
+// query. The host is empty for the origin form (/path). Any other form than
+// that and an http or https URL is refused.
+func splitTarget(target string) (host, path string, ok bool) {
+	if !strings.HasPrefix(target, "/") {
+		scheme, rest, found := strings.Cut(target, "://")
+		if !found || (!strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https")) {
+			return "", "", false
+		}
+		end := strings.IndexAny(rest, "/?#")
+		if end < 0 {
+			end = len(rest)
+		}
+		host, target = rest[:end], rest[end:]
+		host = strings.ToLower(host[strings.LastIndexByte(host, '@')+1:])
+		host = strings.TrimSuffix(strings.TrimSuffix(host, ":80"), ":443")
+		if host == "" {
+			return "", "", false
+		}
+	}
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	if target == "" {
+		target = "/"
+	}
+	return host, target, true
+}
+
+// cleanPath decodes an escaped path exactly once and cleans it: no leading
+// slash, no `.`, `..` or double slash, so that two spellings of one file are
+// one. It refuses what internal/cache does not store either: an escaped slash,
+// a directory, control characters, what is not UTF-8, names over 255 bytes.
+func cleanPath(escaped string) (string, bool) {
+	if strings.HasSuffix(escaped, "/") || len(escaped) > maxPath || strings.Contains(strings.ToLower(escaped), "%2f") {
+		return "", false
+	}
+	p, err := url.PathUnescape(escaped)
+	if err != nil || !utf8.ValidString(p) {
+		return "", false
+	}
+	p = strings.TrimPrefix(path.Clean("/"+p), "/")
+	if p == "" {
+		return "", false
+	}
+	for i := range len(p) {
+		if p[i] < ' ' || p[i] == 0x7f {
+			return "", false
+		}
+	}
+	for name := range strings.SplitSeq(p, "/") {
+		if len(name) > 255 {
+			return "", false
+		}
+	}
+	return p, true
+}
+
+// unescapeLog undoes the escapes that Apache and nginx write into a request
+// line: \xHH, and a backslash before a quote, a backslash or a C escape.
+func unescapeLog(b []byte) []byte {
+	i := bytes.IndexByte(b, '\\')
+	if i < 0 {
+		return b
+	}
+	out := append([]byte(nil), b[:i]...)
+	for ; i < len(b); i++ {
+		if b[i] != '\\' || i+1 == len(b) {
+			out = append(out, b[i])
+			continue
+		}
+		i++
+		switch b[i] {
+		case 'x':
+			if i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]) {
+				out = append(out, hexValue(b[i+1])<<4|hexValue(b[i+2]))
+				i += 2
+				continue
+			}
+			out = append(out, '\\', 'x')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		default:
+			out = append(out, b[i])
+		}
+	}
+	return out
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func hexValue(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&^0x20 - 'A' + 10
+}
