@@ -47,6 +47,7 @@ var parts = map[string]part{
 	},
 	"popularity": {
 		imports: []string{"internal/config", "internal/repodata"},
+		tests:   []string{"internal/cache"}, // that a file is counted under the key that it is stored under
 		reason:  "a ranking comes from log lines alone, so that replay and tests need no cache and no network",
 	},
 	"internal/site": {
@@ -62,6 +63,7 @@ var parts = map[string]part{
 		reason:  "a list of mirrors is one source of the cache among others, and knows of repositories only URLs",
 	},
 	"internal/cache": {
+		tests:  []string{"internal/upstream"}, // its scenarios run with the mirrors that it will have
 		reason: "freshness is decided in the cache alone; its sources and catalogs reach it as interfaces",
 	},
 	"internal/repodata": {
@@ -219,6 +221,7 @@ func TestRefused(t *testing.T) {
 		{"popularity reads configuration", edge{"popularity/store.go", "", "internal/config"}, ""},
 		{"popularity parses names", edge{"popularity/store.go", "", "internal/repodata"}, ""},
 		{"popularity needs no cache", edge{"popularity/store.go", "", "internal/cache"}, "log lines alone"},
+		{"but its tests compare", edge{"popularity/store_test.go", "", "internal/cache"}, ""},
 		{"popularity is below the agent", edge{"popularity/store.go", "imsync", "sync"}, "log lines alone"},
 
 		{"site builds the cache", edge{"internal/site/site.go", "", "internal/cache"}, ""},
@@ -230,7 +233,9 @@ func TestRefused(t *testing.T) {
 		{"a generation is not configured", edge{"internal/generation/flip.go", "", "internal/config"}, "as arguments"},
 		{"upstream is a source of the cache", edge{"internal/upstream/mirrors.go", "", "internal/cache"}, ""},
 		{"the cache knows no source", edge{"internal/cache/fill.go", "", "internal/upstream"}, "imports nothing of ours"},
-		{"nor any generation", edge{"internal/cache/decide.go", "", "internal/generation"}, "imports nothing of ours"},
+		{"but its tests do", edge{"internal/cache/fill_test.go", "", "internal/upstream"}, ""},
+		{"and no more than that", edge{"internal/cache/fill_test.go", "", "internal/generation"}, "imports nothing of ours"},
+		{"nor does it know any generation", edge{"internal/cache/decide.go", "", "internal/generation"}, "imports nothing of ours"},
 		{"a parser stands alone", edge{"internal/repodata/primary.go", "", "internal/config"}, "on their own"},
 		{"configuration stands alone", edge{"internal/config/load.go", "", "internal/repodata"}, "configuration is data"},
 		{"internal knows nothing above it", edge{"internal/cache/fill.go", "", "popularity"}, "imports nothing of ours"},

@@ -273,3 +273,13 @@ func (c *Cache) Has(k Key) bool {
 	_, err := c.tree.root.Stat(k.String())
 	return err == nil
 }
+
+// Holds reports whether the stored copy of k is what w promises. It reads the
+// copy where nobody has computed its digest yet.
+func (c *Cache) Holds(k Key, w Want) bool {
+	st, action, err := c.look(k, w)
+	if st != nil {
+		st.file.Close()
+	}
+	return err == nil && action == Serve
+}

@@ -137,7 +137,6 @@ var (
 	day0 = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	day1 = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	pkg  = cache.Key{Repo: "r", Path: "x/Packages/a-1-1.noarch.rpm"}
-	md   = cache.Key{Repo: "r", Path: "x/repodata/repomd.xml"}
 )
 
 // TestTable holds the design's table: what is stored against what upstream says.

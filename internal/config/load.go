@@ -71,9 +71,8 @@ func Load(o Options) (*Config, error) {
 	l.tables(document, all)
 	l.flags(o.Set, all)
 	for _, key := range []string{"cache_dir", "state_dir"} {
-		if c.dir(key) == "" && len(l.problems) == 0 {
-			l.problems = append(l.problems, &Problem{Key: key,
-				Text: "no home directory is known to put it in; set it in " + SystemFile})
+		if c.dir(key) == "" && !c.origins[key].set {
+			l.report("", key, 0, "no home directory is known to put it in; set it in "+SystemFile)
 		}
 	}
 	if len(l.problems) > 0 {

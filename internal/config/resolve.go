@@ -98,7 +98,7 @@ func (c *Config) Resolve(host, path string) (repo, rest string, ok bool) {
 	if c.prefixes == nil || !strings.HasPrefix(path, "/") {
 		return "", "", false
 	}
-	path = "/" + strings.TrimLeft(path, "/")
+	path = path[len(path)-len(strings.TrimLeft(path, "/"))-1:] // one slash of several
 	if host == "" {
 		return split(c.prefixes.local, path, nil)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -56,11 +58,11 @@ func parseTOML(name, text string) (table, *Problem) {
 	}
 	var doc map[string]any
 	if _, err := toml.Decode(text, &doc); err != nil {
-		p := &Problem{File: name, Line: 1, Text: err.Error()}
+		p := &Problem{File: name, Line: 1, Text: oneLine(err.Error())}
 		if e, ok := errors.AsType[toml.ParseError](err); ok {
 			p.Line = max(1, e.Position.Line)
-			p.Key = e.LastKey
-			p.Text = e.Message
+			p.Key = oneLine(e.LastKey)
+			p.Text = oneLine(e.Message)
 		}
 		return nil, p
 	}
@@ -126,6 +128,17 @@ func keyText(name string) string {
 		return shown(name)
 	}
 	return name
+}
+
+// oneLine has a question mark for each control character of s, so that it
+// stays on its line and does nothing to a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // Problem is one thing that is wrong with the configuration.

@@ -19,8 +19,7 @@ type Rate int64
 // Duration is a time.Duration that is written with days and weeks too.
 type Duration time.Duration
 
-// sizeUnits has, per unit, its bytes; first the binary ones, largest first,
-// since String takes the first that divides.
+// sizeUnits has, per unit, its bytes. "B" is last, since all end in it.
 var sizeUnits = [...]struct {
 	name  string
 	bytes int64
@@ -59,14 +58,15 @@ func ParseSize(s string) (Size, error) {
 	return Size(bytes.Int64()), nil
 }
 
-// String is the shortest exact form that ParseSize reads.
+// String is the exact form with the smallest number that ParseSize reads.
 func (s Size) String() string {
+	number, unit := int64(s), ""
 	for _, u := range sizeUnits {
-		if n := int64(s); n != 0 && u.bytes > 1 && n%u.bytes == 0 {
-			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		if n := int64(s) / u.bytes; n < number && int64(s)%u.bytes == 0 {
+			number, unit = n, u.name
 		}
 	}
-	return strconv.FormatInt(int64(s), 10)
+	return strconv.FormatInt(number, 10) + unit
 }
 
 // ParseRate reads "10MiB/s", or "" and "0" for no limit.

@@ -55,12 +55,9 @@ func writeKey(w io.Writer, key, text string, from origin) {
 	fmt.Fprintf(w, "%-16s = %s  %s\n", key, text, comment(from.text))
 }
 
-// comment makes a comment of s, which stays on its line whatever s is.
-func comment(s string) string {
-	return "# " + strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return '?'
-		}
-		return r
-	}, s)
-}
+// comment makes a comment of s, whatever s is.
+func comment(s string) string { return "# " + oneLine(s) }
+
+// Set reports whether the administrator set a key, in the file or by a flag:
+// "sync.packages".
+func (c *Config) Set(key string) bool { return c.origins[key].set }

@@ -41,11 +41,10 @@ var errGuard = errors.New("not the part of the file that was asked for")
 // what has to be refused before it copies, is all here.
 func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
 	url := x.url(r.Key)
-	off, head := p.Resume()
+	off, _ := p.Resume()
 	if off == 0 {
 		// A new inode, if there were wrong bytes: grab would write over them.
-		head = cache.Head{Length: r.Want.Size, URL: url}
-		if err := p.Begin(head); err != nil {
+		if err := p.Begin(cache.Head{Length: r.Want.Size, URL: url}); err != nil {
 			return err
 		}
 	} else if err := p.Continue(-1); err != nil {

@@ -94,7 +94,7 @@ func (m *Mirrors) candidates() []*mirror {
 }
 
 // url is where a mirror has the file k.
-func (x *mirror) url(k cache.Key) string { return x.base + "/" + k.EscapedPath() }
+func (m *mirror) url(k cache.Key) string { return m.base + "/" + k.EscapedPath() }
 
 // Relay sends a request that is none of the cache's business to the first
 // mirror that answers, and returns its response as it is. target is what stands

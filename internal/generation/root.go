@@ -1,0 +1,156 @@
+package generation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"intelligentmirror/internal/cache"
+)
+
+// Root is a repository of RPM packages within a repo: the directory above
+// repodata/repomd.xml.
+type Root struct {
+	Repo string // "fedora"
+	Path string // "updates/41/Everything/x86_64"; "" for the repo itself
+}
+
+// ParseRoot makes a Root of its name, "fedora/updates/41/Everything/x86_64".
+func ParseRoot(name string) (Root, error) {
+	repo, path, _ := strings.Cut(strings.Trim(name, "/"), "/")
+	r := Root{Repo: repo, Path: path}
+	if repo == "" {
+		return r, errors.New("a root begins with a repo's name: \"fedora/updates/41/Everything/x86_64\"")
+	}
+	if _, err := r.Key("repodata/repomd.xml"); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+func (r Root) String() string { return strings.TrimSuffix(r.Repo+"/"+r.Path, "/") }
+
+// Key is the key of a file by its location, as the root's metadata gives it.
+func (r Root) Key(location string) (cache.Key, error) {
+	if r.Path == "" {
+		return cache.NewKey(r.Repo, location)
+	}
+	return cache.NewKey(r.Repo, r.Path+"/"+location)
+}
+
+// repomd is the key of the root's repomd.xml; ParseRoot has seen that it is one.
+func (r Root) repomd() cache.Key {
+	k, _ := r.Key("repodata/repomd.xml")
+	return k
+}
+
+// rootFile is what .im/gen keeps of a root: which generations of it are whole
+// and have not expired.
+type rootFile struct {
+	Root string `json:"root"`
+	Kept []kept `json:"kept"`
+}
+
+// kept is one of them.
+type kept struct {
+	Digest string `json:"digest"` // of its repomd.xml, hexadecimal
+	// Replaced is when another became current; zero for the one that was the
+	// last to be flipped to.
+	Replaced time.Time `json:"replaced,omitzero"`
+}
+
+const rootSuffix = ".root"
+
+// rootPath is the file that keeps r.
+func (s *Store) rootPath(r Root) string {
+	sum := sha256.Sum256([]byte(r.String()))
+	return filepath.Join(s.dir, hex.EncodeToString(sum[:16])+rootSuffix)
+}
+
+// readRoot is what is kept of a root; nothing where the file is not there.
+func readRoot(path string) (rootFile, error) {
+	var f rootFile
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// changeRoot changes what is kept of r, under a lock that both programs take.
+func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
+	path := s.rootPath(r)
+	lock, err := os.OpenFile(strings.TrimSuffix(path, rootSuffix)+".lock", os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	for {
+		// It is held for some renames only.
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	f, err := readRoot(path)
+	if err != nil {
+		// Nothing can be known of what it kept: those generations are dropped.
+		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
+		f = rootFile{}
+	}
+	f.Root = r.String()
+	if err := change(&f); err != nil {
+		return err
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b)
+}
+
+// writeFile replaces path by one rename, on disk when it returns.
+func writeFile(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // what the rename has left nothing of
+	if _, err := tmp.Write(b); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

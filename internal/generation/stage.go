@@ -1,0 +1,404 @@
+package generation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/repodata"
+)
+
+// maxPrimary bounds a primary.xml, unpacked, in bytes: the largest are 230 MB.
+const maxPrimary = 2 << 30
+
+const repomdName = "repomd.xml"
+
+// needed is the kinds of metadata that a client can't do without, or that every
+// dnf, yum or zypper asks for by itself.
+var needed = map[string]bool{
+	"primary": true, "filelists": true, "updateinfo": true, "modules": true,
+	"group": true, "group_gz": true, "group_xz": true, "group_zst": true,
+}
+
+// Generation is a root's metadata, whole and verified, current or about to be.
+type Generation struct {
+	Root   Root
+	Digest string // of repomd.xml, hexadecimal
+	Repomd *repodata.Repomd
+
+	dir   string
+	files []string // the metadata files that are here, by their names in repodata/
+}
+
+// Staged says what Stage did.
+type Staged struct {
+	*Generation
+	Changed bool  // it is not the one that was current
+	Fetched int64 // bytes from upstream
+	Resumed int64 // bytes that an earlier run had left
+	Files   int   // metadata files that were fetched
+}
+
+// Stage asks upstream for r's repomd.xml, with one conditional request where one
+// is stored, and brings together the generation that it describes, beside the
+// tree. What an earlier run has brought is not fetched again. Nothing that
+// clients see changes.
+func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (Staged, error) {
+	var digest string
+	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
+		digest = f.SHA256.Hex()
+		return path.Join(".im", "gen", digest, repomdName), nil
+	})
+	done := Staged{Fetched: out.Fetched, Resumed: out.Resumed}
+	if err != nil {
+		return done, fmt.Errorf("%s: %w", r, err)
+	}
+	if digest == "" {
+		// The one in the tree is upstream's.
+		if digest, err = s.adopt(r); err != nil {
+			return done, fmt.Errorf("%s: %w", r, err)
+		}
+	}
+	if done.Changed, err = s.changed(r, digest); err != nil {
+		return done, fmt.Errorf("%s: %w", r, err)
+	}
+	if g, err := s.load(r, digest); err != nil || g != nil {
+		done.Generation = g
+		return done, err
+	}
+	err = s.complete(ctx, c, r, digest, from, &done)
+	return done, err
+}
+
+// changed reports whether r has to be flipped to the generation digest: the tree
+// has another repomd.xml, or the generation is not kept yet.
+func (s *Store) changed(r Root, digest string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(s.tree, r.repomd().String()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	f, err := readRoot(s.rootPath(r))
+	if err != nil {
+		return true, nil // Flip writes it anew
+	}
+	return digestOf(b) != digest || len(f.Kept) == 0 || f.Kept[0].Digest != digest, nil
+}
+
+// adopt makes the tree's repomd.xml the beginning of a generation.
+func (s *Store) adopt(r Root) (string, error) {
+	stored := filepath.Join(s.tree, r.repomd().String())
+	b, err := os.ReadFile(stored)
+	if err != nil {
+		return "", err
+	}
+	digest := digestOf(b)
+	if err := os.MkdirAll(s.path(digest), 0o755); err != nil {
+		return "", err
+	}
+	err = os.Link(stored, filepath.Join(s.path(digest), repomdName))
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return digest, err
+}
+
+// load is the generation of that digest if it is whole, else nil.
+func (s *Store) load(r Root, digest string) (*Generation, error) {
+	dir := s.path(digest)
+	if _, err := os.Stat(filepath.Join(dir, catalogName)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	m, err := readRepomd(dir)
+	if err != nil {
+		return nil, err
+	}
+	g := &Generation{Root: r, Digest: digest, Repomd: m, dir: dir}
+	for _, d := range m.Data {
+		name := path.Base(d.Location)
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			g.files = append(g.files, name)
+		}
+	}
+	return g, nil
+}
+
+func readRepomd(dir string) (*repodata.Repomd, error) {
+	b, err := os.ReadFile(filepath.Join(dir, repomdName))
+	if err != nil {
+		return nil, err
+	}
+	return repodata.ParseRepomd(bytes.NewReader(b))
+}
+
+// complete fetches what the repomd.xml in the generation's directory lists, and
+// writes the catalog.
+func (s *Store) complete(ctx context.Context, c *cache.Cache, r Root, digest string, from cache.Source, done *Staged) error {
+	dir := s.path(digest)
+	m, err := readRepomd(dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r, err)
+	}
+	g := &Generation{Root: r, Digest: digest, Repomd: m, dir: dir}
+	asked := s.askedFor(r)
+	var items []item
+	for _, d := range m.Data {
+		w, err := want(d.Checksum, d.Size)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
+		}
+		if path.Dir(d.Location) != "repodata" {
+			s.log.Warn("metadata outside repodata/ is left to be fetched on demand", "root", r.String(), "location", d.Location)
+			continue
+		}
+		items = append(items, item{d.Location, w})
+		name := path.Base(d.Location)
+		if !needed[d.Type] && !asked[kind(name)] {
+			continue
+		}
+		if err := s.bring(ctx, c, g, d.Location, w, from, done); err != nil {
+			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
+		}
+		g.files = append(g.files, name)
+	}
+	skipped := 0
+	_, err = g.Packages(func(p *repodata.Package) error {
+		w, err := want(p.Checksum, p.Size)
+		if err != nil {
+			skipped++
+			return nil
+		}
+		if k, err := r.Key(p.Location); err == nil {
+			items = append(items, item{strings.TrimPrefix(strings.TrimPrefix(k.Path, r.Path), "/"), w})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", r, err)
+	}
+	if skipped > 0 {
+		s.log.Warn("packages whose checksums can't be used", "root", r.String(), "packages", skipped)
+	}
+	if err := writeCatalog(dir, items); err != nil {
+		return fmt.Errorf("%s: %w", r, err)
+	}
+	done.Generation = g
+	return nil
+}
+
+// bring puts one metadata file into the generation's directory.
+func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, location string, w cache.Want, from cache.Source, done *Staged) error {
+	name := path.Base(location)
+	k, err := g.Root.Key(location)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(g.dir, name)
+	if ok, err := holds(to, w); ok || err != nil {
+		return err
+	}
+	// Whoever fetches it may be somebody else, and put it into the tree.
+	for range 3 {
+		out, err := c.Stage(ctx, k, w, from, func(cache.Facts) (string, error) {
+			return path.Join(".im", "gen", g.Digest, name), nil
+		})
+		done.Fetched += out.Fetched
+		done.Resumed += out.Resumed
+		if err != nil {
+			return err
+		}
+		if out.Fetched > 0 {
+			done.Files++
+		}
+		if ok, err := holds(to, w); ok || err != nil {
+			return err
+		}
+		if err := os.Link(filepath.Join(s.tree, k.String()), to); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if ok, err := holds(to, w); ok || err != nil {
+			return err
+		}
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.New("it changes while it is fetched")
+}
+
+// holds reports whether the file at p has the promised bytes, by reading them.
+func holds(p string, w cache.Want) (bool, error) {
+	f, err := os.Open(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	h := w.Digest.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return false, err
+	}
+	return n == w.Size && fmt.Sprintf("%x", h.Sum(nil)) == w.Digest.Hex(), nil
+}
+
+// want is a checksum of the metadata as the cache takes it.
+func want(c repodata.Checksum, size int64) (cache.Want, error) {
+	d, err := cache.NewDigest(c.Type, c.Hex)
+	return cache.Want{Digest: d, Size: size}, err
+}
+
+// askedFor is the kinds of metadata that are stored in the tree: clients have
+// asked for them.
+func (s *Store) askedFor(r Root) map[string]bool {
+	kinds := map[string]bool{}
+	entries, err := os.ReadDir(filepath.Dir(filepath.Join(s.tree, r.repomd().String())))
+	if err != nil {
+		return kinds
+	}
+	for _, e := range entries {
+		kinds[kind(e.Name())] = true
+	}
+	return kinds
+}
+
+// kind is a metadata file's name without the digest before it:
+// "5f1c...-other.xml.gz" is "other.xml.gz".
+func kind(name string) string {
+	if sum, rest, ok := strings.Cut(name, "-"); ok && len(sum) >= 32 && strings.Trim(sum, "0123456789abcdef") == "" {
+		return rest
+	}
+	return name
+}
+
+// Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
+func (g *Generation) Packages(fn func(*repodata.Package) error) (repodata.Stats, error) {
+	d, ok := g.Repomd.Find("primary")
+	if !ok {
+		return repodata.Stats{}, errors.New("repomd.xml lists no primary")
+	}
+	f, err := os.Open(filepath.Join(g.dir, path.Base(d.Location)))
+	if err != nil {
+		return repodata.Stats{}, err
+	}
+	defer f.Close()
+	r, err := repodata.Decompress(f, maxPrimary)
+	if err != nil {
+		return repodata.Stats{}, fmt.Errorf("%s: %w", d.Location, err)
+	}
+	defer r.Close()
+	stats, err := repodata.ScanPrimary(r, fn)
+	if err != nil {
+		return stats, fmt.Errorf("%s: %w", d.Location, err)
+	}
+	return stats, nil
+}
+
+// Flip makes g current: its metadata files get their names in the tree, and
+// repomd.xml the last. What was current before is kept for a while.
+func (s *Store) Flip(g *Generation) error {
+	err := s.changeRoot(g.Root, func(f *rootFile) error {
+		for _, name := range append(g.files, repomdName) {
+			if err := s.place(g, name); err != nil {
+				return err
+			}
+		}
+		now := s.now()
+		next := []kept{{Digest: g.Digest}}
+		for _, k := range f.Kept {
+			if k.Digest == g.Digest {
+				continue
+			}
+			if k.Replaced.IsZero() {
+				k.Replaced = now
+			}
+			if now.Sub(k.Replaced) < s.keep {
+				next = append(next, k)
+			}
+		}
+		f.Kept = next
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: make the new metadata current: %w", g.Root, err)
+	}
+	return s.reload()
+}
+
+// place gives a file of g its name in the tree, by a rename.
+func (s *Store) place(g *Generation, name string) error {
+	k, err := g.Root.Key("repodata/" + name)
+	if err != nil {
+		return err
+	}
+	from, to := filepath.Join(g.dir, name), filepath.Join(s.tree, k.String())
+	a, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if b, err := os.Stat(to); err == nil && os.SameFile(a, b) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	tmp := filepath.Join(s.dir, "."+g.Digest+"-"+name)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Link(from, tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// Expire removes the generations that no root keeps any more, but those that
+// are younger than a day: a run may be bringing them together.
+func (s *Store) Expire() error {
+	used := map[string]bool{}
+	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := readRoot(name)
+		if err != nil {
+			return err
+		}
+		for _, k := range f.Kept {
+			used[k.Digest] = true
+		}
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil || !e.IsDir() || used[e.Name()] || s.now().Sub(fi.ModTime()) < 24*time.Hour {
+			continue
+		}
+		errs = append(errs, os.RemoveAll(s.path(e.Name())))
+	}
+	return errors.Join(errs...)
+}

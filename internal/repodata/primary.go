@@ -1,0 +1,310 @@
+package repodata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+const (
+	// maxPackage bounds what one package may take in memory, in bytes. The
+	// largest known (kernel modules, TeX collections) take under 2 MB.
+	maxPackage = 16 << 20
+	// depWeight is what an entry takes besides its text.
+	depWeight = 96
+	// keptReasons is how many of the reasons in Stats.Refused are kept.
+	keptReasons = 5
+)
+
+// Stats is what a scan of a primary.xml found.
+type Stats struct {
+	Packages int // handed over
+	Skipped  int // left out because something was wrong with them
+	// Refused says of the first few of those that were skipped why.
+	Refused []error
+}
+
+// ScanPrimary reads a primary.xml, unpacked, and calls fn for each package in its
+// order. The Package and its slices are reused: they are valid until fn returns,
+// and Clone keeps them longer. Their strings stay valid.
+//
+// A package with a location that leads out of the repository (see CheckLocation,
+// xml:base), without a name, version, architecture, checksum or size, with
+// numbers or flags that are none, or of more than 16 MiB is skipped and counted.
+// An error of fn ends the scan and is returned as it is. Any other error says
+// that the document is cut short or not a well-formed primary.xml (ErrDTD for a
+// document type declaration), or comes from r; the packages before it have been
+// handed over by then, so that a caller that needs all or nothing has to drop
+// them. Elements are told by their names whatever their prefix; those that are
+// not known are passed over. Memory is bounded whatever the input.
+func ScanPrimary(r io.Reader, fn func(*Package) error) (Stats, error) {
+	p := primary{scanner: newScanner(r), strings: interner{}}
+	for {
+		t, err := p.next()
+		if err != nil {
+			return p.stats, fmt.Errorf("primary.xml: %w", err)
+		}
+		switch t.event {
+		case eventStart:
+			whole := false
+			if whole, err = p.start(t); err == nil && whole {
+				err = p.hand(fn)
+			}
+		case eventEnd:
+			if p.end() {
+				err = p.hand(fn)
+			}
+		case eventText:
+			p.text(t.text)
+		case eventEOF:
+			return p.stats, nil
+		}
+		if err != nil {
+			return p.stats, err
+		}
+	}
+}
+
+// primary is the state of a scan.
+type primary struct {
+	*scanner
+	stats   Stats
+	strings interner
+
+	open    []element // the open elements
+	pkg     Package   // the package under way
+	why     error     // why it is refused, nil if it is not
+	weight  int       // bytes that it takes
+	sum     string    // its checksum's type
+	content []byte    // text of the open element, if that collects
+}
+
+// start handles a start tag. It reports whether a package is complete.
+func (p *primary) start(t token) (whole bool, err error) {
+	var el element
+	if len(p.open) == 0 {
+		if string(t.name) != "metadata" {
+			return false, fmt.Errorf("primary.xml: its root element is <%.50s>, not <metadata>", t.name)
+		}
+		el = elMetadata
+	} else {
+		el = p.open[len(p.open)-1].child(t.name)
+	}
+	p.open = append(p.open, el)
+	switch {
+	case el.collects():
+		p.content = p.content[:0]
+		if el == elChecksum {
+			p.sum = string(p.value("type"))
+		}
+	case el == elPackage:
+		p.reset()
+	case el != elOther && p.why == nil:
+		p.refuse(p.attributes(el))
+	}
+	if t.self {
+		return p.end(), nil
+	}
+	return false, nil
+}
+
+// attributes takes over what an element says in its attributes.
+func (p *primary) attributes(el element) (err error) {
+	switch el {
+	case elVersion:
+		p.pkg.EVR, err = p.evr()
+	case elTime:
+		// Of no use but to show it, and so no reason to lose the package.
+		p.pkg.BuildTime, _ = strconv.ParseInt(string(p.value("build")), 10, 64)
+	case elSize:
+		if p.pkg.Size, err = strconv.ParseInt(string(p.value("package")), 10, 64); err != nil || p.pkg.Size < 0 {
+			err = fmt.Errorf("size %.50q is not a number of bytes", p.value("package"))
+		}
+	case elLocation:
+		for _, a := range p.attrs {
+			if string(localName(a.name)) == "base" && len(a.value) > 0 {
+				return fmt.Errorf("xml:base %.200q: %w", a.value, ErrLocation)
+			}
+		}
+		p.pkg.Location, err = CheckLocation(string(p.value("href")))
+	case elEntry:
+		var d Dep
+		if d, err = p.dep(); err != nil {
+			return err
+		}
+		to := p.deps(p.open[len(p.open)-2])
+		*to = append(*to, d)
+		p.weigh(depWeight)
+	}
+	return err
+}
+
+// deps is where the entries of a list belong.
+func (p *primary) deps(list element) *[]Dep {
+	switch list {
+	case elRequires:
+		return &p.pkg.Requires
+	case elProvides:
+		return &p.pkg.Provides
+	case elObsoletes:
+		return &p.pkg.Obsoletes
+	}
+	return &p.pkg.Conflicts
+}
+
+// dep reads an entry of a list of dependencies.
+func (p *primary) dep() (d Dep, err error) {
+	d.Name = p.strings.intern(p.value("name"))
+	if d.Name == "" {
+		return d, errors.New("a dependency without a name")
+	}
+	p.weigh(len(d.Name))
+	switch flags := p.value("flags"); string(flags) {
+	case "":
+	case "EQ":
+		d.Flags = "EQ"
+	case "LT":
+		d.Flags = "LT"
+	case "LE":
+		d.Flags = "LE"
+	case "GT":
+		d.Flags = "GT"
+	case "GE":
+		d.Flags = "GE"
+	default:
+		return d, fmt.Errorf("flags %.50q of the dependency %.100q: none of EQ, LT, LE, GT, GE", flags, d.Name)
+	}
+	d.Pre = string(p.value("pre")) == "1"
+	if d.Flags != "" {
+		d.EVR, err = p.evr()
+	}
+	return d, err
+}
+
+// evr reads the attributes of a version.
+func (p *primary) evr() (e EVR, err error) {
+	for _, a := range p.attrs {
+		switch string(a.name) {
+		case "epoch":
+			// rpm's epochs have 32 bits.
+			n, perr := strconv.ParseUint(string(a.value), 10, 31)
+			if len(a.value) > 0 && perr != nil {
+				err = fmt.Errorf("epoch %.50q is not a number", a.value)
+			}
+			e.Epoch = int(n)
+		case "ver":
+			e.Version = p.strings.intern(a.value)
+		case "rel":
+			e.Release = p.strings.intern(a.value)
+		}
+	}
+	p.weigh(len(e.Version) + len(e.Release))
+	return e, err
+}
+
+// value is the value of an attribute of the last start tag, "" if it has none.
+func (p *primary) value(name string) []byte {
+	for i := len(p.attrs) - 1; i >= 0; i-- {
+		if string(p.attrs[i].name) == name {
+			return p.attrs[i].value
+		}
+	}
+	return nil
+}
+
+// text takes a piece of text.
+func (p *primary) text(b []byte) {
+	if len(p.open) > 0 && p.open[len(p.open)-1].collects() && p.why == nil {
+		if p.weigh(len(b)); p.why == nil {
+			p.content = append(p.content, b...)
+		}
+	}
+}
+
+// end handles the end of an element. It reports whether that was a package.
+func (p *primary) end() (whole bool) {
+	el := p.open[len(p.open)-1]
+	p.open = p.open[:len(p.open)-1]
+	switch el {
+	case elName:
+		p.pkg.Name = string(bytes.TrimSpace(p.content))
+	case elArch:
+		p.pkg.Arch = p.strings.intern(bytes.TrimSpace(p.content))
+	case elChecksum:
+		var err error
+		p.pkg.Checksum, err = newChecksum(p.sum, string(p.content))
+		p.refuse(err)
+	case elSourceRPM:
+		p.pkg.SourceRPM = p.strings.intern(bytes.TrimSpace(p.content))
+	case elFile:
+		if p.why == nil {
+			p.pkg.Files = append(p.pkg.Files, string(p.content))
+			p.weigh(depWeight)
+		}
+	}
+	return el == elPackage
+}
+
+// reset makes ready for the next package.
+func (p *primary) reset() {
+	p.pkg = Package{
+		Size:      -1,
+		Requires:  p.pkg.Requires[:0],
+		Provides:  p.pkg.Provides[:0],
+		Obsoletes: p.pkg.Obsoletes[:0],
+		Conflicts: p.pkg.Conflicts[:0],
+		Files:     p.pkg.Files[:0],
+	}
+	p.why, p.weight = nil, 0
+}
+
+// weigh counts n bytes towards the package's share of memory.
+func (p *primary) weigh(n int) {
+	if p.weight += n; p.weight > maxPackage {
+		p.refuse(fmt.Errorf("more than %d MiB", maxPackage>>20))
+	}
+}
+
+// refuse marks the package, once, if err is not nil.
+func (p *primary) refuse(err error) {
+	if p.why == nil {
+		p.why = err
+	}
+}
+
+// hand gives the package to fn, or counts it as skipped.
+func (p *primary) hand(fn func(*Package) error) error {
+	if p.why == nil {
+		p.why = p.pkg.missing()
+	}
+	if p.why == nil {
+		p.stats.Packages++
+		return fn(&p.pkg)
+	}
+	p.stats.Skipped++
+	if len(p.stats.Refused) < keptReasons {
+		p.stats.Refused = append(p.stats.Refused, fmt.Errorf("package %.100q: %w", p.pkg.Name, p.why))
+	}
+	return nil
+}
+
+// missing is an error if something is not there that every package has.
+func (p *Package) missing() error {
+	switch {
+	case p.Name == "":
+		return errors.New("no name")
+	case p.Arch == "":
+		return errors.New("no architecture")
+	case p.EVR.Version == "":
+		return errors.New("no version")
+	case p.Checksum == Checksum{}:
+		return errors.New("no checksum")
+	case p.Size < 0:
+		return errors.New("no size")
+	case p.Location == "":
+		return errors.New("no location")
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package repodata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	// scanBuffer is the size a scanner's buffer starts with, and maxToken the size
+	// that it may grow to: the longest tag, comment or run of text, in bytes.
+	scanBuffer = 64 << 10
+	maxToken   = 1 << 20
+	// maxDepth bounds the nesting of elements; primary.xml has 5 levels.
+	maxDepth = 64
+)
+
+// errShort says that a token goes on behind the bytes that are in the buffer.
+var errShort = errors.New("token cut by the end of the buffer")
+
+// scanner reads the XML that repository metadata is made of: elements,
+// attributes, text, CDATA, comments, processing instructions and the predefined
+// entities, in UTF-8, with names in ASCII. It accepts nothing that encoding/xml
+// refuses, and refuses declarations besides. It works on one buffer that holds at
+// least the token being read; what it hands out lies in that buffer and is gone
+// with the next call.
+type scanner struct {
+	r        io.Reader
+	buf      []byte
+	pos, end int   // what is unread of buf
+	base     int64 // offset of buf[0] in the input
+	rerr     error // why nothing more can be read: io.EOF or worse
+
+	names []byte // of the open elements, one behind the other
+	ends  []int  // where each of them ends in names
+	done  bool   // the root element is closed
+
+	attrs   []attr
+	scratch []byte // decoded values of attributes of one tag, or of one run of text
+}
+
+// attr is an attribute; its name is as it was written, prefix included.
+type attr struct {
+	name, value []byte
+}
+
+// event is what scanner.next found.
+type event int
+
+const (
+	eventNone  event = iota // a comment, a processing instruction; never from next
+	eventStart              // name, and the scanner's attrs
+	eventEnd
+	eventText // text
+	eventEOF
+)
+
+// token is one step of a document.
+type token struct {
+	event event
+	name  []byte // eventStart: without its prefix
+	self  bool   // eventStart: the element ends here, no eventEnd follows
+	text  []byte // eventText
+}
+
+func newScanner(r io.Reader) *scanner {
+	return &scanner{r: r, buf: make([]byte, scanBuffer)}
+}
+
+// next is the next token. At the end of a whole document it is eventEOF.
+func (s *scanner) next() (token, error) {
+	if s.base == 0 && s.pos == 0 {
+		if err := s.skipMark(); err != nil {
+			return token{}, err
+		}
+	}
+	for {
+		t, n, err := s.parse(s.buf[s.pos:s.end])
+		if err == errShort {
+			if err = s.more(); err == nil {
+				continue
+			}
+			if err == io.EOF {
+				return s.atEOF()
+			}
+		}
+		if err != nil {
+			return token{}, fmt.Errorf("at byte %d: %w", s.base+int64(s.pos), err)
+		}
+		s.pos += n
+		if t.event != eventNone {
+			return t, nil
+		}
+	}
+}
+
+// skipMark drops a byte order mark at the beginning.
+func (s *scanner) skipMark() error {
+	const mark = "\ufeff"
+	for s.end < len(mark) {
+		if err := s.more(); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if bytes.HasPrefix(s.buf[:s.end], []byte(mark)) {
+		s.pos = len(mark)
+	}
+	return nil
+}
+
+// atEOF handles what is left when the input has ended.
+func (s *scanner) atEOF() (token, error) {
+	rest := s.buf[s.pos:s.end]
+	if len(rest) > 0 && rest[0] != '<' && len(s.ends) == 0 {
+		// Text at the end has no `<` to stop at.
+		if _, err := s.decode(rest); err != nil {
+			return token{}, err
+		}
+		s.pos, rest = s.end, nil
+	}
+	if len(rest) > 0 || len(s.ends) > 0 || !s.done {
+		return token{}, fmt.Errorf("at byte %d: %w", s.base+int64(s.end), io.ErrUnexpectedEOF)
+	}
+	return token{event: eventEOF}, nil
+}
+
+// more reads until the buffer is full, making room for at least one byte first.
+// It returns io.EOF where there is nothing more.
+func (s *scanner) more() error {
+	if s.rerr != nil {
+		return s.rerr
+	}
+	if s.pos > 0 {
+		s.base += int64(s.pos)
+		s.end = copy(s.buf, s.buf[s.pos:s.end])
+		s.pos = 0
+	}
+	if s.end == len(s.buf) {
+		if len(s.buf) >= maxToken {
+			return fmt.Errorf("a tag, comment or text of more than %d bytes", maxToken)
+		}
+		s.buf = append(s.buf, make([]byte, len(s.buf))...)
+	}
+	had := s.end
+	for empty := 0; s.end < len(s.buf) && s.rerr == nil; {
+		n, err := s.r.Read(s.buf[s.end:])
+		s.end += n
+		s.rerr = err
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty == 100 && err == nil {
+			s.rerr = io.ErrNoProgress
+		}
+	}
+	if s.end > had {
+		return nil
+	}
+	return s.rerr
+}
