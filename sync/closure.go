@@ -82,7 +82,9 @@ func (r *resolver) run(i int, admit func(pick int) bool) {
 	r.enter(i)
 	for head := 0; head < len(r.queue); head++ {
 		i := r.queue[head]
-		admit(i)
+		if !admit(i) {
+			continue
+		}
 		for _, id := range r.idx.requirements(r.picks[i].pkg) {
 			r.require(id, i)
 		}
