@@ -78,7 +78,7 @@ func (a *answer) send(o *cache.Object, spans []span, size int64) error {
 		a.code = http.StatusPartialContent
 		return a.sendSpan(o, spans[0])
 	}
-	m := newMultipart(spans, size, h.Get("Content-Type"), rand.Text())
+	m := newByteranges(spans, size, h.Get("Content-Type"), rand.Text())
 	h.Set("Content-Type", m.contentType())
 	h.Set("Content-Length", strconv.FormatInt(m.length, 10))
 	a.code = http.StatusPartialContent

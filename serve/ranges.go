@@ -105,18 +105,18 @@ func position(s string) (int64, bool) {
 	return n, true
 }
 
-// multipart is a body of several spans (RFC 9110, 14.6).
-type multipart struct {
+// byteranges is a body of several spans (RFC 9110, 14.6).
+type byteranges struct {
 	boundary string
 	heads    []string // what stands before each span
 	tail     string   // what stands behind the last
 	length   int64    // of all, in bytes
 }
 
-// newMultipart frames spans of a file of size bytes. boundary has no character
+// newByteranges frames spans of a file of size bytes. boundary has no character
 // that needs to be quoted, and is in no file but by chance.
-func newMultipart(spans []span, size int64, contentType, boundary string) multipart {
-	m := multipart{boundary: boundary, tail: "\r\n--" + boundary + "--\r\n"}
+func newByteranges(spans []span, size int64, contentType, boundary string) byteranges {
+	m := byteranges{boundary: boundary, tail: "\r\n--" + boundary + "--\r\n"}
 	m.length = int64(len(m.tail))
 	for _, s := range spans {
 		head := fmt.Sprintf("\r\n--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n", boundary, contentType, s.contentRange(size))
@@ -128,4 +128,4 @@ func newMultipart(spans []span, size int64, contentType, boundary string) multip
 
 // contentType is the body's. Its boundary stands last and without quotes, which
 // some clients rely on.
-func (m multipart) contentType() string { return "multipart/byteranges; boundary=" + m.boundary }
+func (m byteranges) contentType() string { return "multipart/byteranges; boundary=" + m.boundary }
