@@ -232,9 +232,10 @@ func (p *Partial) hash() error {
 	return nil
 }
 
-// sniff checks the first bytes, once enough are there or enough says that these are all.
+// sniff checks the first bytes, once enough are there or enough says that these
+// are all, of a file of which nothing better is known.
 func (p *Partial) sniff(enough bool) error {
-	if p.fits || !enough {
+	if p.want.Known() || p.fits || !enough {
 		return nil
 	}
 	head := make([]byte, min(p.size, sniffLen))
