@@ -58,6 +58,7 @@ type bench struct {
 	dir     string
 	now     atomic.Int64
 	idle    time.Duration
+	minFree int64
 	begun   atomic.Bool // the mirrors are those of the scenario, not of what was before
 	trees   []string
 	mirrors []*testrepo.Upstream
@@ -150,6 +151,7 @@ func (b *bench) open(w cache.Want) (*cache.Cache, *upstream.Mirrors) {
 	m := client.Mirrors(b.key.Repo, bases)
 	c, err := cache.Open(cache.Options{
 		Dir:     b.dir,
+		MinFree: b.minFree,
 		Catalog: promises{key: b.key, want: w},
 		Policy: func(k cache.Key) cache.Policy {
 			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path)}

@@ -40,9 +40,9 @@ func onceRange(format string, d int64) func(http.Handler) http.Handler {
 	}
 }
 
-// slices answers a range with no more than 50,000 bytes of it, as a network of
+// sliced answers a range with no more than 50,000 bytes of it, as a network of
 // caches does that keeps files in slices.
-func slices(next http.Handler) http.Handler {
+func sliced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok && strings.HasSuffix(v, "-") {
 			from, err := strconv.Atoi(strings.TrimSuffix(v, "-"))

@@ -102,8 +102,8 @@ func scenarios() []scenario {
 		{name: "partial, Content-Range of another total", before: cut, promised: &whole, blind: &whole,
 			mirrors: []mirror{{body: two, wrap: onceRange("bytes %d-%d/%d", 1)}}},
 		{name: "partial, a part of the range", before: cut, promised: &whole, blind: rest,
-			mirrors: []mirror{{body: two, wrap: slices}}},
-		{name: "partial without length, a part of the range", promised: &whole, blind: &whole, mirrors: []mirror{{body: two, wrap: slices}},
+			mirrors: []mirror{{body: two, wrap: sliced}}},
+		{name: "partial without length, a part of the range", promised: &whole, blind: &whole, mirrors: []mirror{{body: two, wrap: sliced}},
 			before: func(b *bench, _ entry, w cache.Want) {
 				// Honest but for its length, which a chunked body did not tell.
 				h := head(b, two)
