@@ -156,7 +156,7 @@ func (p *Partial) Continue(length int64) error {
 // validators, and where they came from. They become the complete file's.
 func (p *Partial) Describe(h Head) {
 	h = h.bounded()
-	h.Length, h.Want = p.head.Length, p.want
+	h.Length, h.Want = p.head.Length, p.head.Want
 	p.head = h
 	if p.continued {
 		// Until a digest has proved that the parts belong together, they describe
@@ -209,11 +209,20 @@ func (p *Partial) most() int64 {
 	return p.head.Length
 }
 
+// promise is what the whole file has to keep: what is promised now or, where
+// nothing is, what the first part was meant to become.
+func (p *Partial) promise() Want {
+	if !p.want.Known() && p.continued {
+		return p.head.Want
+	}
+	return p.want
+}
+
 // hash brings the running digests up to the file's end.
 func (p *Partial) hash() error {
 	if p.sha == nil {
 		p.sha = sha256.New()
-		if d := p.want.Digest; d != "" && d.Type() != "sha256" {
+		if d := p.promise().Digest; d != "" && d.Type() != "sha256" {
 			p.other = d.New()
 		}
 	}
@@ -264,17 +273,18 @@ func (p *Partial) Complete() error {
 		return err
 	}
 	p.digest = SHA256(p.sha.Sum(nil))
-	if !p.want.Known() {
+	w := p.promise()
+	if !w.Known() {
 		return nil
 	}
 	got := p.digest
 	if p.other != nil {
-		got = sumOf(p.want.Digest.Type(), p.other)
+		got = sumOf(w.Digest.Type(), p.other)
 	}
-	if got != p.want.Digest || p.size != p.want.Size {
+	if got != w.Digest || p.size != w.Size {
 		p.stale = true
 		return fmt.Errorf("%s: %s of %d bytes, the metadata promises %s of %d: %w",
-			p.head.URL, got, p.size, p.want.Digest, p.want.Size, ErrWrongContent)
+			p.head.URL, got, p.size, w.Digest, w.Size, ErrWrongContent)
 	}
 	p.met = got
 	return nil

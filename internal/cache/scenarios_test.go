@@ -95,6 +95,12 @@ func scenarios() []scenario {
 		{name: "partial of another version, nothing was promised", promised: &whole, before: func(b *bench, e entry, _ cache.Want) {
 			cutOld(b, e, cache.Want{})
 		}},
+		{name: "partial that was promised, of another mirror, nothing is promised now", blind: rest, before: func(b *bench, _ entry, _ cache.Want) {
+			b.leave(cache.Head{Length: int64(len(two)), URL: "http://elsewhere.test/x"}, want(two), two[:half])
+		}},
+		{name: "partial that was promised, of another version, nothing is promised now", blind: &whole, before: func(b *bench, _ entry, _ cache.Want) {
+			b.leave(cache.Head{Length: int64(len(like)), URL: "http://elsewhere.test/x"}, wantSHA512(like), like[:half])
+		}},
 		{name: "partial of another version, If-Range ignored", before: cutOld, promised: &whole, blind: &whole,
 			mirrors: []mirror{{body: two, wrap: without("If-Range")}}},
 		{name: "partial, Range ignored", before: cut, mirrors: with(testrepo.IgnoreRange()), promised: &whole, blind: all},

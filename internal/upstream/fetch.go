@@ -234,8 +234,8 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 			req.Header.Set("If-Range", validator)
 		}
 		// Without a validator of this mirror's, only a digest can tell whether
-		// two parts belong together.
-		if validator != "" || r.Want.Known() {
+		// two parts belong together; it may be one that the first was promised.
+		if validator != "" || r.Want.Known() || head.Want.Known() {
 			req.Header.Set("Range", "bytes="+strconv.FormatInt(off, 10)+"-")
 		}
 		return

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/cavaliergopher/grab/v3"
@@ -67,11 +66,6 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	}
 	req.HTTPRequest.Header.Set("Accept", "*/*")
 	req.HTTPRequest.Header.Set("Accept-Encoding", "identity")
-	var answer atomic.Pointer[http.Response]
-	req.BeforeCopy = func(resp *grab.Response) error {
-		answer.Store(resp.HTTPResponse)
-		return nil
-	}
 
 	client := *g.m.c.fetch
 	client.Transport = errand{next: client.Transport, off: off, size: r.Want.Size}
@@ -79,24 +73,19 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	c.HTTPClient = &client
 	c.UserAgent = g.m.c.o.UserAgent
 	resp := c.Do(req)
+	if a := resp.HTTPResponse; a != nil && (a.StatusCode == http.StatusOK || a.StatusCode == http.StatusPartialContent) {
+		// At once: who goes on with the file after a kill needs to know whose it is.
+		p.Describe(cache.Head{URL: a.Request.URL.String(), ETag: a.Header.Get("ETag"), LastModified: a.Header.Get("Last-Modified")})
+	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	described := false
-	describe := func() {
-		if a := answer.Load(); a != nil && !described {
-			described = true
-			p.Describe(cache.Head{URL: a.Request.URL.String(), ETag: a.Header.Get("ETag"), LastModified: a.Header.Get("Last-Modified")})
-		}
-	}
 	for !resp.IsComplete() {
 		select {
 		case <-tick.C:
-			describe()
 			p.Poll()
 		case <-resp.Done:
 		}
 	}
-	describe()
 	if err := p.Measure(); err != nil {
 		return err
 	}
