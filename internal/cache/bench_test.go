@@ -139,8 +139,20 @@ func (b *bench) sent() (n int64) {
 // url is where mirror i has the file.
 func (b *bench) url(i int) string { return b.servers[i].URL + "/" + b.key.EscapedPath() }
 
-// open opens the cache and its mirrors as a process of its own would.
+// open opens the cache and its mirrors as a process of its own would, to which w
+// is promised of the file.
 func (b *bench) open(w cache.Want) (*cache.Cache, *upstream.Mirrors) {
+	b.t.Helper()
+	return b.build(promises{key: b.key, want: w})
+}
+
+func (b *bench) openWith(catalog cache.Catalog) *cache.Cache {
+	b.t.Helper()
+	c, _ := b.build(catalog)
+	return c
+}
+
+func (b *bench) build(catalog cache.Catalog) (*cache.Cache, *upstream.Mirrors) {
 	b.t.Helper()
 	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: b.idle})
 	b.t.Cleanup(client.Close)
@@ -152,7 +164,7 @@ func (b *bench) open(w cache.Want) (*cache.Cache, *upstream.Mirrors) {
 	c, err := cache.Open(cache.Options{
 		Dir:     b.dir,
 		MinFree: b.minFree,
-		Catalog: promises{key: b.key, want: w},
+		Catalog: catalog,
 		Policy: func(k cache.Key) cache.Policy {
 			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path)}
 		},
