@@ -380,8 +380,8 @@ func (p *Partial) facts() Facts {
 // What of a Head is kept, in bytes, so that an attribute takes it. Addresses
 // that are signed for one download are longer, and mean nothing to the next.
 const (
-	maxValidator = 256
-	maxURL       = 1024
+	maxValidator = 128
+	maxURL       = 512
 )
 
 // bounded drops what is too long to be kept. Without its address a validator is
