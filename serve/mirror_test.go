@@ -161,6 +161,46 @@ type holds struct{}
 
 func (holds) Lookup(cache.Key) (cache.Want, bool) { return cache.Want{}, true }
 
+// TestSecondMirror holds that a mirror which fails, or lacks a file, is no
+// reason for a client to go without.
+func TestSecondMirror(t *testing.T) {
+	body := rpm(200_000, 1)
+	for name, fault := range map[string]testrepo.Fault{
+		"refuses":                   testrepo.Refuse(),
+		"answers 404":               testrepo.Status(404),
+		"answers 503":               testrepo.Status(503),
+		"breaks off":                testrepo.Cut(100_000),
+		"sends a page":              testrepo.Portal(),
+		"redirects to a page":       testrepo.Redirect("/page"),
+		"says too much":             testrepo.Overstate(1000),
+		"encodes":                   testrepo.Gzipped(),
+		"answers a range with all":  testrepo.Cut(100_000).With(testrepo.IgnoreRange()),
+		"answers a range with more": testrepo.Cut(100_000).With(testrepo.WrongRange()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := testrepo.Start(t, t.TempDir())
+			if err := second.Put("/r/"+pkg, body); err != nil {
+				t.Fatal(err)
+			}
+			m := newMirror(t, setup{bases: []string{second.URL + "/r"}})
+			m.put(pkg, body)
+			m.up.On("/r/*", fault)
+			m.up.On("/page", testrepo.Portal())
+			// What was begun with the first mirror's bytes may be broken off, honestly;
+			// who asks again gets the second's.
+			for whole := false; !whole; {
+				r := m.do(m.request(http.MethodGet, pkg))
+				if whole = r.err == nil; whole && (r.StatusCode != 200 || !bytes.Equal(r.body, body)) {
+					t.Fatalf("%s, %d bytes, which look whole", r.Status, len(r.body))
+				}
+			}
+			if got := m.prime(pkg); !bytes.Equal(got.body, body) || !bytes.Equal(m.stored(pkg), body) {
+				t.Errorf("%d bytes are served, %d stored", len(got.body), len(m.stored(pkg)))
+			}
+		})
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	m := newMirror(t, setup{header: 20 * time.Millisecond})
 	m.up.On("*", testrepo.Hang())
