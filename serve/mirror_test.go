@@ -466,43 +466,63 @@ func TestArriving(t *testing.T) {
 // TestAborted holds that no client takes a part of a file for the file.
 func TestAborted(t *testing.T) {
 	body := rpm(100_000, 1)
-	t.Run("with a length", func(t *testing.T) {
+	// Upstream breaks off when the client has a part, and is down from then on.
+	breaking := func(t *testing.T, f testrepo.Fault) *mirror {
 		m := newMirror(t, setup{})
 		m.put(pkg, body)
-		m.up.On("*", testrepo.Cut(50_000).Times(1), testrepo.Status(503))
-		r := m.do(m.request(http.MethodGet, pkg))
-		if r.err == nil || r.StatusCode != 200 {
-			t.Errorf("%s, %d bytes, %v", r.Status, len(r.body), r.err)
-		}
-	})
-	t.Run("chunked", func(t *testing.T) {
-		m := newMirror(t, setup{})
-		m.put(pkg, body)
-		m.up.On("*", testrepo.Chunked().With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
-		r := m.do(m.request(http.MethodGet, pkg))
-		if r.err == nil || r.StatusCode != 200 {
-			t.Errorf("%s, %d bytes, %v", r.Status, len(r.body), r.err)
-		}
-		if len(m.files()) != 0 {
-			t.Errorf("stored: %q", m.files())
-		}
-		line := m.lines()[0]
-		if !strings.Contains(line, `; detail=aborted"`) {
-			t.Errorf("logged as %q", line)
-		}
-	})
+		m.up.On("*", f.With(testrepo.Stall(50_000)).With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
+		return m
+	}
+	for name, fault := range map[string]testrepo.Fault{"with a length": {}, "chunked": testrepo.Chunked()} {
+		t.Run(name, func(t *testing.T) {
+			m := breaking(t, fault)
+			resp, err := m.http.Do(m.request(http.MethodGet, pkg))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.CopyN(io.Discard, resp.Body, 40_000); err != nil {
+				t.Fatal(err)
+			}
+			m.up.Release()
+			if rest, err := io.ReadAll(resp.Body); err == nil {
+				t.Errorf("%d bytes look whole", 40_000+len(rest))
+			}
+			if len(m.files()) != 0 {
+				t.Errorf("stored: %q", m.files())
+			}
+			if line := m.lines()[0]; !strings.Contains(line, `" 200 `) || !strings.Contains(line, `; detail=aborted"`) {
+				t.Errorf("logged as %q", line)
+			}
+		})
+	}
 	t.Run("chunked, to a client of HTTP/1.0", func(t *testing.T) {
-		m := newMirror(t, setup{})
-		m.put(pkg, body)
-		m.up.On("*", testrepo.Chunked().With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
+		m := breaking(t, testrepo.Chunked())
 		c, err := net.Dial("tcp", m.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "GET /r/%s HTTP/1.0\r\n\r\n", pkg)
+		if _, err := io.CopyN(io.Discard, c, 40_000); err != nil {
+			t.Fatal(err)
+		}
+		m.up.Release()
 		if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the connection ended with %v, as if the body were whole", err)
+		}
+	})
+	t.Run("by the client", func(t *testing.T) {
+		m := breaking(t, testrepo.Fault{})
+		ctx, leave := context.WithCancel(t.Context())
+		resp, err := m.http.Do(m.request(http.MethodGet, pkg).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		leave()
+		if line := m.lines()[0]; !strings.Contains(line, `; detail=aborted"`) {
+			t.Errorf("logged as %q", line)
 		}
 	})
 	t.Run("before the first byte", func(t *testing.T) {
