@@ -542,9 +542,18 @@ func TestDigest(t *testing.T) {
 	right, wrong := rpm(3<<20, 1), rpm(3<<20, 2)
 	m := newMirror(t, setup{catalog: catalog{pkg: promise(right)}})
 	m.put(pkg, wrong)
-	r := m.do(m.request(http.MethodGet, pkg))
-	if r.err == nil || len(r.body) >= len(right) {
-		t.Fatalf("%s: %d of %d bytes, %v", r.Status, len(r.body), len(right), r.err)
+	m.up.On("*", testrepo.Stall(2<<20))
+	resp, err := m.http.Do(m.request(http.MethodGet, pkg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	m.up.Heal()
+	if rest, err := io.ReadAll(resp.Body); err == nil {
+		t.Fatalf("%d bytes look whole", 1<<20+len(rest))
 	}
 	m.put(pkg, right)
 	m.prime(pkg)
