@@ -78,8 +78,8 @@ upstreams = ["https://security.debian.org/debian-security"]
 		{"security.ubuntu.com", "/ubuntu/pool/x", "ubuntu", "pool/x"},
 		{"ftp.de.example.org", "/pub/x", "site", "x"},
 		{"ftp.de.example.org.evil.example", "/pub/x", "", ""},
-		{"deb.debian.org", "/debian-security/x", "debian-security", "x"},
-		{"deb.debian.org", "/debian/x", "debian", "x"},
+		{"cdn.debian.org", "/debian-security/x", "debian-security", "x"},
+		{"ftp.de.debian.org", "/debian/x", "debian", "x"},
 		{"evil.example", "/fedora/x", "", ""},
 		{"evil.example", "/pub/fedora/linux/x", "", ""},
 	} {

@@ -1,0 +1,156 @@
+// Imsync brings what a site will ask for into its cache before anyone does. See
+// the package sync for what a run is.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
+	imsync "intelligentmirror/sync"
+)
+
+// Exit codes; they are part of the contract.
+const (
+	exitDone    = 0
+	exitPartly  = 1 // the failures are listed
+	exitUsage   = 2 // usage or configuration
+	exitRunning = 4 // another run is under way
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newRoot(stdout, stderr)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errPartly):
+		return exitPartly
+	case errors.Is(err, imsync.ErrRunning):
+		fmt.Fprintf(stderr, "imsync: %v\n", err)
+		return exitRunning
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "imsync: %v\n", err)
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "imsync: stopped; the next run goes on from here")
+		return exitPartly
+	}
+	fmt.Fprintf(stderr, "imsync: %v\n", err)
+	return exitPartly
+}
+
+// usageError is what the user has to put right: a flag, or the configuration.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// errPartly says that the failures have been listed.
+var errPartly = errors.New("done in part")
+
+// program is what all commands share.
+type program struct {
+	stdout, stderr io.Writer
+	config, level  string
+}
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	p := &program{stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:   "imsync",
+		Short: "Bring what this site will ask for into its package cache",
+		Long: `imsync reads the site's access logs, works out which packages are really used,
+and brings their newest versions, a seed list for fresh installs and what all
+of these depend on into the cache that imserve serves from.`,
+		Version:       site.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w (%s --help lists the flags)", err, c.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
+	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
+	root.AddCommand(newOnce(p), newPlan(p), newRank(p), newRun(p))
+	for _, c := range root.Commands() {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}
+			}
+			return nil
+		}
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return &usageError{fmt.Errorf("unknown command %q (imsync --help lists them)", args[0])}
+		}
+		return cmd.Help()
+	}
+	root.Args = cobra.ArbitraryArgs
+	return root
+}
+
+// logger logs to standard error, from level on or def where none was asked for.
+func (p *program) logger(def slog.Level) (*slog.Logger, error) {
+	level := def
+	if p.level != "" {
+		if err := level.UnmarshalText([]byte(strings.ToUpper(p.level))); err != nil {
+			return nil, &usageError{fmt.Errorf("--log-level %q: debug, info, warn or error", p.level)}
+		}
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+// with runs f with an Agent, and closes all that it opened.
+func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsync.Agent, *config.Config) error) error {
+	log, err := p.logger(level)
+	if err != nil {
+		return err
+	}
+	home, _ := os.UserHomeDir() // without one, configuration asks for directories
+	cfg, err := config.Load(config.Options{Path: p.config, UID: os.Geteuid(), HomeDir: home})
+	if err != nil {
+		return &usageError{err}
+	}
+	for _, w := range cfg.Warnings() {
+		log.Warn(w)
+	}
+	o := site.Options{Program: "imsync", Log: log}
+	if r := cfg.Sync.Rate; r > 0 {
+		// A second's worth may come at once; grab asks for a buffer at a time.
+		o.Rate = rate.NewLimiter(rate.Limit(r), max(int(r), 64<<10))
+	}
+	s, err := site.Open(cfg, o)
+	if err != nil {
+		return &usageError{err}
+	}
+	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log})
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return errors.Join(f(a, cfg), a.Close(), s.Close())
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"intelligentmirror/internal/config"
+	"intelligentmirror/popularity"
+	imsync "intelligentmirror/sync"
+)
+
+// size is a number of bytes as a person reads it.
+func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// table writes rows whose cells are aligned.
+func table(w io.Writer, rows func(row func(cells ...any))) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows(func(cells ...any) {
+		for i, c := range cells {
+			if i > 0 {
+				fmt.Fprint(t, "\t")
+			}
+			fmt.Fprint(t, c)
+		}
+		fmt.Fprintln(t)
+	})
+	t.Flush()
+}
+
+// why is an item's reason with what stands behind it.
+func why(it imsync.Item) string {
+	s := string(it.Reason)
+	if it.Rank > 0 {
+		s += fmt.Sprintf(" (rank %d)", it.Rank)
+	}
+	if it.Because != "" {
+		s += ": " + it.Because
+	}
+	return s
+}
+
+// writeReport prints what a run did.
+func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
+	if len(r.Items) > 0 {
+		table(w, func(row func(...any)) {
+			row("FETCHED", "VERSION", "ARCH", "SIZE", "FOR")
+			for _, it := range r.Items {
+				row(it.Name, it.EVR, it.Arch, size(it.Size), why(it.Item))
+			}
+		})
+		fmt.Fprintln(w)
+	}
+	writeRoots(w, r, cfg)
+	fmt.Fprintf(w, "\n%d packages, %s from upstream in %s", r.Fetched, size(r.Bytes), r.Finished.Sub(r.Started).Round(time.Millisecond))
+	if r.ResumedBytes > 0 {
+		fmt.Fprintf(w, ", %s kept from an earlier run", size(r.ResumedBytes))
+	}
+	fmt.Fprintf(w, "; %d of those wanted were there already (%s)\n", r.Plan.Stored, size(r.Plan.StoredBytes))
+	writeNotes(w, r)
+	writeFailures(w, r)
+}
+
+// writePlan prints what a run would do.
+func writePlan(w io.Writer, r *imsync.Report, cfg *config.Config) {
+	if len(r.Plan.Items)+len(r.Plan.Cut) > 0 {
+		table(w, func(row func(...any)) {
+			row("WOULD FETCH", "VERSION", "ARCH", "SIZE", "FOR")
+			for _, it := range r.Plan.Items {
+				row(it.Name, it.EVR, it.Arch, size(it.Size), why(it))
+			}
+			for _, it := range r.Plan.Cut {
+				row(it.Name, it.EVR, it.Arch, size(it.Size), "over the budget: "+why(it))
+			}
+		})
+		fmt.Fprintln(w)
+	}
+	writeRoots(w, r, cfg)
+	fmt.Fprintf(w, "\n%d packages, %s of a budget of %s; %d wanted ones are there already (%s)\n",
+		len(r.Plan.Items), size(r.Plan.Bytes), size(int64(cfg.Sync.Budget)), r.Plan.Stored, size(r.Plan.StoredBytes))
+	writeNotes(w, r)
+	writeFailures(w, r)
+}
+
+// writeRoots prints a line for each root.
+func writeRoots(w io.Writer, r *imsync.Report, cfg *config.Config) {
+	if len(r.Roots) == 0 {
+		fmt.Fprintf(w, "No repository is in use yet: none of %q shows a client that asked for a repomd.xml, and sync.roots names none.\n", cfg.Sync.Logs)
+		return
+	}
+	table(w, func(row func(...any)) {
+		row("REPOSITORY", "CHANGED", "PLANNED", "FETCHED", "BYTES", "FAILED")
+		for _, x := range r.Roots {
+			changed := "no"
+			if x.Changed {
+				changed = "yes"
+			}
+			row(x.Root, changed, x.Planned, x.Fetched, size(x.Bytes), len(x.Failed))
+		}
+	})
+}
+
+// maxNotes is how many notes of a kind are printed.
+const maxNotes = 10
+
+// writeNotes prints what a person may want to look into.
+func writeNotes(w io.Writer, r *imsync.Report) {
+	for _, f := range r.Logs.Failed {
+		fmt.Fprintf(w, "note: the log %s can't be read to its end: %s\n", f.Path, f.Error)
+	}
+	n := 0
+	for _, m := range r.Plan.Seeds {
+		if m.Note() {
+			continue
+		}
+		fmt.Fprintf(w, "note: sync.packages %q: %s\n", m.Pattern, m.Reason)
+	}
+	for _, u := range r.Plan.Unmet {
+		if n++; n > maxNotes {
+			fmt.Fprintf(w, "note: and %d more requirements that no package meets\n", len(r.Plan.Unmet)-maxNotes)
+			break
+		}
+		fmt.Fprintf(w, "note: %s requires %s, which no package of %s or its companions provides\n", u.By, u.Requires, u.Root)
+	}
+	if c := len(r.Plan.Cut); c > 0 {
+		var bytes int64
+		for _, it := range r.Plan.Cut {
+			bytes += it.Size
+		}
+		fmt.Fprintf(w, "note: %d packages (%s) did not fit the budget (sync.budget)\n", c, size(bytes))
+	}
+}
+
+// writeFailures lists what failed.
+func writeFailures(w io.Writer, r *imsync.Report) {
+	for _, x := range r.Roots {
+		for _, f := range x.Failed {
+			fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
+		}
+	}
+}
+
+// writeRanks prints the ranking.
+func writeRanks(w io.Writer, ranks []popularity.Rank, all int, r popularity.Report, cfg *config.Config) {
+	if all == 0 {
+		fmt.Fprintf(w, "No package was asked for yet in %q (%d new lines in %d logs).\n", cfg.Sync.Logs, r.Lines, r.Files)
+		return
+	}
+	table(w, func(row func(...any)) {
+		row("RANK", "NAME", "ARCH", "SCORE", "CLIENTS", "CLIENT-DAYS", "REQUESTS", "BYTES", "LAST SEEN", "REPOSITORY")
+		for _, x := range ranks {
+			row(x.Rank, x.Name, x.Arch, fmt.Sprintf("%.2f", x.Score), x.Clients, x.ClientDays, x.Requests, size(x.Bytes), x.LastSeen.Format(time.DateOnly), x.Root)
+		}
+	})
+	fmt.Fprintf(w, "\n%d of %d names; %d new lines in %d logs, %d of them requests for packages\n", len(ranks), all, r.Lines, r.Files, r.Counted)
+}

@@ -1,0 +1,220 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/repodata"
+	"intelligentmirror/internal/site"
+	"intelligentmirror/popularity"
+)
+
+// Agent does the runs. Several may exist, in one process or in many: a lock in
+// the state directory lets one run at a time.
+type Agent struct {
+	site     *site.Site
+	ranks    *popularity.Store
+	history  *history
+	progress Progress
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// Options are what an Agent needs.
+type Options struct {
+	Site     *site.Site
+	Progress Progress // nil shows nothing
+	Log      *slog.Logger
+	Now      func() time.Time // nil is time.Now
+}
+
+// New returns an Agent that keeps its ranks and its history in the site's state
+// directory.
+func New(o Options) (*Agent, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Progress == nil {
+		o.Progress = silent{}
+	}
+	a := &Agent{site: o.Site, progress: o.Progress, log: o.Log, now: o.Now}
+	cfg := o.Site.Config
+	var err error
+	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), popularity.Options{
+		Resolve:   cfg.Resolve,
+		IsPackage: func(p string) bool { return cfg.Serve.Classify(p) == config.Package },
+		Clock:     o.Now,
+		Log:       o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.history, err = openHistory(filepath.Join(cfg.StateDir, "imsync.db"))
+	if err != nil {
+		return nil, errors.Join(err, a.ranks.Close())
+	}
+	return a, nil
+}
+
+// Close releases the databases.
+func (a *Agent) Close() error { return errors.Join(a.ranks.Close(), a.history.Close()) }
+
+// Rank reads the new lines of the logs and returns the ranking.
+func (a *Agent) Rank(ctx context.Context) ([]popularity.Rank, popularity.Report, error) {
+	report, err := a.ranks.Ingest(ctx, a.site.Config.Sync.Logs)
+	if err != nil {
+		return nil, report, fmt.Errorf("read the access logs: %w", err)
+	}
+	ranks, err := a.ranks.Rank(ctx, time.Duration(a.site.Config.Sync.HalfLife))
+	return ranks, report, err
+}
+
+// Once does one run: it reads the logs, looks at each root's metadata, plans,
+// downloads, and lets the new metadata become current. What fails is in the
+// Report and is tried again by the next run; an error is what ended the run
+// itself, ErrRunning where another is under way. A run that is broken off by ctx
+// goes on where it was the next time.
+func (a *Agent) Once(ctx context.Context) (*Report, error) {
+	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	r := &run{Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget)}
+	err = r.do(ctx)
+	r.report.finish(a.now())
+	if herr := a.history.add(r.report, err); herr != nil {
+		a.log.Warn("the run can't be remembered", "error", herr)
+	}
+	return r.report, err
+}
+
+// Plan is what a run would fetch now. It asks upstream for new metadata, as a
+// run does, and fetches that, but no package; nothing that clients see changes.
+func (a *Agent) Plan(ctx context.Context) (*Report, error) {
+	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	r := &run{Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget)}
+	if err := r.prepare(ctx); err != nil {
+		return r.report, err
+	}
+	r.report.finish(a.now())
+	return r.report, nil
+}
+
+// run is one run under way.
+type run struct {
+	*Agent
+	report *Report
+	left   int64 // bytes of the budget
+	staged []generation.Staged
+	ranks  []popularity.Rank
+}
+
+// rounds is how often a run goes round when upstream changes under it.
+const rounds = 2
+
+func (r *run) do(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	for round := 1; ; round++ {
+		fetched := r.download(ctx, r.report.Plan.Items)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !fetched || round == rounds {
+			break
+		}
+		// What was planned an hour ago may have been replaced meanwhile.
+		changed, err := r.stage(ctx)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			break
+		}
+		if err := r.plan(ctx); err != nil {
+			return err
+		}
+	}
+	return r.flip(ctx)
+}
+
+// prepare reads the logs, brings together the metadata and plans.
+func (r *run) prepare(ctx context.Context) error {
+	var err error
+	if r.ranks, r.report.Logs, err = r.Rank(ctx); err != nil {
+		return err
+	}
+	if err := r.roots(ctx); err != nil {
+		return err
+	}
+	if _, err := r.stage(ctx); err != nil {
+		return err
+	}
+	return r.plan(ctx)
+}
+
+// roots finds the roots that the site uses or that are configured.
+func (r *run) roots(ctx context.Context) error {
+	seen, err := r.Agent.ranks.Roots(ctx)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, name := range append(seen, r.site.Config.Sync.Roots...) {
+		root, err := generation.ParseRoot(name)
+		if err != nil || known[root.String()] || r.site.Mirrors(root.Repo) == nil {
+			// A repo that was taken out of the configuration is still in the logs' counts.
+			continue
+		}
+		known[root.String()] = true
+		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), root: root})
+	}
+	r.report.sort()
+	return nil
+}
+
+// plan works out what to fetch, from the metadata of all roots together.
+func (r *run) plan(ctx context.Context) error {
+	var b IndexBuilder
+	for _, g := range r.staged {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		stats, err := g.Packages(func(p *repodata.Package) error {
+			b.Add(g.Root.String(), p)
+			return nil
+		})
+		if err != nil {
+			r.report.fail(g.Root.String(), g.Root.String(), err)
+			continue
+		}
+		if stats.Skipped > 0 {
+			r.log.Warn("packages that the metadata describes badly are left out", "root", g.Root.String(), "packages", stats.Skipped, "first", stats.Refused[0])
+		}
+	}
+	cfg := &r.site.Config.Sync
+	seeds := make([]Seed, len(cfg.Packages))
+	builtIn := !r.site.Config.Set("sync.packages")
+	for i, p := range cfg.Packages {
+		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
+	}
+	r.report.Plan = Plan(r.ranks, b.Index(), r.stored, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude})
+	r.report.planned()
+	return nil
+}
+
+// stored reports whether the cache has what metadata promises of k.
+func (r *run) stored(k cache.Key, w cache.Want) bool { return r.site.Cache.Holds(k, w) }

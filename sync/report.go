@@ -1,0 +1,134 @@
+package sync
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/generation"
+	"intelligentmirror/popularity"
+)
+
+// Report is what a run did. Its JSON is the contract's. It is filled by several
+// goroutines; once the run is over it does not change.
+type Report struct {
+	Started      time.Time     `json:"started"`
+	Finished     time.Time     `json:"finished"`
+	Roots        []*RootReport `json:"roots"`
+	Fetched      int           `json:"fetched"`       // packages
+	Bytes        int64         `json:"bytes"`         // that came from upstream, metadata included
+	ResumedBytes int64         `json:"resumed_bytes"` // that an earlier run had left and did not come again
+	Failures     int           `json:"failures"`
+
+	Logs  popularity.Report `json:"-"`
+	Plan  Result            `json:"-"`
+	Items []FetchedItem     `json:"-"` // in the order in which they came
+
+	mu sync.Mutex
+}
+
+// RootReport is what a run did for one root.
+type RootReport struct {
+	Root    string    `json:"root"`
+	Changed bool      `json:"changed"`
+	Planned int       `json:"planned"` // packages
+	Fetched int       `json:"fetched"` // packages
+	Bytes   int64     `json:"bytes"`   // from upstream, metadata included
+	Failed  []Failure `json:"failed"`
+
+	root generation.Root
+	out  bool // its metadata can't be had: it is left out of this run
+}
+
+// Failure is what could not be fetched, and why.
+type Failure struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+}
+
+// FetchedItem is an item that a run brought into the cache.
+type FetchedItem struct {
+	Item
+	Outcome cache.Outcome
+}
+
+func newReport(now time.Time) *Report { return &Report{Started: now, Roots: []*RootReport{}} }
+
+func (r *Report) finish(now time.Time) {
+	r.Finished = now
+	for _, root := range r.Roots {
+		if root.Failed == nil {
+			root.Failed = []Failure{}
+		}
+	}
+}
+
+// sort puts the roots in order.
+func (r *Report) sort() {
+	slices.SortFunc(r.Roots, func(a, b *RootReport) int { return cmp.Compare(a.Root, b.Root) })
+}
+
+// of is the part of a root.
+func (r *Report) of(root string) *RootReport {
+	i := slices.IndexFunc(r.Roots, func(x *RootReport) bool { return x.Root == root })
+	return r.Roots[i]
+}
+
+// metadata notes what was brought of a root's metadata.
+func (r *Report) metadata(root *RootReport, s generation.Staged) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	root.Changed = root.Changed || s.Changed
+	root.Bytes += s.Fetched
+	r.Bytes += s.Fetched
+	r.ResumedBytes += s.Resumed
+}
+
+// planned counts the items of the plan with their roots.
+func (r *Report) planned() {
+	for _, it := range r.Plan.Items {
+		r.of(it.Root).Planned++
+	}
+}
+
+// fail notes a failure.
+func (r *Report) fail(root, path string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.of(root)
+	x.Failed = append(x.Failed, Failure{path, explain(err)})
+	r.Failures++
+}
+
+// item notes how an item's download ended.
+func (r *Report) item(it Item, out cache.Outcome, err error) {
+	r.mu.Lock()
+	root := r.of(it.Root)
+	root.Bytes += out.Fetched
+	r.Bytes += out.Fetched
+	r.ResumedBytes += out.Resumed
+	if err == nil && !out.Stored {
+		root.Fetched++
+		r.Fetched++
+		r.Items = append(r.Items, FetchedItem{it, out})
+	}
+	r.mu.Unlock()
+	if err != nil {
+		r.fail(it.Root, it.Path, err)
+	}
+}
+
+// explain adds to an error what a person should know of it.
+func explain(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return err.Error() + " (upstream does not have it; it is tried again at the next run)"
+	case errors.Is(err, cache.ErrUnstorable):
+		return err.Error() + " (make room in cache_dir)"
+	}
+	return err.Error()
+}
