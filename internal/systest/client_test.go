@@ -1,10 +1,12 @@
 package systest
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
+	"sync"
 	"testing"
 )
 
@@ -36,19 +38,24 @@ type answer struct {
 	err    error // the body did not come to its end
 }
 
-// fetch asks for a path; the error is of a connection that brought no answer.
-func (s *server) fetch(path string, header ...string) (answer, error) {
+// request asks for a path. Each has a connection of its own, so that none is
+// found closed.
+func (s *server) request(path string, header ...string) (*http.Response, error) {
 	req, err := http.NewRequest(http.MethodGet, s.url+path, nil)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	// No connection is used twice, so that none is found closed.
-	req.Close = true
 	client := http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
+	return client.Do(req)
+}
+
+// fetch asks for a path and reads the answer; the error is of a connection that
+// brought none.
+func (s *server) fetch(path string, header ...string) (answer, error) {
+	resp, err := s.request(path, header...)
 	if err != nil {
 		return answer{}, err
 	}
@@ -76,28 +83,43 @@ func (s *server) get(path string, header ...string) []byte {
 
 // later is an answer that a client waits for in the background.
 type later struct {
-	t    testing.TB
-	path string
-	done chan struct{}
+	t     testing.TB
+	path  string
+	begun chan struct{} // closed at the first byte, or the end
+	done  chan struct{} // closed at the end
 	answer
-	failed error
+	failed error // no answer
 }
 
 // begin asks for a path without waiting for the answer.
 func (s *server) begin(path string) *later {
-	l := &later{t: s.t, path: path, done: make(chan struct{})}
+	l := &later{t: s.t, path: path, begun: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
-		l.answer, l.failed = s.fetch(path)
+		begun := sync.OnceFunc(func() { close(l.begun) })
+		defer begun()
+		var resp *http.Response
+		if resp, l.failed = s.request(path); l.failed != nil {
+			return
+		}
+		defer resp.Body.Close()
+		l.status, l.header = resp.StatusCode, resp.Header
+		var b bytes.Buffer
+		_, l.err = io.CopyN(&b, resp.Body, 1)
+		begun()
+		if l.err == nil {
+			_, l.err = io.Copy(&b, resp.Body)
+		}
+		l.body = b.Bytes()
 	}()
 	return l
 }
 
+// first waits for the answer's first byte.
+func (l *later) first() { <-l.begun }
+
 // await waits for the answer's end, whole or not.
-func (l *later) await() *later {
-	<-l.done
-	return l
-}
+func (l *later) await() { <-l.done }
 
 // whole waits for an answer that has to be whole, and returns its body.
 func (l *later) whole() []byte {

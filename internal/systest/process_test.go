@@ -84,6 +84,21 @@ func (p *process) stop() int {
 	return p.wait()
 }
 
+// insist asks again until the process ends, as an impatient person does: what
+// is ready for the second signal is so some moment after the first.
+func (p *process) insist() {
+	p.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for p.running() {
+		p.signal(syscall.SIGTERM)
+		select {
+		case <-tick.C:
+		case <-p.ended:
+		}
+	}
+}
+
 // wait waits for the process's end and returns its exit code, -1 where a signal ended it.
 func (p *process) wait() int {
 	p.t.Helper()

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,10 +84,10 @@ aliases   = ["https://dl.fedoraproject.org%s"]
 }
 
 // another is a second site with the same upstream, and nothing in its cache.
-func (s *site) another(extra ...string) *site {
-	s.t.Helper()
+func (s *site) another(t testing.TB, extra ...string) *site {
+	t.Helper()
 	o := *s
-	o.dir = s.t.TempDir()
+	o.t, o.dir = t, t.TempDir()
 	o.logs, o.config = filepath.Join(o.dir, "logs"), filepath.Join(o.dir, "config.toml")
 	o.mkdir(o.logs)
 	o.configure(extra...)
@@ -227,6 +229,50 @@ func (s *site) write(name, text string) {
 // cached is the repository's directory in the cache.
 func (s *site) cached() string { return filepath.Join(s.dir, "cache", rootName) }
 
+// awaitPartial waits until a file that is being downloaded has n bytes at least
+// on the disk.
+func (s *site) awaitPartial(n int64) {
+	s.t.Helper()
+	s.await(fmt.Sprintf("a partial file of %d bytes", n), func() bool {
+		names, err := filepath.Glob(s.dir + "/cache/.im/partial/*")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return slices.ContainsFunc(names, func(name string) bool {
+			fi, err := os.Stat(name) // one that can't be looked at has just been committed
+			return err == nil && fi.Size() >= n
+		})
+	})
+}
+
+// awaitFile waits until the file of a path on the mirror is stored, and returns
+// its digest.
+func (s *site) awaitFile(path string) string {
+	s.t.Helper()
+	var b []byte
+	s.await(path+" in the cache", func() bool {
+		var err error
+		b, err = os.ReadFile(s.dir + "/cache" + path)
+		return err == nil
+	})
+	return digest(b)
+}
+
+// await waits for what only the disk tells.
+func (s *site) await(what string, there func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(hung)
+	for !there() {
+		select {
+		case <-tick.C:
+		case <-end:
+			s.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // files are the regular files below dir, by their paths in it, with their digests.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
@@ -247,6 +293,24 @@ func files(t testing.TB, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// difference is how two sets of files differ, a line each; "" where they don't.
+func difference(want, got map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if sum, ok := got[name]; !ok {
+			fmt.Fprintln(&b, "missing:", name)
+		} else if sum != want[name] {
+			fmt.Fprintln(&b, "other bytes:", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[name]; !ok {
+			fmt.Fprintln(&b, "too much:", name)
+		}
+	}
+	return b.String()
 }
 
 // digest is the SHA-256 of b in hexadecimal.
