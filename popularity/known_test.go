@@ -205,6 +205,17 @@ func TestOnceOverRuns(t *testing.T) {
 			w.ingest()
 			w.append("log", 3)
 		}},
+		{name: "a gzipped copy from between two runs", again: func(n [parts]int) int { return n[1] }, does: func(w *site) {
+			w.append("log", 0)
+			w.ingest()
+			w.append("log", 1)
+			w.copy("log", "z-log")
+			w.gzip("z-log")
+			w.append("log", 2)
+			w.ingest()
+			w.ingest()
+			w.append("log", 3)
+		}},
 		{name: "truncated and regrown, shorter", does: func(w *site) {
 			w.append("log", 0)
 			w.append("log", 1)
@@ -323,7 +334,7 @@ func TestOnceOverRuns(t *testing.T) {
 // Logs that begin alike stay two logs.
 func TestSameBeginning(t *testing.T) {
 	for _, same := range []int{1, 2, 100} {
-		hits := traffic(6, 600)
+		hits := traffic(6, 1000)
 		begin := write(hits[:same], "combined")
 		dir := t.TempDir()
 		s := openStore(t, dir, options())
@@ -334,6 +345,7 @@ func TestSameBeginning(t *testing.T) {
 		appendFile(t, dir+"/a.log", write(hits[same:300], "combined"))
 		appendFile(t, dir+"/b.log", write(hits[300:500], "combined"))
 		ingest1(t, s, dir+"/*.log")
+		// The longest, so that it could be any of the others.
 		writeFile(t, dir+"/c.log", begin+write(hits[500:], "combined"))
 		ingest1(t, s, dir+"/*.log")
 		if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
@@ -341,6 +353,65 @@ func TestSameBeginning(t *testing.T) {
 		}
 		if r := ingest1(t, s, dir+"/*.log"); r.Lines != 0 || r.Files != 3 {
 			t.Errorf("%d lines: again: %+v", same, r)
+		}
+	}
+}
+
+// A log that differs from a known one in its first line alone is another.
+func TestSameEnd(t *testing.T) {
+	hits := traffic(6, 300)
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	for _, client := range []string{"10.9.9.1", "10.9.9.2"} {
+		hits[0].client = client
+		writeFile(t, dir+"/log", write(hits, "combined"))
+		if r := ingest1(t, s, dir+"/log"); r.Lines != int64(len(hits)) {
+			t.Errorf("%s: %d lines", client, r.Lines)
+		}
+	}
+}
+
+// One log is one row, however many batches it took, and is known by a whole
+// window at each end.
+func TestKnownOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	s.limit = 10
+	text := write(traffic(6, 3000), "combined")
+	writeFile(t, dir+"/log", text)
+	ingest1(t, s, dir+"/log")
+	k, err := s.loadKnowns(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := known{
+		id: 1, headLength: window, head: fingerprintOf([]byte(text[:window])),
+		readTo: int64(len(text)), tailLength: window, tail: fingerprintOf([]byte(text[len(text)-window:])),
+	}
+	if len(k.list) != 1 || *k.list[0] != want {
+		t.Errorf("%d known, want one: %+v", len(k.list), want)
+	}
+}
+
+// A log is forgotten when no file was it for long, and not before.
+func TestForgetsLogs(t *testing.T) {
+	dir := t.TempDir()
+	o := options()
+	clock := now
+	o.Clock = func() time.Time { return clock }
+	s := openStore(t, dir, o)
+	writeFile(t, dir+"/log", write(traffic(6, 10), "combined"))
+	for _, c := range []struct {
+		after time.Duration
+		glob  string
+		known int
+	}{
+		{0, "/log", 1}, {399, "/log", 1}, {399, "/nothing", 1}, {2, "/nothing", 0},
+	} {
+		clock = clock.Add(c.after * 24 * time.Hour)
+		ingest1(t, s, dir+c.glob)
+		if got := count(t, s, "logs"); got != c.known {
+			t.Errorf("after %d days, %s: %d logs", c.after, c.glob, got)
 		}
 	}
 }

@@ -31,7 +31,8 @@ type lineReader struct {
 	err        error
 }
 
-// newLineReader reads on at offset off, before which stands history.
+// newLineReader reads on at offset off, before which stands history, at most
+// window bytes of it.
 func newLineReader(src io.Reader, off int64, history []byte) *lineReader {
 	l := &lineReader{src: src, buf: make([]byte, bufferSize), off: off}
 	l.start = copy(l.buf, history)

@@ -50,11 +50,11 @@ func cleanPath(escaped string) (string, bool) {
 		return "", false
 	}
 	p, err := url.PathUnescape(escaped)
-	if err != nil || !utf8.ValidString(p) {
+	if err != nil {
 		return "", false
 	}
 	p = strings.TrimPrefix(path.Clean("/"+p), "/")
-	if p == "" {
+	if p == "" || !utf8.ValidString(p) {
 		return "", false
 	}
 	for i := range len(p) {

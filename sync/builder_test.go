@@ -51,7 +51,7 @@ fedora/updates/41/Everything/x86_64
 			"number-1.10-1.x86_64 updates", "tilde-1-1.x86_64 updates",
 		},
 	}, {
-		name: "each architecture has its own, but noarch replaces all and is replaced by any",
+		name: "each architecture has its own, but noarch replaces all and is replaced by the machine's",
 		repos: `
 fedora/releases/41/Everything/x86_64/os
     a-1-1.x86_64
@@ -63,13 +63,18 @@ fedora/releases/41/Everything/x86_64/os
     d-1-1.x86_64
     e-1-1.x86_64
     e-2-1.src
+    f-1-1.src
+    g-1-1.noarch
 fedora/updates/41/Everything/x86_64
     b-2-1.noarch
     c-2-1.x86_64
+    f-2-1.noarch
+    g-2-1.i686
 `,
 		want: []string{
 			"a-1-1.x86_64 releases", "a-2-1.i686 releases", "b-2-1.noarch updates", "c-2-1.x86_64 updates",
 			"d-1-1.noarch releases", "d-1-1.x86_64 releases", "e-1-1.x86_64 releases", "e-2-1.src releases",
+			"f-1-1.src releases", "f-2-1.noarch updates", "g-1-1.noarch releases", "g-2-1.i686 updates",
 		},
 	}, {
 		name: "other architectures and releases are none of its business",
@@ -207,7 +212,7 @@ func TestIndexKeepsNothingOfThePackage(t *testing.T) {
 func TestTwins(t *testing.T) {
 	const repos = `
 fedora/releases/41/Everything/x86_64/os
-    a-1-1.x86_64 | rebuilt 1
+    a-1-1.x86_64 | rebuilt 7
     b-1-1.x86_64 | rebuilt 9
 fedora/updates/41/Everything/x86_64
     a-1-1.x86_64 | rebuilt 2
@@ -221,7 +226,7 @@ rpmfusion/free/fedora/releases/41/Everything/x86_64/os
 		name, pkg, root string
 		want            string // root and time of building
 	}{
-		{"the root that is asked for", "a", releases, releases + " 1"},
+		{"the root that is asked for", "a", releases, releases + " 7"},
 		{"else a root of updates, there the last built", "a", "", fusion + " 4"},
 		{"the last built in the root that is asked for", "a", updates, updates + " 3"},
 		{"a root that does not have it", "b", updates, releases + " 9"},

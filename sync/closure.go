@@ -82,7 +82,9 @@ func (r *resolver) run(i int, admit func(pick int) bool) {
 	r.enter(i)
 	for head := 0; head < len(r.queue); head++ {
 		i := r.queue[head]
-		admit(i)
+		if !admit(i) {
+			continue
+		}
 		for _, id := range r.idx.requirements(r.picks[i].pkg) {
 			r.require(id, i)
 		}
@@ -214,15 +216,15 @@ func (r *resolver) ensure(t *tree, id relationID, by int) bool {
 	return true
 }
 
-// compareChosen is compareProviders behind what was chosen: what needs nothing
-// more comes first, then what was reserved.
+// compareChosen is compareProviders behind what was chosen: what is gone on with
+// already comes first, then what is reserved.
 func (r *resolver) compareChosen(a, b pkgID, by int) int {
 	state := func(p pkgID) int {
 		i, ok := r.of[node{r.picks[by].group, p}]
 		switch {
 		case !ok:
 			return 2
-		case r.picks[i].entered || r.picks[i].reason == ReasonPopular:
+		case r.picks[i].entered:
 			return 0
 		}
 		return 1

@@ -71,10 +71,11 @@ func TestClosure(t *testing.T) {
 		name: "of several providers the shortest name, then the first",
 		packages: `
     app-1-1.x86_64 | requires mta
-    exim4-1-1.x86_64 | provides mta
+    courier-1-1.x86_64 | provides mta
+    exim-1-1.x86_64 | provides mta
     sendmail-1-1.x86_64 | provides mta
-    qmail-1-1.x86_64 | provides mta`,
-		want: []string{"exim4"},
+    mail-1-1.x86_64 | provides mta`,
+		want: []string{"exim"},
 	}, {
 		name: "the popular one before the shorter name",
 		packages: `
@@ -131,6 +132,15 @@ func TestClosure(t *testing.T) {
     lib-1-1.x86_64
     bash-1-1.x86_64 | files /bin/sh`,
 		want: []string{"bash", "lib.i686", "wine.i686", "zlib.i686"},
+	}, {
+		name: "what serves a 32-bit package does not serve a 64-bit one",
+		packages: `
+    app-1-1.noarch | requires small(x86-32), large
+    small-1-1.i686 | provides small(x86-32) | requires lib
+    large-1-1.x86_64 | requires lib
+    lib-1-1.i686
+    lib-1-1.x86_64`,
+		want: []string{"large", "lib", "lib.i686", "small.i686"},
 	}, {
 		name: "another machine's package is none",
 		packages: `
@@ -256,6 +266,14 @@ func TestClosure(t *testing.T) {
     d-1-1.x86_64
     desktop-1-1.x86_64`,
 		want: []string{"b", "d"},
+	}, {
+		name: "rich: if, of whose conditions one never holds",
+		packages: `
+    app-1-1.x86_64 | requires a, (plugin if (a and desktop))
+    a-1-1.x86_64
+    plugin-1-1.x86_64
+    desktop-1-1.x86_64`,
+		want: []string{"a"},
 	}, {
 		name: "rich: conditions inside of or hold as they are",
 		packages: `

@@ -55,6 +55,8 @@ func TestLocate(t *testing.T) {
 		{"local/f41/i686", place{arch: "i386", release: "41"}},
 		{"chrome/linux/chrome/rpm/stable/x86_64", place{arch: "x86_64"}},
 		{"vscode", place{}},
+		{"local/x86_64/41/notx86_64", place{arch: "x86_64", release: "41"}},
+		{"local/notx86_64/41", place{release: "41"}},
 		{"site/2024/tools", place{}},
 		{"site/20240131", place{}},
 		{"", place{}},

@@ -234,6 +234,31 @@ almalinux/9/BaseOS/x86_64/os
 			"dependency libx-1-1.rocky.x86_64 (htop)",
 		},
 	}, {
+		name: "nothing is needed in either line for what is not fetched",
+		repos: `
+epel/9/Everything/x86_64
+    htop-3-1.el9.x86_64 size 9 | requires libx
+rocky/9/BaseOS/x86_64/os
+    libx-1-1.rocky.x86_64
+almalinux/9/BaseOS/x86_64/os
+    libx-2-1.alma.x86_64
+`,
+		ranks:  asked("htop.x86_64 epel/9/Everything/x86_64"),
+		budget: Budget{Bytes: 8, Top: 1},
+		cut:    []string{"popular htop-3-1.el9.x86_64"},
+	}, {
+		name: "modules in testing",
+		repos: `
+fedora/updates/41/Everything/x86_64
+    perl-5-1.x86_64
+fedora/updates/testing/41/Everything/x86_64
+    perl-6-1.module_f41+1.x86_64
+    perl-6-2.module_f41+1.x86_64
+`,
+		ranks:  asked("perl.x86_64 fedora/updates/testing/41/Everything/x86_64"),
+		budget: Budget{Bytes: -1, Top: -1},
+		want:   []string{"popular perl-5-1.x86_64", "popular perl-6-2.module_f41+1.x86_64"},
+	}, {
 		name: "two packages that name one file are one",
 		repos: `
 fedora/updates/41/Everything/x86_64
@@ -279,6 +304,61 @@ fedora/updates/41/Everything/x86_64
 					t.Errorf("%d stored, want %d", got.Stored, len(tc.stored))
 				}
 				rand.New(rand.NewPCG(seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			}
+		})
+	}
+}
+
+// TestGroupsServeThemselves looks at who is no provider though it has what is
+// required.
+func TestGroupsServeThemselves(t *testing.T) {
+	for _, tc := range []struct {
+		name, repos string
+		unmet       string
+	}{{
+		name: "another release",
+		repos: `
+fedora/updates/41/Everything/x86_64
+    app-1-1.x86_64 | requires lib
+fedora/updates/42/Everything/x86_64
+    lib-1-1.x86_64
+`,
+		unmet: "app requires lib",
+	}, {
+		name: "another line",
+		repos: `
+rocky/9/BaseOS/x86_64/os
+    app-1-1.x86_64 | requires lib
+almalinux/9/BaseOS/x86_64/os
+    lib-1-1.x86_64
+`,
+		unmet: "app requires lib",
+	}, {
+		name: "testing",
+		repos: `
+fedora/updates/41/Everything/x86_64
+    app-1-1.x86_64 | requires lib
+fedora/updates/testing/41/Everything/x86_64
+    early-1-1.x86_64 | requires lib
+    lib-1-1.x86_64
+`,
+		unmet: "app requires lib",
+	}, {
+		name: "a version that an update has replaced",
+		repos: `
+fedora/releases/41/Everything/x86_64/os
+    lib-1-1.x86_64 | provides libfoo.so.1
+fedora/updates/41/Everything/x86_64
+    app-1-1.x86_64 | requires libfoo.so.1
+    lib-2-1.x86_64 | provides libfoo.so.2
+`,
+		unmet: "app requires libfoo.so.1",
+	}} {
+		t.Run(tc.name, func(t *testing.T) {
+			ranks := asked("early.x86_64 fedora/updates/testing/41/Everything/x86_64")
+			res := Plan(ranks, buildIndex(parseRepos(t, tc.repos)), nothingStored, Budget{Bytes: -1, Top: 1, Seeds: named("app")})
+			if len(res.Unmet) != 1 || res.Unmet[0].By+" requires "+res.Unmet[0].Requires != tc.unmet {
+				t.Errorf("unmet %+v, want %s", res.Unmet, tc.unmet)
 			}
 		})
 	}

@@ -119,7 +119,6 @@ func (r *resolver) compareProviders(a, b pkgID, by int) int {
 		strings.Compare(na, nb),
 		strings.Compare(x.arch(a), x.arch(b)),
 		cmp.Compare(ka.track^k.track, kb.track^k.track),
-		x.evrs[kb.evr].Compare(x.evrs[ka.evr]),
 		x.compareTwins(a, b, ""),
 	)
 }

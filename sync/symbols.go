@@ -53,12 +53,9 @@ func (t *symbols) text(id symbol) string {
 
 // keep copies s next to the others, without making a symbol of it.
 func (t *symbols) keep(s string) string {
-	if len(s) > chunkSize/16 {
-		return strings.Clone(s)
-	}
 	if t.chunk.Cap()-t.chunk.Len() < len(s) {
 		t.chunk.Reset()
-		t.chunk.Grow(chunkSize)
+		t.chunk.Grow(max(chunkSize, len(s)))
 	}
 	// A Builder that need not grow hands out views of one buffer.
 	at := t.chunk.Len()

@@ -67,14 +67,14 @@ func (a EVR) Compare(b EVR) int {
 	return compareVersions(a.Release, b.Release)
 }
 
-// String is "1:2.3-4"; an epoch of 0 and an empty release are left out, unless
-// the version has a colon of its own.
+// String is "1:2.3-4". An epoch of 0 and an empty release are left out, unless a
+// colon or a dash in the version would be taken for theirs.
 func (a EVR) String() string {
 	s := a.Version
 	if a.Epoch != 0 || strings.Contains(s, ":") {
 		s = strconv.Itoa(a.Epoch) + ":" + s
 	}
-	if a.Release != "" {
+	if a.Release != "" || strings.Contains(a.Version, "-") {
 		s += "-" + a.Release
 	}
 	return s

@@ -168,6 +168,9 @@ func (p *richParser) operand(depth int) (Rich, error) {
 	if r.Dep.Name = p.word(); r.Dep.Name == "" {
 		return Rich{}, errors.New("a dependency is missing")
 	}
+	if !balanced(r.Dep.Name) {
+		return Rich{}, fmt.Errorf("a parenthesis in %.100q is not closed", r.Dep.Name)
+	}
 	p.skipSpace()
 	ahead := *p
 	flags, ok := signFlags[ahead.word()]
@@ -175,9 +178,10 @@ func (p *richParser) operand(depth int) (Rich, error) {
 		return r, nil
 	}
 	ahead.skipSpace()
-	r.Dep.Flags, r.Dep.EVR = flags, ParseEVR(ahead.word())
-	if r.Dep.EVR.Version == "" {
-		return Rich{}, fmt.Errorf("the version of %.100q is missing", r.Dep.Name)
+	version := ahead.word()
+	r.Dep.Flags, r.Dep.EVR = flags, ParseEVR(version)
+	if r.Dep.EVR.Version == "" || !balanced(version) {
+		return Rich{}, fmt.Errorf("%.100q is no version for %.100q", version, r.Dep.Name)
 	}
 	*p = ahead
 	return r, nil
@@ -212,4 +216,10 @@ func (p *richParser) word() string {
 	w := p.rest
 	p.rest = ""
 	return w
+}
+
+// balanced reports whether a word closes the parentheses that it opens. It never
+// closes more.
+func balanced(word string) bool {
+	return strings.Count(word, "(") == strings.Count(word, ")")
 }

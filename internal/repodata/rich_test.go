@@ -74,7 +74,7 @@ var badRich = []string{"()", "(a", "(a or", "(a or b", "(a or)", "(or a b)", "(a
 func TestParseRichRefuses(t *testing.T) {
 	deep := strings.Repeat("(", maxRichDepth+1) + "a" + strings.Repeat(")", maxRichDepth+1)
 	// rpm takes what follows for another dependency, and reads `else` anywhere.
-	more := []string{"", "a", "a or b", "(a or b) c", "(a or b)(c)", "(a or b))", "(a or b) ", "(a else b)", "(a and b else c)", "(a >=", "(a >= )", "(a = -)", "(a = 1:)", deep}
+	more := []string{"", "a", "a or b", "(a or b) c", "(a or b)(c)", "(a or b))", "(a or b) ", "(a else b)", "(a and b else c)", "(a >=", "(a >= )", "(a = -)", "(a = 1:)", "(b( )", "(a = 1( )", "(a(b or c) or d)", deep}
 	for _, in := range slices.Concat(badRich, more) {
 		if got, err := ParseRich(in); err == nil {
 			t.Errorf("%q: got %s", in, got)

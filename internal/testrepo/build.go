@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -47,17 +48,12 @@ type BuildOptions struct {
 // filelists and other. Where dir holds a repository already, files that stay
 // the same are not touched, packages come before the metadata that lists them,
 // repomd.xml is replaced last, by a rename, and then what is no longer listed
-// goes (but see KeepOld). Two Builds of one directory must not overlap.
+// goes (but see KeepOld). A package that stands in the list twice is one. Two
+// Builds of one directory must not overlap.
 func Build(dir string, specs []Spec, o BuildOptions) error {
-	seen := make(map[string]bool, len(specs))
-	for _, s := range specs {
-		if err := s.check(); err != nil {
-			return fmt.Errorf("package %q: %w", s.Name, err)
-		}
-		if seen[s.Location()] {
-			return fmt.Errorf("package %s: twice in the list", s.NEVRA())
-		}
-		seen[s.Location()] = true
+	specs, err := distinct(specs)
+	if err != nil {
+		return err
 	}
 	pkgs := make([]*pkg, len(specs))
 	var g errgroup.Group
@@ -85,6 +81,26 @@ func Build(dir string, specs []Spec, o BuildOptions) error {
 		kept[p.Location()] = true
 	}
 	return sweep(dir, kept)
+}
+
+// distinct checks the packages, and leaves each in the list once.
+func distinct(specs []Spec) ([]Spec, error) {
+	var out []Spec
+	seen := make(map[string]Spec, len(specs))
+	for _, s := range specs {
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("package %q: %w", s.Name, err)
+		}
+		was, ok := seen[s.Location()]
+		if ok && !reflect.DeepEqual(was, s) {
+			return nil, fmt.Errorf("package %s: twice in the list, in two ways", s.NEVRA())
+		}
+		if !ok {
+			seen[s.Location()] = s
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 // putFile replaces the file name by one of these bytes and this modification

@@ -166,6 +166,17 @@ func TestBuildOverAnother(t *testing.T) {
 	}
 }
 
+func TestBuildKeepsTheVersionsBefore(t *testing.T) {
+	before := Small(Campus(1))
+	after := Overnight(before, 1)
+	dir := build(t, slices.Concat(before, after), BuildOptions{})
+	for _, s := range slices.Concat(before, after) {
+		if _, err := os.Stat(filepath.Join(dir, s.Location())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestBuildRefuses(t *testing.T) {
 	good := Spec{Name: "app", Version: "1", Release: "1"}
 	with := func(change func(*Spec)) []Spec {
@@ -185,12 +196,32 @@ func TestBuildRefuses(t *testing.T) {
 		{"a file twice", with(func(s *Spec) { s.Files = []string{"/etc/app", "/etc/app/"} }), BuildOptions{}},
 		{"an operator that is none", with(func(s *Spec) { s.Requires = []string{"foo => 1"} }), BuildOptions{}},
 		{"half a dependency", with(func(s *Spec) { s.Provides = []string{"foo >="} }), BuildOptions{}},
-		{"a package twice", []Spec{good, good}, BuildOptions{}},
+		{"a package in two ways", append(with(func(s *Spec) { s.Size = 1 }), good), BuildOptions{}},
 		{"an unknown compression", []Spec{good}, BuildOptions{Compression: "rar"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := Build(t.TempDir(), tt.specs, tt.o); err == nil {
 				t.Error("no error")
+			}
+		})
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	for _, bb := range []struct {
+		name  string
+		specs []Spec
+	}{{"small", Small(Campus(1))}, {"full", Campus(1)}} {
+		b.Run(bb.name, func(b *testing.B) {
+			var bytes int64
+			for _, s := range bb.specs {
+				bytes += int64(s.Size)
+			}
+			b.SetBytes(bytes)
+			for b.Loop() {
+				if err := Build(b.TempDir(), bb.specs, BuildOptions{}); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

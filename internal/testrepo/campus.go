@@ -27,9 +27,9 @@ const (
 // workstations have them: the kernel, mplayer with a dependency closure that is
 // three levels deep, vlc, gstreamer1-*, a desktop, compilers, -devel and -doc
 // packages. Whatever one of them needs, another provides. Payloads are of 2 KB
-// to 20 MB, log-normal; together they are about 900 MB (see Small). The seed
+// to 20 MB, log-normal; together they are about 160 MB (see Small). The seed
 // decides the sizes that the table leaves open, and the build times, which lie
-// in the ten days before 2026-10-01.
+// in the ten days before 2024-11-01.
 func Campus(seed uint64) []Spec {
 	entries, err := parseCampus(campusTable)
 	if err != nil {

@@ -2,9 +2,7 @@ package testrepo
 
 import (
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -217,56 +215,6 @@ func TestNextVersion(t *testing.T) {
 			v, r := next(Spec{Version: tt.version, Release: tt.release}, tt.byVersion)
 			if got := v + "-" + r; got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
-			}
-		})
-	}
-}
-
-// TestDNFInstalls installs mplayer and the kernel from a repository of ours, and
-// looks into the scratch system afterwards.
-func TestDNFInstalls(t *testing.T) {
-	dnf, rpm := program(t, "dnf"), program(t, "rpm")
-	if os.Geteuid() != 0 {
-		lacking(t, "dnf installs only as root")
-	}
-	specs := Overnight(Small(Campus(2)), 2)
-	for _, c := range []Compression{Gzip, XZ, Zstd} {
-		t.Run(string(c), func(t *testing.T) {
-			dir := build(t, specs, BuildOptions{Compression: c})
-			root := t.TempDir()
-			run(t, dnf, "--assumeyes", "--installroot="+root, "--releasever=41", "--forcearch=x86_64",
-				"--setopt=reposdir="+t.TempDir(), "--setopt=cachedir="+t.TempDir(), "--setopt=install_weak_deps=False",
-				"--setopt=gpgcheck=0", "--repofrompath=campus,file://"+dir, "install", "mplayer", "kernel")
-			got := strings.Fields(run(t, rpm, "--root="+root, "-qa", "--queryformat", "%{name}\n"))
-			slices.Sort(got)
-			want := slices.Sorted(maps.Keys(closure(t, specs, "mplayer", "kernel")))
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("installed (-want +got):\n%s", diff)
-			}
-			evr := run(t, rpm, "--root="+root, "-q", "--queryformat", "%{version}-%{release}", "kernel-core")
-			if want := "6.11.5-300.fc41"; evr != want {
-				t.Errorf("kernel-core is %s, want %s", evr, want)
-			}
-			run(t, rpm, "--root="+root, "--verify", "--nomtime", "mplayer", "kernel-core")
-		})
-	}
-}
-
-func BenchmarkBuild(b *testing.B) {
-	for _, bb := range []struct {
-		name  string
-		specs []Spec
-	}{{"small", Small(Campus(1))}, {"full", Campus(1)}} {
-		b.Run(bb.name, func(b *testing.B) {
-			var bytes int64
-			for _, s := range bb.specs {
-				bytes += int64(s.Size)
-			}
-			b.SetBytes(bytes)
-			for b.Loop() {
-				if err := Build(b.TempDir(), bb.specs, BuildOptions{}); err != nil {
-					b.Fatal(err)
-				}
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 // its packages and with the dependencies between them. The seed decides which.
 // Updated packages were built twenty hours after the newest that was there
 // before, so that Overnight of Overnight is the night after. A repository that
-// keeps the versions before is made of both lists.
+// keeps the versions before is built of both lists, one behind the other.
 func Overnight(specs []Spec, seed uint64) []Spec {
 	var newest time.Time
 	for _, s := range specs {

@@ -41,12 +41,13 @@ type Spec struct {
 	Source  string // name of the source package; "" is Name
 	// BuildTime is in the header, and the modification time of the package file.
 	// Another one gives another payload, so that it is also the way to the same
-	// name, version and release with other bytes. Zero is 2026-10-01.
+	// name, version and release with other bytes. Zero is 2024-11-01.
 	BuildTime time.Time
 }
 
-// defaultBuildTime is the build time of a Spec that names none.
-var defaultBuildTime = time.Date(2026, time.October, 1, 12, 0, 0, 0, time.UTC)
+// defaultBuildTime is the build time of a Spec that names none. It is past on
+// every machine that this runs on: a Last-Modified in the future would be ignored.
+var defaultBuildTime = time.Date(2024, time.November, 1, 12, 0, 0, 0, time.UTC)
 
 func (s Spec) arch() string {
 	if s.Arch == "" {

@@ -1,0 +1,121 @@
+// Imserve is the mirror: it answers a site's clients from its cache, and
+// downloads what is missing once, however many ask.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // to run; another try may do better
+	exitUsage  = 2 // the command line or the configuration; another try won't
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// failure is an error with the exit code that it ends the program with. An error
+// that is none is the command line's.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// run is the program. It ends when ctx does.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{stdout: stdout, stderr: stderr}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "imserve: %v\n", err)
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
+	}
+	fmt.Fprintln(stderr, "See imserve --help.")
+	return exitUsage
+}
+
+// program is one call of imserve.
+type program struct {
+	stdout, stderr io.Writer
+
+	configPath, listen, cacheDir string
+	logLevel                     slog.Level
+}
+
+// command is the command line.
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "imserve",
+		Short: "Run the mirror",
+		Long: "Imserve is a mirror of Linux package repositories for a local network: it answers from its cache,\n" +
+			"and downloads what is missing once, however many ask. It needs no configuration file.",
+		Example:       "  imserve --listen :3180 --cache-dir /srv/mirror\n  imserve check",
+		Args:          cobra.NoArgs,
+		Version:       site.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context()) },
+	}
+	root.SetVersionTemplate("imserve {{.Version}}\n")
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.configPath, "config", "", "the configuration `file` (else $"+config.FileVariable+", else "+config.SystemFile+")")
+	flags.StringVar(&p.listen, "listen", "", "the `address` to answer on, host:port (serve.listen)")
+	flags.StringVar(&p.cacheDir, "cache-dir", "", "the `directory` of the cache (cache_dir)")
+	flags.TextVar(&p.logLevel, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
+	root.AddCommand(&cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration, and print the effective one",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return p.check() },
+	})
+	return root
+}
+
+// load reads the configuration with what the command line adds to it.
+func (p *program) load() (*config.Config, error) {
+	set := map[string]string{}
+	if p.listen != "" {
+		set["serve.listen"] = p.listen
+	}
+	if p.cacheDir != "" {
+		set["cache_dir"] = p.cacheDir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "" // Load says so, should it need one
+	}
+	cfg, err := config.Load(config.Options{Path: p.configPath, UID: os.Geteuid(), HomeDir: home, Set: set})
+	if err != nil {
+		return nil, &failure{exitUsage, fmt.Errorf("the configuration can't be used:\n%w", err)}
+	}
+	return cfg, nil
+}

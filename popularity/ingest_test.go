@@ -1,0 +1,221 @@
+package popularity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Each line that does not count is told with its reason, and does not count.
+func TestSkipped(t *testing.T) {
+	const vlc = "/fedora/updates/Packages/v/vlc-3-1.fc41.x86_64.rpm"
+	good := `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET ` + vlc + ` HTTP/1.1" 200 512 "-" "dnf" "imserve; hit" 0.1`
+	with := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%q is not in the line", old)
+		}
+		return strings.Replace(good, old, new, 1)
+	}
+	for _, c := range []struct {
+		name, line string
+		want       reason
+	}{
+		{"counts", good, reasonNone},
+		{"not modified", with("200 512", "304 -"), reasonNone},
+		{"a range", with("200 512", "206 10"), reasonNone},
+		{"a query", with(".rpm HTTP", ".rpm?mirror=1 HTTP"), reasonNone},
+		{"invalid UTF-8 in the agent", with("dnf", "\xff\xfe"), reasonNone},
+		{"HEAD", with("GET", "HEAD"), reasonMethod},
+		{"lower case is another method", with("GET", "get"), reasonMethod},
+		{"not found", with(" 200 ", " 404 "), reasonStatus},
+		{"moved", with(" 200 ", " 302 "), reasonStatus},
+		{"imsync's own", with("dnf", "imsync/1.0 (+http://mirror)"), reasonOwn},
+		{"not imsync's own", with("dnf", "not imsync/1.0"), reasonNone},
+		{"aborted", with("imserve; hit", "imserve; hit; detail=aborted"), reasonAborted},
+		{"squid, aborted", "1795252364.588 16 10.0.0.7 TCP_HIT_ABORTED/200 210 GET http://dl.fedoraproject.org/pub/fedora/linux/a-1-1.noarch.rpm - HIER_NONE/- -", reasonAborted},
+		{"before there were mirrors", with("2026", "1970"), reasonDate},
+		{"far in the future", with("2026", "2027"), reasonDate},
+		{"squid, the year 5000", "95617584000.000 16 10.0.0.7 TCP_HIT/200 210 GET http://dl.fedoraproject.org/pub/fedora/linux/a-1-1.noarch.rpm - HIER_NONE/- -", reasonDate},
+		{"nobody's host", with(vlc, "http://example.org/a-1-1.noarch.rpm"), reasonNoRepo},
+		{"nobody's path", with(vlc, "/favicon.ico"), reasonNoRepo},
+		{"not a URL", with(vlc, "*"), reasonTarget},
+		{"a directory", with(vlc, "/fedora/updates/"), reasonTarget},
+		{"an escaped slash", with("Packages/v", "Packages%2fv"), reasonTarget},
+		{"path of invalid UTF-8", with("vlc", `vlc\xff`), reasonTarget},
+		{"metadata", with(vlc, "/fedora/updates/repodata/primary.xml.gz"), reasonNoPackage},
+		{"not called like a package", with("vlc-3-1.fc41.x86_64.rpm", "vlc.rpm"), reasonFileName},
+		{"a name over 255 bytes", with("vlc", strings.Repeat("v", 256)), reasonTarget},
+		{"a path over 4 KiB", with("/v/", "/"+strings.Repeat("v/", 3000)), reasonTarget},
+		{"too long", good + strings.Repeat("x", maxLine), reasonTooLong},
+		{"megabytes", strings.Repeat("x", 3<<20), reasonTooLong},
+		{"noise", "\x00\x01\x02\xfe\xff", reasonMalformed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir, options())
+			// Between lines that count, and twice: what is skipped takes nothing
+			// with it.
+			other := strings.Replace(good, "vlc", "before", 1) + "\n"
+			writeFile(t, dir+"/log", other+c.line+"\n"+c.line+"\n"+other)
+			r := ingest1(t, s, dir+"/log")
+			want := []string{"before", "vlc"}
+			if c.want != reasonNone {
+				want = want[:1]
+				got := r.Skipped[c.want.String()]
+				if got.Lines != 2 || len(r.Skipped) != 1 || got.Example != printable([]byte(c.line)) || got.File != dir+"/log" {
+					t.Errorf("skipped %+v, want 2 of %q", r.Skipped, c.want)
+				}
+			}
+			var names []string
+			for _, rank := range ranks(t, s) {
+				names = append(names, rank.Name)
+			}
+			if !slices.Equal(names, want) || r.Lines != 4 {
+				t.Errorf("names %v, want %v; report %+v", names, want, r)
+			}
+		})
+	}
+}
+
+// Two spellings of one path, client or URL are one.
+func TestSpellings(t *testing.T) {
+	const at = ` - - [21/Nov/2026:09:12:44 +0000] "GET `
+	const end = ` HTTP/1.1" 200 512 "-" "dnf"` + "\n"
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	writeFile(t, dir+"/log", strings.Join([]string{
+		"10.0.0.7" + at + "/fedora/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
+		"10.0.0.7" + at + "/fedora/p/libstdc%2B%2b-1%7Erc1-1.x86_64.rpm" + end,
+		"10.0.0.7" + at + "/fedora//p/./libstdc++-1~rc1-1.x86_64.rpm?x" + end,
+		"10.0.0.7" + at + `/fedora/p/libstdc\x2b\x2b-1~rc1-1.x86_64.rpm` + end,
+		"::ffff:10.0.0.7" + at + "http://DL.fedoraproject.org:80/pub/fedora/linux/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
+		"::ffff:10.0.0.7" + at + "https://dl.fedoraproject.org:443/pub/fedora/linux/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
+	}, ""))
+	r := ingest1(t, s, dir+"/log")
+	if r.Counted != 6 || r.Requests != 1 {
+		t.Errorf("%+v", r)
+	}
+	want := []Rank{{1, "libstdc++", "x86_64", "fedora/p", ranks(t, s)[0].Score, 1, 1, 1, 512, time.Date(2026, 11, 21, 9, 12, 44, 0, time.UTC)}}
+	if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A log that cannot be read does not stop the others.
+func TestFailedLogs(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	hits := traffic(8, 100)
+	if err := os.Mkdir(dir+"/a-dir.log", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, dir+"/b.log", "\xfd7zXZ\x00 and more")
+	writeFile(t, dir+"/c.log", "\x28\xb5\x2f\xfd and more")
+	damaged := []byte(gzipped(t, write(hits, "squid")))
+	damaged[len(damaged)-5] ^= 1 // in the checksum: all of the content is there
+	writeFile(t, dir+"/d.log", string(damaged))
+	writeFile(t, dir+"/e.log", "")
+	writeFile(t, dir+"/f[1].log", write(hits[:10], "common"))
+	r := ingest1(t, s, dir+"/*.log", dir+"/*.log", dir+"/nothing*", dir+"/f[1].log")
+	if r.Files != 6 || len(r.Failed) != 4 || !slices.Equal(r.Unmatched, []string{dir + "/nothing*"}) {
+		t.Errorf("%+v", r)
+	}
+	for i, want := range []string{"not a regular file", "xz", "zstd", "checksum"} {
+		if !strings.Contains(r.Failed[i].Error, want) {
+			t.Errorf("%s: %s, want %q", r.Failed[i].Path, r.Failed[i].Error, want)
+		}
+	}
+	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+	if r := ingest1(t, s, dir+"/*.log"); r.Lines != 0 || len(r.Failed) != 4 {
+		t.Errorf("again: %+v", r)
+	}
+	if _, err := s.Ingest(t.Context(), []string{"[x"}); err == nil {
+		t.Error("a malformed glob is no error")
+	}
+}
+
+// A run that is cancelled keeps what was committed, and the next one goes on.
+func TestCancelled(t *testing.T) {
+	dir := t.TempDir()
+	hits := traffic(9, 3000)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := options()
+	seen := 0
+	o.IsPackage = func(path string) bool {
+		if seen++; seen == 150 {
+			cancel()
+		}
+		return isPackage(path)
+	}
+	s := openStore(t, dir, o)
+	s.limit = 50
+	writeFile(t, dir+"/log", write(hits, "combined"))
+	r, err := s.Ingest(ctx, []string{dir + "/log"})
+	if !errors.Is(err, context.Canceled) || r.Lines == 0 || r.Lines == int64(len(hits)) {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	if again := ingest1(t, s, dir+"/log"); again.Lines+r.Lines != int64(len(hits)) || again.Requests == 0 {
+		t.Errorf("%d lines, then %d; want %d", r.Lines, again.Lines, len(hits))
+	}
+	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Targets and clients without end are forgotten, not remembered for ever, and
+// what is counted stays right.
+func TestForgetsWhatItRemembers(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	hits := traffic(10, 500)
+	for i := range hits {
+		hits[i].client = strings.Repeat("c", 200) + hits[i].client
+	}
+	var b batch
+	b.resolve, b.isPackage, b.latest, b.requests = resolve, isPackage, now.Unix(), map[request]int64{}
+	b.next()
+	lines := strings.Split(strings.TrimSpace(write(hits, "combined")), "\n")
+	for b.remembered = memoryLimit - 1000; !b.full(batchRequests); lines = lines[1:] {
+		b.line([]byte(lines[0]))
+	}
+	if b.next(); b.remembered != 0 || len(b.paths)+len(b.targets)+len(b.clients)+len(b.requests)+len(b.roots) != 0 {
+		t.Errorf("%d bytes remembered", b.remembered)
+	}
+	writeFile(t, dir+"/log", write(hits, "combined"))
+	ingest1(t, s, dir+"/log")
+	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The report's names in JSON, with nothing read: no nulls.
+func TestReportJSON(t *testing.T) {
+	s := openStore(t, t.TempDir(), options())
+	got, err := json.Marshal(ingest1(t, s))
+	const want = `{"files":0,"files_read":0,"unmatched":[],"failed":[],"bytes":0,"lines":0,"formats":{},"counted":0,"requests":0,"repomd":0,"new_roots":[],"skipped":{}}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain é":                      "plain é",
+		"a\x00\x1b[31m\xff\tb":         `a\x00\x1b[31m\xff\tb`,
+		strings.Repeat("é", 200):       strings.Repeat("é", 100) + "...",
+		"x" + strings.Repeat("é", 200): "x" + strings.Repeat("é", 99) + `\xc3` + "...",
+	} {
+		if got := printable([]byte(in)); got != want {
+			t.Errorf("%q: got %q", in, got)
+		}
+	}
+}

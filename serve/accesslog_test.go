@@ -1,0 +1,170 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestLine(t *testing.T) {
+	e := event{
+		At:     time.Date(2026, 11, 21, 9, 12, 44, 0, time.FixedZone("", 3600)),
+		Took:   4 * time.Millisecond,
+		Client: "10.0.0.7", Method: "GET", Target: "/fedora/v/vlc-3.0.21-4.fc41.x86_64.rpm", Proto: "HTTP/1.1",
+		Code: 200, Sent: 8000123, Agent: "libdnf (Fedora Linux 41)", Status: "imserve; hit",
+	}
+	usual := func(from, to string) string {
+		line := `10.0.0.7 - - [21/Nov/2026:09:12:44 +0100] "GET /fedora/v/vlc-3.0.21-4.fc41.x86_64.rpm HTTP/1.1" 200 8000123 "-" "libdnf (Fedora Linux 41)" "imserve; hit" 0.004` + "\n"
+		return strings.Replace(line, from, to, 1)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*event)
+		want   string
+	}{
+		{"as it is", func(*event) {}, usual("", "")},
+		{"a referer", func(e *event) { e.Referer = "http://a/" }, usual(`"-"`, `"http://a/"`)},
+		{"no agent", func(e *event) { e.Agent = "" }, usual("libdnf (Fedora Linux 41)", "-")},
+		{"a quote", func(e *event) { e.Agent = `x" 200 1 "` }, usual("libdnf (Fedora Linux 41)", `x\" 200 1 \"`)},
+		{"a backslash", func(e *event) { e.Agent = `x\` }, usual("libdnf (Fedora Linux 41)", `x\\`)},
+		{"a line's end", func(e *event) { e.Agent = "x\r\ny" }, usual("libdnf (Fedora Linux 41)", `x\x0d\x0ay`)},
+		{"a terminal's commands", func(e *event) { e.Target = "/\x1b[2J" }, usual("/fedora/v/vlc-3.0.21-4.fc41.x86_64.rpm", `/\x1b[2J`)},
+		{"not UTF-8", func(e *event) { e.Agent = "\xffz" }, usual("libdnf (Fedora Linux 41)", `\xffz`)},
+		{"letters that are not ASCII", func(e *event) { e.Agent = "größer" }, usual("libdnf (Fedora Linux 41)", "größer")},
+		{"an unusual line's end", func(e *event) { e.Agent = "x\u2028\u0085y" }, usual("libdnf (Fedora Linux 41)", `x\xe2\x80\xa8\xc2\x85y`)},
+		{"the other direction of writing", func(e *event) { e.Agent = "\u202egpj" }, usual("libdnf (Fedora Linux 41)", `\xe2\x80\xaegpj`)},
+		{"a long one", func(e *event) { e.Agent = strings.Repeat("x", 2000) }, usual("libdnf (Fedora Linux 41)", strings.Repeat("x", maxField)+"...")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := e
+			tt.change(&e)
+			if got := string(e.appendLine(nil)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// combined is a line as a parser sees it, fields within quotes with what is escaped in them.
+var combined = regexp.MustCompile(`^\S+ - - \[[^]]+\] "((?:[^"\\]|\\.)*)" \d{3} \d+ "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)" \d+\.\d{3}\n$`)
+
+func FuzzLine(f *testing.F) {
+	f.Add("/a", "x", "y")
+	f.Add("/a\" 200 5 \"-\" \"imserve; hit\" 0.1\n", "\\", "\x00\xff")
+	f.Add("/"+strings.Repeat("é", maxTarget), "\u2028", "\"")
+	f.Fuzz(func(t *testing.T, target, referer, agent string) {
+		e := event{Client: "10.0.0.1", Method: "GET", Target: target, Proto: "HTTP/1.1", Code: 200, Referer: referer, Agent: agent, Status: "imserve; hit"}
+		line := string(e.appendLine(nil))
+		parts := combined.FindStringSubmatch(line)
+		if parts == nil || parts[4] != "imserve; hit" || strings.Count(line, "\n") != 1 || !utf8.ValidString(line) {
+			t.Errorf("not a line of the log: %q", line)
+		}
+		for _, r := range strings.TrimSuffix(line, "\n") {
+			if r < ' ' || r == 0x7f {
+				t.Errorf("a control character in %q", line)
+			}
+		}
+	})
+}
+
+// TestAccessLog holds what is logged of real requests.
+func TestAccessLog(t *testing.T) {
+	m := newMirror(t, setup{})
+	m.put(pkg, rpm(3000, 1))
+	m.prime(pkg)
+	m.get(pkg, "User-Agent", "a \"b\" \\", "Referer", "http://x/", "X-Forwarded-For", "10.1.2.3")
+	m.get(pkg, "Range", "bytes=0-9")
+	m.do(m.request("HEAD", pkg))
+	m.send("GET http://example.org/?q=\"><script> HTTP/1.1\r\nHost: x\r\nUser-Agent: a\t\xff\r\nConnection: close\r\n\r\n")
+	m.get("/-/healthz")
+	lines := m.lines()
+	want := []string{
+		`10.1.2.3 - - [_] "GET /r/` + pkg + ` HTTP/1.1" 200 3000 "http://x/" "a \"b\" \\" "imserve; hit" _`,
+		`127.0.0.1 - - [_] "GET /r/` + pkg + ` HTTP/1.1" 206 10 "-" "Go-http-client/1.1" "imserve; hit" _`,
+		`127.0.0.1 - - [_] "HEAD /r/` + pkg + ` HTTP/1.1" 200 0 "-" "Go-http-client/1.1" "imserve; hit" _`,
+		`127.0.0.1 - - [_] "GET http://example.org/?q=\"><script> HTTP/1.1" 501 212 "-" "a\x09\xff" "imserve" _`,
+		`127.0.0.1 - - [_] "GET /-/healthz HTTP/1.1" 200 3 "-" "Go-http-client/1.1" "imserve" _`,
+	}
+	blank := regexp.MustCompile(`\[[0-9][^]]*\]| \d+\.\d{3}$`)
+	lines = lines[len(lines)-len(want):]
+	for i, line := range lines {
+		line = blank.ReplaceAllStringFunc(line, func(s string) string {
+			if s[0] == '[' {
+				return "[_]"
+			}
+			return " _"
+		})
+		if line != want[i] {
+			t.Errorf("got  %s\nwant %s", line, want[i])
+		}
+	}
+}
+
+// gate is a Writer that stands still until it is opened.
+type gate struct {
+	open    chan struct{}
+	entered chan struct{}
+	writes  []string
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	select {
+	case g.entered <- struct{}{}:
+	default:
+	}
+	<-g.open
+	g.writes = append(g.writes, string(p))
+	return len(p), nil
+}
+
+// TestSlowAccessLog holds that a disk which stands still holds up nobody, and
+// that what does not fit is dropped in whole lines.
+func TestSlowAccessLog(t *testing.T) {
+	g := &gate{open: make(chan struct{}), entered: make(chan struct{}, 1)}
+	var warned buffer
+	l := newAccessLog(g, slog.New(slog.NewTextHandler(&warned, nil)))
+	e := &event{Client: "10.0.0.1", Method: "GET", Target: "/" + strings.Repeat("x", 4000), Proto: "HTTP/1.1", Code: 200}
+	l.add(e)
+	<-g.entered
+	const more = maxLogged/4000 + 100
+	for range more {
+		l.add(e)
+	}
+	close(g.open)
+	l.close()
+	l.add(e)
+	n := 0
+	for _, w := range g.writes {
+		if !strings.HasSuffix(w, "\n") {
+			t.Error("a part of a line was written")
+		}
+		n += strings.Count(w, "\n")
+	}
+	if n >= more || n < maxLogged/5000 {
+		t.Errorf("%d lines of %d were written", n, more)
+	}
+	if want := fmt.Sprintf("lines=%d", more+1-n); !strings.Contains(warned.String(), want) {
+		t.Errorf("not said: %s; said: %s", want, warned.String())
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestFailingAccessLog(t *testing.T) {
+	var warned buffer
+	l := newAccessLog(fullDisk{}, slog.New(slog.NewTextHandler(&warned, nil)))
+	for range 10 {
+		l.add(&event{})
+	}
+	l.close()
+	if got := strings.Count(warned.String(), "disk full"); got != 1 {
+		t.Errorf("it was said %d times: %s", got, warned.String())
+	}
+}

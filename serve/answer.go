@@ -1,0 +1,113 @@
+package serve
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+
+	"intelligentmirror/internal/cache"
+)
+
+// answer is the ResponseWriter of one request, for one goroutine. It notes what
+// the access log and the statistics need, and holds the header back until the
+// first byte is there: a download that fails before that gets an honest error.
+//
+// It has ReadFrom, which reaches the connection's, so that files go out with
+// sendfile.
+type answer struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	client client
+
+	code   int          // the status code; 0 as long as nothing is decided
+	status cache.Status // for the Cache-Status field
+	key    cache.Key    // of a file that is ours to cache; the zero Key for all else
+
+	begun bool  // the header has gone
+	sent  int64 // bytes of the body
+	lost  error // why a write failed: the client is gone
+	cut   bool  // the answer was broken off
+}
+
+// decide says how the answer will begin.
+func (a *answer) decide(code int, s cache.Status) { a.code, a.status = code, s }
+
+// begin sends the header.
+func (a *answer) begin() {
+	if a.begun {
+		return
+	}
+	a.begun = true
+	if a.code == 0 {
+		a.code = http.StatusOK
+	}
+	// Behind those of the caches that a relayed answer came through (RFC 9211, 2).
+	a.w.Header().Add("Cache-Status", a.status.String())
+	a.w.WriteHeader(a.code)
+}
+
+// reset forgets what was set of a header that has not gone.
+func (a *answer) reset() { clear(a.w.Header()) }
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.w.Header() }
+
+// WriteHeader implements http.ResponseWriter. The header goes with the first
+// byte, or when the request has been handled.
+func (a *answer) WriteHeader(code int) { a.code = code }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	a.begin()
+	n, err := a.w.Write(p)
+	a.note(int64(n), err)
+	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom. src reaches the connection as it is, with
+// nothing around it: sendfile knows files alone.
+func (a *answer) ReadFrom(src io.Reader) (int64, error) {
+	a.begin()
+	n, err := io.Copy(a.w, src)
+	a.note(n, err)
+	return n, err
+}
+
+// note accounts n bytes sent.
+func (a *answer) note(n int64, err error) {
+	a.sent += n
+	var disk *fs.PathError
+	if err != nil && !errors.As(err, &disk) {
+		a.lost = err
+	}
+}
+
+// Flush sends what is buffered on its way to the client.
+func (a *answer) Flush() {
+	a.begin()
+	// A writer that can't flush has nothing that it holds back for good.
+	_ = http.NewResponseController(a.w).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.w }
+
+// gone reports whether there is nobody left to answer.
+func (a *answer) gone() bool { return a.lost != nil || a.r.Context().Err() != nil }
+
+// abort breaks the connection off, so that nobody takes what was sent for a
+// whole answer. It does not return.
+func (a *answer) abort() {
+	a.cut = true
+	if c, ok := a.r.Context().Value(connKey{}).(*net.TCPConn); ok && !a.r.ProtoAtLeast(1, 1) {
+		// To a client of HTTP/1.0 an orderly end of the connection is the end of
+		// the body.
+		_ = c.SetLinger(0)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// connKey is under which a request's context has its connection.
+type connKey struct{}

@@ -1,0 +1,141 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"intelligentmirror/internal/cache"
+)
+
+// statusGone is what the access log has for a client that left before its
+// answer began; nginx writes the same.
+const statusGone = 499
+
+// text answers with lines of plain text: what happened, and what to do.
+func (a *answer) text(code int, status cache.Status, lines ...string) {
+	body := strings.Join(lines, "\n") + "\n"
+	h := a.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if code >= 400 {
+		// What is missing now may be there in a minute.
+		h.Set("Cache-Control", "no-store")
+	}
+	a.decide(code, status)
+	if a.r.Method != http.MethodHead {
+		_, _ = io.WriteString(a, body) // a client that has left is noted by Write
+	}
+}
+
+// readOnly answers a request that is neither GET nor HEAD, and reports whether
+// there is one left to answer.
+func (a *answer) readOnly() bool {
+	if a.r.Method == http.MethodGet || a.r.Method == http.MethodHead {
+		return true
+	}
+	a.Header().Set("Allow", "GET, HEAD")
+	a.text(http.StatusMethodNotAllowed, cache.Status{}, a.r.Method+" is not what this URL can be asked.", "Use GET or HEAD.")
+	return false
+}
+
+// fail answers for a file that the cache can't give, or passes the request on
+// where that is better.
+func (s *Server) fail(a *answer, t target, err error) {
+	var unreachable *cache.UnreachableError
+	var disk *fs.PathError
+	missed := cache.Status{Fwd: "uri-miss"}
+	name := t.repo + "/" + t.rest
+	switch {
+	case a.gone():
+		a.abort()
+	case errors.Is(err, cache.ErrNotAFile):
+		s.relay(a, t, cache.Status{Fwd: "bypass"})
+	case errors.As(err, &unreachable):
+		code := http.StatusBadGateway
+		missed.Detail = "upstream-unreachable"
+		if unreachable.TimedOut {
+			code, missed.Detail = http.StatusGatewayTimeout, "upstream-timeout"
+		}
+		a.text(code, missed, "No route to host: no upstream of "+t.repo+" can be asked for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
+			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
+	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
+		s.o.Log.Warn("a file can't be stored, its request is passed on", "file", name, "error", err)
+		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
+	case errors.Is(err, fs.ErrNotExist):
+		missed.FwdStatus = http.StatusNotFound
+		a.text(http.StatusNotFound, missed, "Not found: upstream has no "+name+".",
+			"If a repository's metadata still lists it, refresh that: dnf clean expire-cache, or apt update.")
+	case errors.Is(err, context.Canceled):
+		a.text(http.StatusServiceUnavailable, cache.Status{Detail: "stopping"}, "This mirror is stopping.", "Try again in a minute.")
+	case errors.Is(err, cache.ErrWrongContent):
+		missed.Detail = "wrong-content"
+		a.text(http.StatusBadGateway, missed, "Upstream sends something else than "+name+" ("+err.Error()+").",
+			"Try again in some minutes: an upstream may be in the middle of an update, or a captive portal in between.")
+	default:
+		missed.Detail = "download-failed"
+		a.text(http.StatusBadGateway, missed, "The download of "+name+" failed ("+err.Error()+").", "Try again; what has arrived of it is kept.")
+	}
+}
+
+// broken ends an answer whose body failed with err. Where the header has not
+// gone, the client is told; else the connection breaks.
+func (s *Server) broken(a *answer, t target, err error) {
+	if a.gone() {
+		a.abort()
+	}
+	s.o.Log.Warn("an answer was broken off", "file", a.key.String(), "client", a.client.String(), "sent", a.sent, "error", err)
+	if errors.Is(err, cache.ErrWrongContent) || s.o.Cache.Has(a.key) {
+		// Wrong bytes may have gone, or others than those that come next time.
+		s.suspects.add(a.key)
+	}
+	if a.begun {
+		a.abort()
+	}
+	a.reset()
+	s.fail(a, t, err)
+}
+
+// suspects are the files of which clients may hold bytes that are not the
+// file's: for a while they are answered whole, so that nobody goes on behind
+// such bytes. It is safe for concurrent use.
+type suspects struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	until map[cache.Key]time.Time
+}
+
+const (
+	suspectFor  = 10 * time.Minute
+	maxSuspects = 1024
+)
+
+func (s *suspects) add(k cache.Key) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil {
+		s.until = make(map[cache.Key]time.Time)
+	}
+	for other, until := range s.until {
+		if now.After(until) || len(s.until) >= maxSuspects {
+			delete(s.until, other)
+		}
+	}
+	s.until[k] = now.Add(suspectFor)
+}
+
+func (s *suspects) has(k cache.Key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.until[k]
+	return ok && s.now().Before(until)
+}

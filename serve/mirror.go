@@ -1,0 +1,213 @@
+package serve
+
+import (
+	"crypto/rand"
+	"io"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
+)
+
+// file answers for k, which is t: from the cache, which asks upstream if it has to.
+func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
+	if !a.readOnly() {
+		return
+	}
+	a.key = k
+	if a.r.Method == http.MethodHead && !s.o.Cache.Has(k) && s.ask(a, t, class) {
+		return
+	}
+	o, err := s.o.Cache.Get(a.r.Context(), k)
+	if err != nil {
+		s.fail(a, t, err)
+		return
+	}
+	defer o.Close()
+
+	a.decide(http.StatusOK, o.Status)
+	v := validators{tag: o.Tag(), modified: o.ModTime()}
+	size := o.Size()
+	h := a.Header()
+	describe(h, k, class, v)
+	if at := o.Validated(); !at.IsZero() {
+		h.Set("Age", strconv.FormatInt(max(int64(s.o.Now().Sub(at)/time.Second), 0), 10))
+	}
+	if !a.conditions(v) {
+		return
+	}
+	if a.r.Method == http.MethodHead {
+		if size >= 0 {
+			h.Set("Content-Length", strconv.FormatInt(size, 10))
+		}
+		return
+	}
+	var spans []span
+	if size >= 0 && rangeFits(a.r.Header, v, s.o.Now()) && !s.suspects.has(k) {
+		ok := false
+		if spans, ok = ranges(a.r.Header, size); !ok {
+			h.Del("Age")
+			h.Del("Last-Modified")
+			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+			a.text(http.StatusRequestedRangeNotSatisfiable, o.Status, "The file has "+strconv.FormatInt(size, 10)+" bytes, and none in this range.",
+				"Ask for all of it.")
+			return
+		}
+	}
+	if err := a.send(o, spans, size); err != nil {
+		s.broken(a, t, err)
+	}
+}
+
+// send sends the spans of o, or all of it where there are none.
+func (a *answer) send(o *cache.Object, spans []span, size int64) error {
+	h := a.Header()
+	switch len(spans) {
+	case 0:
+		if size >= 0 {
+			h.Set("Content-Length", strconv.FormatInt(size, 10))
+		}
+		return a.sendSpan(o, span{0, size})
+	case 1:
+		h.Set("Content-Range", spans[0].contentRange(size))
+		h.Set("Content-Length", strconv.FormatInt(spans[0].n, 10))
+		a.code = http.StatusPartialContent
+		return a.sendSpan(o, spans[0])
+	}
+	m := newByteranges(spans, size, h.Get("Content-Type"), rand.Text())
+	h.Set("Content-Type", m.contentType())
+	h.Set("Content-Length", strconv.FormatInt(m.length, 10))
+	a.code = http.StatusPartialContent
+	for i, s := range spans {
+		if _, err := io.WriteString(a, m.heads[i]); err != nil {
+			return err
+		}
+		if err := a.sendSpan(o, s); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(a, m.tail)
+	return err
+}
+
+// sendSpan sends one span; a negative length is all that follows.
+func (a *answer) sendSpan(o *cache.Object, s span) error {
+	n, err := o.SendTo(a.r.Context(), a, s.from, s.n)
+	if err == nil && s.n >= 0 && n != s.n {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// ask answers a HEAD request for a file that is not here from upstream's answer
+// to one, so that no download begins. It reports false where upstream has no
+// plain answer (a redirect, or a mirror that lacks what another may have): then
+// a GET has to tell.
+func (s *Server) ask(a *answer, t target, class config.Class) bool {
+	h := http.Header{
+		"User-Agent":      {"imserve/" + s.o.Version + " (IntelligentMirror)"},
+		"Accept":          {"*/*"},
+		"Accept-Encoding": {"identity"},
+		"Via":             {viaField(a.r.ProtoMajor, a.r.ProtoMinor, s.via)},
+	}
+	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), http.MethodHead, a.key.EscapedPath(), h, nil)
+	if err != nil {
+		s.fail(a, t, err)
+		return true
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false
+	}
+	a.decide(http.StatusOK, cache.Status{Fwd: "uri-miss", FwdStatus: http.StatusOK})
+	v := validators{}
+	if m, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
+		v.modified = m
+	}
+	describe(a.Header(), a.key, class, v)
+	if a.conditions(v) && resp.ContentLength >= 0 {
+		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	}
+	return true
+}
+
+// conditions evaluates the request's preconditions, answers where they forbid
+// the file itself, and reports whether it is to be sent.
+func (a *answer) conditions(v validators) bool {
+	switch precondition(a.r.Header, v) {
+	case notModified:
+		a.Header().Del("Content-Type")
+		a.code = http.StatusNotModified
+		return false
+	case unmet:
+		a.Header().Del("Age")
+		a.Header().Del("Last-Modified")
+		a.text(http.StatusPreconditionFailed, a.status, "The file is not the version that the request names.", "Ask without If-Match and If-Unmodified-Since.")
+		return false
+	}
+	return true
+}
+
+// describe sets the fields that say what a file is.
+func describe(h http.Header, k cache.Key, class config.Class, v validators) {
+	if v.tag != "" {
+		h.Set("ETag", v.tag)
+	}
+	if !v.modified.IsZero() {
+		h.Set("Last-Modified", v.modified.UTC().Format(http.TimeFormat))
+	}
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Type", contentType(k.Path))
+	if class == config.Metadata && !namedByDigest(k.Path) {
+		// A cache between us and the client asks us each time; a 304 is cheap.
+		h.Set("Cache-Control", "no-cache")
+	}
+}
+
+// contentTypes are by a name's ending, since that is what clients go by too.
+var contentTypes = map[string]string{
+	".rpm": "application/x-rpm", ".drpm": "application/x-rpm",
+	".deb": "application/vnd.debian.binary-package", ".udeb": "application/vnd.debian.binary-package",
+	".xml": "application/xml", ".json": "application/json", ".yaml": "application/yaml",
+	".gz": "application/gzip", ".xz": "application/x-xz", ".zst": "application/zstd", ".bz2": "application/x-bzip2",
+	".iso": "application/x-iso9660-image", ".sqlite": "application/vnd.sqlite3",
+	".asc": "application/pgp-signature", ".gpg": "application/pgp-signature", ".key": "application/pgp-keys",
+	".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8",
+	".txt": "text/plain; charset=utf-8", ".treeinfo": "text/plain; charset=utf-8",
+}
+
+// contentType is never empty, or net/http would guess.
+func contentType(p string) string {
+	switch base := path.Base(p); base {
+	case "InRelease", "Release", "Packages", "media", "products":
+		return "text/plain; charset=utf-8"
+	default:
+		if t, ok := contentTypes[strings.ToLower(path.Ext(base))]; ok {
+			return t
+		}
+	}
+	return "application/octet-stream"
+}
+
+// digestLen is the shortest digest that a file is named by, MD5's, in hexadecimal.
+const digestLen = 32
+
+// namedByDigest reports whether a file's name has a digest of it in it, so that
+// other bytes get another name: "<sha256>-primary.xml.gz", "by-hash/SHA256/...".
+func namedByDigest(p string) bool {
+	run := 0
+	for _, c := range []byte(path.Base(p)) {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' {
+			if run++; run >= digestLen {
+				return true
+			}
+		} else {
+			run = 0
+		}
+	}
+	return false
+}
