@@ -36,6 +36,7 @@ type site struct {
 	logs   string // the directory of the access logs
 	config string // the configuration file
 	up     *testrepo.Server
+	base   string // upstream's URL, as the configuration has it
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration
@@ -51,6 +52,7 @@ func newSite(t testing.TB, extra ...string) *site {
 	s.mkdir(s.repo)
 	s.mkdir(s.logs)
 	s.up = testrepo.Start(t, s.tree)
+	s.base = s.up.URL
 	s.configure(extra...)
 	return s
 }
@@ -76,7 +78,7 @@ state_dir = %q
 name      = "fedora"
 upstreams = [%q]
 aliases   = ["https://dl.fedoraproject.org%s"]
-`, s.dir+"/cache", s.dir+"/state", s.up.URL+upstreamBase, upstreamBase)
+`, s.dir+"/cache", s.dir+"/state", s.base+upstreamBase, upstreamBase)
 	for _, table := range []string{"[serve]", "[sync]"} {
 		text += "\n" + table + "\n" + tables[table] + "\n"
 	}
