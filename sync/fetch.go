@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,5 +122,12 @@ func (r *run) flip(ctx context.Context) error {
 	if err := r.site.Generations.Expire(); err != nil {
 		r.log.Warn("old metadata can't be removed", "error", err)
 	}
+	if n, err := r.site.Cache.Sweep(partialsKept); n > 0 || err != nil {
+		r.log.Info("downloads that nobody went on with are removed", "files", n, "error", err)
+	}
 	return nil
 }
+
+// partialsKept is how long what a broken-off download has left is kept to be
+// continued: longer than a package stays the newest, mostly.
+const partialsKept = 14 * 24 * time.Hour

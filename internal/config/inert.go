@@ -15,8 +15,7 @@ type inert struct {
 
 // inertKeys are those outside [[repo]].
 var inertKeys = [...]inert{
-	{"cache_size", "", "nothing is evicted yet, and the cache grows until its disk is full"},
-	{"min_free", `"0"`, "nothing is evicted yet, and the cache grows until its disk is full"},
+	{"cache_size", "", "nothing is evicted yet, and the cache grows until min_free is reached"},
 	{"serve.proxy", "false", "imserve is no forward proxy yet, and refuses such requests"},
 	{"serve.proxy_deny", "", "imserve is no forward proxy yet"},
 	{"serve.proxy_allow", "[]", "imserve is no forward proxy yet"},
@@ -24,7 +23,6 @@ var inertKeys = [...]inert{
 	{"serve.connect_hosts", "[]", "imserve opens no tunnels yet"},
 	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
 	{"sync.window", `""`, "a run goes on until it is done"},
-	{"sync.rate", `""`, "downloads are NOT limited"},
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
 	{"sync.keep", "", "no version is ever deleted"},
 }
