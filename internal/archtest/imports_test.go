@@ -75,6 +75,9 @@ var parts = map[string]part{
 	"internal/testrepo": {
 		reason: "every package's tests use testrepo; one that it imported could not, since that would be an import cycle",
 	},
+	"internal/systest": {
+		reason: "systest runs the programs as processes; what it imported of them it could not hold them to",
+	},
 	"internal/archtest": {
 		reason: "archtest reads the tree, it does not use it",
 	},

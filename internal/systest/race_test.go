@@ -1,0 +1,6 @@
+//go:build race
+
+package systest
+
+// raceFlag builds the programs as the tests were built.
+const raceFlag = "-race=true"
