@@ -66,6 +66,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	m.clock.Store(time.Now().Add(24 * time.Hour).UnixNano())
 	now := func() time.Time { return time.Unix(0, m.clock.Load()) }
 	log := slog.New(slog.NewTextHandler(m.log, nil))
+	via := Pseudonym()
 
 	text := fmt.Sprintf("cache_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n%s\n%s\n", m.dir, m.up.URL, o.repo, o.config)
 	cfg, err := config.Load(config.Options{
@@ -84,7 +85,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if o.header == 0 {
 		o.header = time.Minute
 	}
-	client := upstream.New(upstream.Options{UserAgent: "imserve/test", Header: o.header, Idle: time.Minute, Now: now, Log: log})
+	client := upstream.New(upstream.Options{Via: via, UserAgent: "imserve/test", Header: o.header, Idle: time.Minute, Now: now, Log: log})
 	t.Cleanup(client.Close)
 	mirrors := map[string]*upstream.Mirrors{}
 	for _, r := range cfg.Repos {
@@ -107,7 +108,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.server = New(Options{
+	m.server = New(Options{Via: via,
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Grace:   o.grace, Now: now, Log: log,

@@ -130,7 +130,7 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		"Accept-Encoding": {"identity"},
 		"Via":             {viaField(a.r.ProtoMajor, a.r.ProtoMinor, s.via)},
 	}
-	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), http.MethodHead, a.key.EscapedPath(), h, nil)
+	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, a.key.EscapedPath())
 	if err != nil {
 		s.fail(a, t, err)
 		return true

@@ -30,11 +30,11 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	if r.URL.RawQuery != "" {
 		where += "?" + r.URL.RawQuery
 	}
-	var body io.Reader
+	req := &http.Request{Method: r.Method, Header: h}
 	if r.ContentLength != 0 {
-		body = r.Body
+		req.Body, req.ContentLength, req.Trailer = r.Body, r.ContentLength, r.Trailer
 	}
-	resp, err := s.o.Mirrors(t.repo).Relay(r.Context(), r.Method, where, h, body)
+	resp, err := s.o.Mirrors(t.repo).Relay(r.Context(), req, where)
 	if err != nil {
 		s.relayFailed(a, t, err)
 		return

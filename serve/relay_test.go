@@ -67,7 +67,7 @@ func TestRelayed(t *testing.T) {
 	if r.Trailer.Get("X-Sum") != "42" || r.Trailer.Get("X-Late") != "43" {
 		t.Errorf("trailers %v", r.Trailer)
 	}
-	if got.Method != http.MethodPost || got.RequestURI != "/base/some/thing%2Felse?b=2&a=%20" || string(sent) != "question" {
+	if got.Method != http.MethodPost || got.RequestURI != "/base/some/thing%2Felse?b=2&a=%20" || string(sent) != "question" || got.ContentLength != 8 {
 		t.Errorf("upstream got %s %s %q", got.Method, got.RequestURI, sent)
 	}
 	for name, want := range map[string]string{
@@ -190,6 +190,43 @@ func TestRelayedBroken(t *testing.T) {
 	r := m.get("os/notes")
 	if r.StatusCode != 502 || !strings.HasPrefix(string(r.body), "No route to host") || r.status() != "imserve; fwd=bypass" {
 		t.Errorf("%s %q, Cache-Status %q", r.Status, r.body, r.status())
+	}
+}
+
+// TestRelayedTrailers holds that what follows a request's body arrives behind it.
+func TestRelayedTrailers(t *testing.T) {
+	var sum string
+	m := newRelay(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		sum = r.Trailer.Get("X-Sum")
+	})
+	req := m.request(http.MethodPost, "/q/upload")
+	req.Trailer = http.Header{"X-Sum": nil}
+	req.Body = io.NopCloser(io.MultiReader(strings.NewReader("question"), atEnd(func() { req.Trailer.Set("X-Sum", "42") })))
+	req.ContentLength = -1
+	if r := m.do(req); r.err != nil || r.StatusCode != http.StatusOK || sum != "42" {
+		t.Errorf("%v, trailer %q", r.err, sum)
+	}
+}
+
+// atEnd is a reader that calls itself where it ends.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
+}
+
+// TestUpstreamLeadsBack: a mirror that redirects to this very server is found
+// out at once, and not by a time-out.
+func TestUpstreamLeadsBack(t *testing.T) {
+	m := newMirror(t, setup{})
+	m.up.On("*", testrepo.Redirect("http://"+m.addr+"/"))
+	r := m.get(pkg)
+	if r.StatusCode != http.StatusBadGateway || !strings.Contains(string(r.body), "508") {
+		t.Errorf("%s %q", r.Status, r.body)
 	}
 }
 

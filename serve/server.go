@@ -41,6 +41,7 @@ type Options struct {
 	AccessLog io.Writer
 	Version   string // of the program
 	Hostname  string // this machine's, by which clients may name it
+	Via       string // this server's in the Via field, as its fetches have it too; "" makes one
 	// Grace is how long answers may take to end once the server stops; 30 s where it is 0.
 	Grace time.Duration
 	Now   func() time.Time // nil is time.Now
@@ -59,7 +60,7 @@ const (
 // Server answers requests. It is an http.Handler, safe for concurrent use.
 type Server struct {
 	o       Options
-	via     string // by which we know our own requests
+	via     string // by which we know our own requests, those that fetch too
 	started time.Time
 
 	access   *accessLog // nil where there is none
@@ -76,12 +77,15 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Via == "" {
+		o.Via = Pseudonym()
+	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
 	s := &Server{
 		o:       o,
-		via:     "imserve-" + rand.Text()[:12],
+		via:     o.Via,
 		started: o.Now(),
 		refusals: &refusals{
 			log: o.Log, now: o.Now, clients: o.Config.Serve.Clients,
@@ -93,6 +97,10 @@ func New(o Options) *Server {
 	}
 	return s
 }
+
+// Pseudonym is a new name for a server in the Via field. It is random: two
+// servers of one machine behind each other are no loop.
+func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 
 // Serve answers what comes to l until ctx ends. Then no connection is accepted
 // any more, answers that are under way get Options.Grace to end, and what is

@@ -31,7 +31,8 @@ func (p *program) serve(ctx context.Context) (err error) {
 			err = &failure{exitFailed, err}
 		}
 	}()
-	s, err := site.Open(cfg, site.Options{Program: "imserve", Log: log})
+	via := serve.Pseudonym()
+	s, err := site.Open(cfg, site.Options{Program: "imserve", Via: via, Log: log})
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	}
 	server := serve.New(serve.Options{
 		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Ledger: s.Ledger,
-		AccessLog: access, Version: site.Version(), Hostname: host, Log: log,
+		AccessLog: access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 	})
 	defer server.Close()
 	log.Info("imserve", "version", site.Version(), "cache_dir", cfg.CacheDir, "access_log", cfg.Serve.AccessLog, "config", cfg.File())

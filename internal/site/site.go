@@ -34,6 +34,7 @@ type Site struct {
 // Options say who opens the site.
 type Options struct {
 	Program string // "imserve", "imsync": named to mirrors
+	Via     string // this server's name in Via, by which a loop shows; "" sends none
 	Rate    upstream.RateLimiter
 	Log     *slog.Logger
 }
@@ -46,6 +47,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
 	s.client = upstream.New(upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
+		Via:       o.Via,
 		Rate:      o.Rate,
 		Log:       o.Log,
 	})

@@ -23,6 +23,7 @@ import (
 // leave a client that gives up after 30 s of silence time for a second mirror.
 type Options struct {
 	UserAgent string
+	Via       string        // our name in the Via field of what we fetch for clients, so that a mirror that leads back to us shows; "" sends none
 	Connect   time.Duration // to connect, and again for TLS; 5 s
 	Header    time.Duration // to an answer's header; 10 s
 	Idle      time.Duration // without a byte of a body; 10 s

@@ -130,6 +130,9 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 		return err
 	}
 	req.Header.Set("User-Agent", m.c.o.UserAgent)
+	if m.c.o.Via != "" {
+		req.Header.Set("Via", "1.1 "+m.c.o.Via)
+	}
 	req.Header.Set("Accept", "*/*")
 	req.Header.Set("Accept-Encoding", "identity")
 	set(req)

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -110,18 +109,21 @@ func (m *Mirrors) everyone() []*mirror {
 func (m *mirror) url(k cache.Key) string { return m.base + "/" + k.EscapedPath() }
 
 // Relay sends a request that is none of the cache's business to the first
-// mirror that answers, and returns its response as it is. target is what stands
-// behind the mirror's base: a path, still escaped, without its first slash, and
-// perhaps a query. A request with a body is tried once.
-func (m *Mirrors) Relay(ctx context.Context, method, target string, h http.Header, body io.Reader) (*http.Response, error) {
+// mirror that answers, and returns its response as it is. Of r its method,
+// header, body with its length, and trailers count; target is what stands behind
+// the mirror's base: a path, still escaped, without its first slash, and perhaps
+// a query. A request with a body is tried once.
+func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*http.Response, error) {
 	err := fmt.Errorf("all mirrors of %s rest after failures", m.name)
 	late := false
 	for _, x := range m.candidates() {
-		req, rerr := http.NewRequestWithContext(ctx, method, x.base+"/"+target, body)
+		req, rerr := http.NewRequestWithContext(ctx, r.Method, x.base+"/"+target, r.Body)
 		if rerr != nil {
 			return nil, rerr
 		}
-		req.Header = h.Clone()
+		// The trailers are filled in while the body is read.
+		req.ContentLength, req.Trailer = r.ContentLength, r.Trailer
+		req.Header = r.Header.Clone()
 		start := time.Now()
 		var resp *http.Response
 		if resp, err = m.c.relay.RoundTrip(req); err == nil {
@@ -133,7 +135,7 @@ func (m *Mirrors) Relay(ctx context.Context, method, target string, h http.Heade
 		}
 		x.failed(m.c.o.Now(), time.Since(start))
 		late = late || timedOut(err)
-		if body != nil && body != http.NoBody {
+		if r.Body != nil && r.Body != http.NoBody {
 			break
 		}
 	}
