@@ -609,7 +609,11 @@ func TestManyClients(t *testing.T) {
 		t.Errorf("upstream got %q", got)
 	}
 	m.close()
-	// An answer is accounted when it has ended, and its client has all of it by then.
+	// An answer is accounted when it has ended, a download when it is committed:
+	// its clients have all of it before that.
+	if err := m.cache.Close(); err != nil {
+		t.Error(err)
+	}
 	total := m.totals()
 	size := int64(len(body))
 	want := cache.Totals{Requests: clients, Hits: clients - 1, Served: clients * size, Saved: (clients - 1) * size, Upstream: size}

@@ -40,10 +40,10 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	c.mu.Lock()
 	delete(c.current, f.key)
 	c.mu.Unlock()
-	f.finish(end)
 	if c.o.Ledger != nil && end.fetched > 0 {
 		c.o.Ledger.Fetched(f.key, end.fetched, o.ahead)
 	}
+	f.finish(end)
 }
 
 // fetch downloads or validates f's file, or follows the process that does.
