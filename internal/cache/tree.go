@@ -96,9 +96,6 @@ func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
 	name := func(err error) (Facts, error) {
 		return f, storeError(fmt.Errorf("store %s: %w", to, placeError(err)))
 	}
-	if err := removeAttr(p.file, partialAttr); err != nil {
-		return fail(err)
-	}
 	if sec, ok := p.head.modTime(); ok {
 		m := time.Unix(sec, 0)
 		if err := t.root.Chtimes(from, m, m); err != nil {
@@ -110,7 +107,18 @@ func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
 		return fail(err)
 	}
 	f.Size, f.ModTime = fi.Size(), fi.ModTime()
-	if err := writeAttr(p.file, factsAttr, f); err != nil {
+	err = writeAttr(p.file, factsAttr, f)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.E2BIG) {
+		// There may be no room for both attributes.
+		if err = removeAttr(p.file, partialAttr); err == nil {
+			err = writeAttr(p.file, factsAttr, f)
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	// Only now: who is killed here leaves a file of which one of the two tells all.
+	if err := removeAttr(p.file, partialAttr); err != nil {
 		return fail(err)
 	}
 	if err := p.file.Sync(); err != nil {

@@ -1,0 +1,173 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func openLedger(t *testing.T, path string, now time.Time) *Ledger {
+	t.Helper()
+	l, err := OpenLedger(path, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func totals(t *testing.T, l *Ledger, since time.Time) Totals {
+	t.Helper()
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := l.Totals(t.Context(), since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestLedgerTotals(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a name with ? and # and %41.db")
+	yesterday := openLedger(t, path, noon.AddDate(0, 0, -1))
+	yesterday.Served(testKey, 7, true)
+	if err := yesterday.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := openLedger(t, path, noon)
+	if got := totals(t, l, noon); got != (Totals{}) {
+		t.Errorf("today: %+v", got)
+	}
+	l.Served(testKey, 100, false)
+	l.Served(testKey, 50, true)
+	l.Served(Key{"r", "other"}, 0, true)
+	l.Fetched(testKey, 100, false)
+	l.Fetched(testKey, 1000, true)
+	want := Totals{Requests: 3, Hits: 2, Served: 150, Saved: 50, Upstream: 100, Ahead: 1000}
+	if got := totals(t, l, noon); got != want {
+		t.Errorf("today: %+v, want %+v", got, want)
+	}
+	want.Requests, want.Hits, want.Served, want.Saved = 4, 3, 157, 57
+	if got := totals(t, l, noon.AddDate(0, 0, -1)); got != want {
+		t.Errorf("since yesterday: %+v, want %+v", got, want)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	if n := l.Dropped(); n != 0 {
+		t.Errorf("%d entries were dropped", n)
+	}
+}
+
+// TestLedgerOfTwo: both programs write one database, that neither had made.
+func TestLedgerOfTwo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	const programs, each = 4, 2000
+	ledgers := make([]*Ledger, programs)
+	var wg sync.WaitGroup
+	for i := range ledgers {
+		wg.Go(func() {
+			l, err := OpenLedger(path, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ledgers[i] = l
+			for n := range each {
+				l.Served(Key{"r", fmt.Sprint(n % 10)}, 1, false)
+				if n%500 == 0 {
+					if err := l.Flush(context.Background()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := l.Flush(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	dropped := int64(0)
+	for _, l := range ledgers {
+		dropped += l.Dropped()
+	}
+	if got := totals(t, ledgers[0], noon); got.Requests+dropped != programs*each || dropped != 0 {
+		t.Errorf("%+v and %d dropped, want %d requests", got, dropped, programs*each)
+	}
+	for _, l := range ledgers {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLedgerDropsBeforeItBlocks: no request waits for a database that another
+// process holds.
+func TestLedgerDropsBeforeItBlocks(t *testing.T) {
+	l := openLedger(t, filepath.Join(t.TempDir(), "cache.db"), noon)
+	other, err := l.db.Begin() // which locks it, as a writer of another process does
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 2*ledgerQueue + ledgerBatch
+	for range n {
+		l.Served(testKey, 1, true)
+	}
+	if l.Dropped() == 0 {
+		t.Error("nothing was dropped, so that somebody has waited")
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got := totals(t, l, noon); got.Requests+l.Dropped() != n {
+		t.Errorf("%d written, %d dropped, of %d", got.Requests, l.Dropped(), n)
+	}
+}
+
+func TestLedgerClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	l := openLedger(t, path, noon)
+	l.Served(testKey, 1, true)
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	l.Served(testKey, 1, true) // by a request that ends late
+	if err := l.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := totals(t, openLedger(t, path, noon), noon); got.Requests != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestLedgerDamaged(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "cache.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("not a database ", 1000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, dir, filepath.Join(dir, "none", "cache.db")} {
+		l, err := OpenLedger(path, time.Now, slog.New(slog.DiscardHandler))
+		if err == nil {
+			l.Close()
+			t.Fatalf("%s was opened", path)
+		}
+		if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "statistics") {
+			t.Errorf("%v does not say what it is about", err)
+		}
+	}
+}

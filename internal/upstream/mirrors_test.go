@@ -1,0 +1,273 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"intelligentmirror/internal/cache"
+)
+
+// clock is a time that a test moves.
+type clock struct{ ns atomic.Int64 }
+
+func newClock() *clock {
+	c := new(clock)
+	c.ns.Store(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time       { return time.Unix(0, c.ns.Load()) }
+func (c *clock) pass(d time.Duration) { c.ns.Add(int64(d)) }
+
+// TestHealth: how long a mirror rests, and who is asked meanwhile.
+func TestHealth(t *testing.T) {
+	c := newClock()
+	m := New(Options{Now: c.now}).Mirrors("r", []string{"http://a/", "http://b", "http://c"})
+	a, b := m.list[0], m.list[1]
+	check := func(when, asked, everyone string) {
+		t.Helper()
+		name := func(list []*mirror) (s string) {
+			for _, x := range list {
+				s += strings.TrimPrefix(x.base, "http://")
+			}
+			return s
+		}
+		if got := name(m.candidates()); got != asked {
+			t.Errorf("%s: asked %q, want %q", when, got, asked)
+		}
+		if got := name(m.everyone()); got != everyone {
+			t.Errorf("%s: the agent asks %q, want %q", when, got, everyone)
+		}
+	}
+	check("at first", "abc", "abc")
+	a.failed(c.now(), 10*time.Millisecond)
+	check("after a cheap failure", "bca", "bca")
+	c.pass(minRest)
+	check("a second later", "abc", "abc")
+	for range 20 {
+		a.failed(c.now(), 10*time.Millisecond)
+	}
+	c.pass(maxCheapRest - 1)
+	check("after many cheap failures", "bca", "bca")
+	c.pass(1)
+	check("after the longest rest of those", "abc", "abc")
+	a.worked()
+	a.failed(c.now(), 2*time.Second)
+	check("after a failure that took long", "bc", "bca")
+	c.pass(restFactor*2*time.Second - 1)
+	check("just before the end of its rest", "bc", "bca")
+	c.pass(1)
+	check("at the end of its rest", "abc", "abc")
+	for range 20 {
+		a.failed(c.now(), time.Minute)
+	}
+	c.pass(maxRest - 1)
+	check("after many failures that took long", "bc", "bca")
+	c.pass(1)
+	check("after the longest rest", "abc", "abc")
+	a.failed(c.now(), time.Minute)
+	a.worked()
+	check("when it has answered all the same", "abc", "abc")
+	for _, x := range m.list {
+		x.failed(c.now(), time.Minute)
+	}
+	check("when all rest", "", "abc")
+	c.pass(-time.Hour)
+	b.worked()
+	check("with the clock set back", "b", "bac")
+}
+
+// answers is a mirror that answers as its test says, and keeps what it was asked.
+type answers struct {
+	*httptest.Server
+	handler atomic.Pointer[http.HandlerFunc]
+	asked   chan *http.Request
+}
+
+func newAnswers(t *testing.T, h http.HandlerFunc) *answers {
+	a := &answers{asked: make(chan *http.Request, 1000)}
+	a.handler.Store(&h)
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.asked <- r
+		(*a.handler.Load())(w, r)
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *answers) set(h http.HandlerFunc) { a.handler.Store(&h) }
+
+// count is how many requests have come since the last call.
+func (a *answers) count() (n int) {
+	for {
+		select {
+		case <-a.asked:
+			n++
+		default:
+			return n
+		}
+	}
+}
+
+func text(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), strings.NewReader(s))
+	}
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// store is a cache over m, and key is a file that nothing has been promised of.
+func store(t *testing.T, m *Mirrors, now func() time.Time) *cache.Cache {
+	t.Helper()
+	c, err := cache.Open(cache.Options{
+		Dir:    t.TempDir(),
+		Policy: func(cache.Key) cache.Policy { return cache.Policy{} },
+		Source: func(string) cache.Source { return m },
+		Now:    now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func fetch(t *testing.T, c *cache.Cache, name string) (string, error) {
+	t.Helper()
+	o, err := c.Get(t.Context(), cache.Key{Repo: "r", Path: name})
+	if err != nil {
+		return "", err
+	}
+	defer o.Close()
+	var s strings.Builder
+	_, err = o.SendTo(t.Context(), &s, 0, -1)
+	return s.String(), err
+}
+
+// TestDownMirrorIsNotAskedAgain: what is known to be down is not tried for each
+// request, and is asked again when its rest is over.
+func TestDownMirrorIsNotAskedAgain(t *testing.T) {
+	ck := newClock()
+	a, b := newAnswers(t, status(500)), newAnswers(t, text("b"))
+	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
+	defer client.Close()
+	m := client.Mirrors("r", []string{a.URL, b.URL})
+	c := store(t, m, ck.now)
+	get := func(name, want string, ofA, ofB int) {
+		t.Helper()
+		got, err := fetch(t, c, name)
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+		if na, nb := a.count(), b.count(); na != ofA || nb != ofB {
+			t.Errorf("%s: the mirrors were asked %d and %d times, want %d and %d", name, na, nb, ofA, ofB)
+		}
+	}
+	get("1", "b", 1, 1)
+	get("2", "b", 0, 1)
+	ck.pass(maxRest)
+	get("3", "b", 1, 1)
+	a.set(text("a"))
+	get("4", "b", 0, 1)
+	ck.pass(maxRest)
+	get("5", "a", 1, 0)
+	get("6", "a", 1, 0)
+}
+
+// TestWrongContentIsNoOutage: one file that is wrong does not put its mirror, if
+// it is the only one, out of reach for the others.
+func TestWrongContentIsNoOutage(t *testing.T) {
+	ck := newClock()
+	a := newAnswers(t, text("<html>"))
+	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
+	defer client.Close()
+	c := store(t, client.Mirrors("r", []string{a.URL}), ck.now)
+	if _, err := fetch(t, c, "1"); !errors.Is(err, cache.ErrWrongContent) {
+		t.Errorf("err = %v", err)
+	}
+	a.set(text("right"))
+	if got, err := fetch(t, c, "2"); err != nil || got != "right" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestUnreachable: what is said when nobody can be asked, and whether that was
+// for silence.
+func TestUnreachable(t *testing.T) {
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	for _, tt := range []struct {
+		name  string
+		first http.HandlerFunc
+		late  bool
+	}{
+		{"silent", hang, true},
+		{"refuses", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false},
+		{"fails", status(503), false},
+		{"forbids", status(403), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAnswers(t, tt.first)
+			client := New(Options{Header: 50 * time.Millisecond, Idle: time.Minute})
+			defer client.Close()
+			m := client.Mirrors("r", []string{a.URL})
+			c := store(t, m, nil)
+			for name, f := range map[string]func() error{
+				"get": func() error { _, err := fetch(t, c, "x"); return err },
+				"prefetch": func() error {
+					_, err := c.Prefetch(t.Context(), cache.Key{Repo: "r", Path: "y"}, cache.Want{Digest: cache.SHA256(make([]byte, 32)), Size: 5}, m.Grab())
+					return err
+				},
+			} {
+				m.list[0].worked()
+				var u *cache.UnreachableError
+				if err := f(); !errors.As(err, &u) || u.TimedOut != tt.late || errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: err = %v", name, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRelay: what is only passed on goes to the first mirror that answers,
+// whatever it answers.
+func TestRelay(t *testing.T) {
+	down := newAnswers(t, nil)
+	down.Close()
+	b := newAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, r.Method+" "+r.RequestURI+" "+r.Header.Get("X-Of-Client"))
+		io.Copy(w, r.Body)
+	})
+	client := New(Options{Header: time.Minute})
+	defer client.Close()
+	h := http.Header{"X-Of-Client": {"kept"}}
+	m := client.Mirrors("r", []string{down.URL, b.URL + "/base"})
+	resp, err := m.Relay(t.Context(), "GET", "a%2Bb?q=1", h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusTeapot || string(body) != "GET /base/a%2Bb?q=1 kept" {
+		t.Errorf("%d %q, %v", resp.StatusCode, body, err)
+	}
+	// A body can be sent once.
+	m = client.Mirrors("r", []string{down.URL, b.URL})
+	var u *cache.UnreachableError
+	if _, err := m.Relay(t.Context(), "POST", "x", h, strings.NewReader("body")); !errors.As(err, &u) {
+		t.Errorf("err = %v", err)
+	}
+	if n := b.count(); n != 1 {
+		t.Errorf("the second mirror was asked %d times", n)
+	}
+}
