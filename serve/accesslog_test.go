@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/testrepo"
+	"intelligentmirror/popularity"
 )
 
 func TestLine(t *testing.T) {
@@ -102,6 +107,57 @@ func TestAccessLog(t *testing.T) {
 		if line != want[i] {
 			t.Errorf("got  %s\nwant %s", line, want[i])
 		}
+	}
+}
+
+// TestPopularityReadsIt holds that what is logged counts as it should: whole and
+// partial answers do, one that was broken off does not, nor does one that was
+// never given.
+func TestPopularityReadsIt(t *testing.T) {
+	m := newMirror(t, setup{})
+	m.put(pkg, rpm(3000, 1))
+	m.put("os/Packages/b-1-1.noarch.rpm", rpm(100_000, 1))
+	m.put(repomd, []byte("<repomd/>"))
+	m.up.On("/r/os/Packages/b-1-1.noarch.rpm", testrepo.Stall(50_000))
+	m.get(pkg, "X-Forwarded-For", "10.1.2.3")
+	m.get(pkg, "X-Forwarded-For", "10.1.2.4", "User-Agent", "a \"quoted\" one")
+	m.get(pkg, "X-Forwarded-For", "10.1.2.4", "Range", "bytes=0-9")
+	m.get(pkg, "X-Forwarded-For", "10.1.2.5", "User-Agent", "imsync/1")
+	m.get(repomd)
+	m.get("os/Packages/none-1-1.noarch.rpm")
+	resp, err := m.http.Do(m.request("GET", "os/Packages/b-1-1.noarch.rpm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	lines := m.lines()
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/access.log", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := m.server.o.Config
+	s, err := popularity.Open(dir+"/popularity.db", popularity.Options{
+		Resolve:   cfg.Resolve,
+		IsPackage: func(path string) bool { return cfg.Serve.Classify(path) == config.Package },
+		Clock:     m.server.o.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	report, err := s.Ingest(t.Context(), []string{dir + "/access.log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Lines != int64(len(lines)) || report.Formats["imserve"] != report.Lines || report.Skipped["aborted"].Lines != 1 {
+		t.Errorf("report %+v", report)
+	}
+	ranks, err := s.Rank(t.Context(), 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ranks) != 1 || ranks[0].Name != "a" || ranks[0].Root != "r/os" || ranks[0].Clients != 2 || ranks[0].Bytes != 6000 {
+		t.Errorf("ranks %+v", ranks)
 	}
 }
 

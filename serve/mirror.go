@@ -22,32 +22,50 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 	if a.r.Method == http.MethodHead && !s.o.Cache.Has(k) && s.ask(a, t, class) {
 		return
 	}
-	o, err := s.o.Cache.Get(a.r.Context(), k)
-	if err != nil {
-		s.fail(a, t, err)
-		return
+	for i := 1; ; i++ {
+		o, err := s.o.Cache.Get(a.r.Context(), k)
+		if err != nil {
+			s.fail(a, t, err)
+			return
+		}
+		err = s.give(a, o, class)
+		o.Close()
+		if err == nil {
+			return
+		}
+		if a.begun || a.gone() || i == tries || !s.o.Cache.Has(k) {
+			s.broken(a, t, err)
+			return
+		}
+		// Nothing has gone to the client, and another mirror sends the file now.
+		a.reset()
 	}
-	defer o.Close()
+}
 
+// tries is how often a request may begin anew before its first byte has gone.
+const tries = 4
+
+// give answers with o. An error is of a body that did not become whole.
+func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 	a.decide(http.StatusOK, o.Status)
 	v := validators{tag: o.Tag(), modified: o.ModTime()}
 	size := o.Size()
 	h := a.Header()
-	describe(h, k, class, v)
+	describe(h, a.key, class, v)
 	if at := o.Validated(); !at.IsZero() {
 		h.Set("Age", strconv.FormatInt(max(int64(s.o.Now().Sub(at)/time.Second), 0), 10))
 	}
 	if !a.conditions(v) {
-		return
+		return nil
 	}
 	if a.r.Method == http.MethodHead {
 		if size >= 0 {
 			h.Set("Content-Length", strconv.FormatInt(size, 10))
 		}
-		return
+		return nil
 	}
 	var spans []span
-	if size >= 0 && rangeFits(a.r.Header, v, s.o.Now()) && !s.suspects.has(k) {
+	if size >= 0 && rangeFits(a.r.Header, v, s.o.Now()) && !s.suspects.has(a.key) {
 		ok := false
 		if spans, ok = ranges(a.r.Header, size); !ok {
 			h.Del("Age")
@@ -55,12 +73,10 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
 			a.text(http.StatusRequestedRangeNotSatisfiable, o.Status, "The file has "+strconv.FormatInt(size, 10)+" bytes, and none in this range.",
 				"Ask for all of it.")
-			return
+			return nil
 		}
 	}
-	if err := a.send(o, spans, size); err != nil {
-		s.broken(a, t, err)
-	}
+	return a.send(o, spans, size)
 }
 
 // send sends the spans of o, or all of it where there are none.

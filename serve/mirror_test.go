@@ -161,6 +161,46 @@ type holds struct{}
 
 func (holds) Lookup(cache.Key) (cache.Want, bool) { return cache.Want{}, true }
 
+// TestSecondMirror holds that a mirror which fails, or lacks a file, is no
+// reason for a client to go without.
+func TestSecondMirror(t *testing.T) {
+	body := rpm(200_000, 1)
+	for name, fault := range map[string]testrepo.Fault{
+		"refuses":                   testrepo.Refuse(),
+		"answers 404":               testrepo.Status(404),
+		"answers 503":               testrepo.Status(503),
+		"breaks off":                testrepo.Cut(100_000),
+		"sends a page":              testrepo.Portal(),
+		"redirects to a page":       testrepo.Redirect("/page"),
+		"says too much":             testrepo.Overstate(1000),
+		"encodes":                   testrepo.Gzipped(),
+		"answers a range with all":  testrepo.Cut(100_000).With(testrepo.IgnoreRange()),
+		"answers a range with more": testrepo.Cut(100_000).With(testrepo.WrongRange()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := testrepo.Start(t, t.TempDir())
+			if err := second.Put("/r/"+pkg, body); err != nil {
+				t.Fatal(err)
+			}
+			m := newMirror(t, setup{bases: []string{second.URL + "/r"}})
+			m.put(pkg, body)
+			m.up.On("/r/*", fault)
+			m.up.On("/page", testrepo.Portal())
+			// What was begun with the first mirror's bytes may be broken off, honestly;
+			// who asks again gets the second's.
+			for whole := false; !whole; {
+				r := m.do(m.request(http.MethodGet, pkg))
+				if whole = r.err == nil; whole && (r.StatusCode != 200 || !bytes.Equal(r.body, body)) {
+					t.Fatalf("%s, %d bytes, which look whole", r.Status, len(r.body))
+				}
+			}
+			if got := m.prime(pkg); !bytes.Equal(got.body, body) || !bytes.Equal(m.stored(pkg), body) {
+				t.Errorf("%d bytes are served, %d stored", len(got.body), len(m.stored(pkg)))
+			}
+		})
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	m := newMirror(t, setup{header: 20 * time.Millisecond})
 	m.up.On("*", testrepo.Hang())
@@ -426,43 +466,63 @@ func TestArriving(t *testing.T) {
 // TestAborted holds that no client takes a part of a file for the file.
 func TestAborted(t *testing.T) {
 	body := rpm(100_000, 1)
-	t.Run("with a length", func(t *testing.T) {
+	// Upstream breaks off when the client has a part, and is down from then on.
+	breaking := func(t *testing.T, f testrepo.Fault) *mirror {
 		m := newMirror(t, setup{})
 		m.put(pkg, body)
-		m.up.On("*", testrepo.Cut(50_000).Times(1), testrepo.Status(503))
-		r := m.do(m.request(http.MethodGet, pkg))
-		if r.err == nil || r.StatusCode != 200 {
-			t.Errorf("%s, %d bytes, %v", r.Status, len(r.body), r.err)
-		}
-	})
-	t.Run("chunked", func(t *testing.T) {
-		m := newMirror(t, setup{})
-		m.put(pkg, body)
-		m.up.On("*", testrepo.Chunked().With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
-		r := m.do(m.request(http.MethodGet, pkg))
-		if r.err == nil || r.StatusCode != 200 {
-			t.Errorf("%s, %d bytes, %v", r.Status, len(r.body), r.err)
-		}
-		if len(m.files()) != 0 {
-			t.Errorf("stored: %q", m.files())
-		}
-		line := m.lines()[0]
-		if !strings.Contains(line, `; detail=aborted"`) {
-			t.Errorf("logged as %q", line)
-		}
-	})
+		m.up.On("*", f.With(testrepo.Stall(50_000)).With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
+		return m
+	}
+	for name, fault := range map[string]testrepo.Fault{"with a length": {}, "chunked": testrepo.Chunked()} {
+		t.Run(name, func(t *testing.T) {
+			m := breaking(t, fault)
+			resp, err := m.http.Do(m.request(http.MethodGet, pkg))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.CopyN(io.Discard, resp.Body, 40_000); err != nil {
+				t.Fatal(err)
+			}
+			m.up.Release()
+			if rest, err := io.ReadAll(resp.Body); err == nil {
+				t.Errorf("%d bytes look whole", 40_000+len(rest))
+			}
+			if len(m.files()) != 0 {
+				t.Errorf("stored: %q", m.files())
+			}
+			if line := m.lines()[0]; !strings.Contains(line, `" 200 `) || !strings.Contains(line, `; detail=aborted"`) {
+				t.Errorf("logged as %q", line)
+			}
+		})
+	}
 	t.Run("chunked, to a client of HTTP/1.0", func(t *testing.T) {
-		m := newMirror(t, setup{})
-		m.put(pkg, body)
-		m.up.On("*", testrepo.Chunked().With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
+		m := breaking(t, testrepo.Chunked())
 		c, err := net.Dial("tcp", m.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "GET /r/%s HTTP/1.0\r\n\r\n", pkg)
+		if _, err := io.CopyN(io.Discard, c, 40_000); err != nil {
+			t.Fatal(err)
+		}
+		m.up.Release()
 		if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the connection ended with %v, as if the body were whole", err)
+		}
+	})
+	t.Run("by the client", func(t *testing.T) {
+		m := breaking(t, testrepo.Fault{})
+		ctx, leave := context.WithCancel(t.Context())
+		resp, err := m.http.Do(m.request(http.MethodGet, pkg).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		leave()
+		if line := m.lines()[0]; !strings.Contains(line, `; detail=aborted"`) {
+			t.Errorf("logged as %q", line)
 		}
 	})
 	t.Run("before the first byte", func(t *testing.T) {
@@ -482,9 +542,18 @@ func TestDigest(t *testing.T) {
 	right, wrong := rpm(3<<20, 1), rpm(3<<20, 2)
 	m := newMirror(t, setup{catalog: catalog{pkg: promise(right)}})
 	m.put(pkg, wrong)
-	r := m.do(m.request(http.MethodGet, pkg))
-	if r.err == nil || len(r.body) >= len(right) {
-		t.Fatalf("%s: %d of %d bytes, %v", r.Status, len(r.body), len(right), r.err)
+	m.up.On("*", testrepo.Stall(2<<20))
+	resp, err := m.http.Do(m.request(http.MethodGet, pkg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	m.up.Heal()
+	if rest, err := io.ReadAll(resp.Body); err == nil {
+		t.Fatalf("%d bytes look whole", 1<<20+len(rest))
 	}
 	m.put(pkg, right)
 	m.prime(pkg)

@@ -149,7 +149,7 @@ func TestStatus(t *testing.T) {
 	if page.StatusCode != 200 || page.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%s %v", page.Status, page.Header)
 	}
-	for _, want := range []string{"imserve 1.2.3", "not_found", "/r/" + pkg, "2.9 KiB", "&lt;script&gt;"} {
+	for _, want := range []string{"imserve 1.2.3", "not found", "/r/" + pkg, "2.9 KiB", "&lt;script&gt;"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -143,6 +144,7 @@ var statusPage string
 
 var statusTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 	"bytes": byteText, "share": shareText, "count": countText,
+	"words": func(name string) string { return strings.ReplaceAll(name, "_", " ") },
 	"clock": func(t time.Time) string { return t.Format("15:04:05") },
 	"uptime": func(seconds int64) string {
 		d := time.Duration(seconds) * time.Second

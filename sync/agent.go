@@ -205,13 +205,18 @@ func (r *run) plan(ctx context.Context) error {
 			r.log.Warn("packages that the metadata describes badly are left out", "root", g.Root.String(), "packages", stats.Skipped, "first", stats.Refused[0])
 		}
 	}
+	idx := b.Index()
+	if bad := idx.Refused(); len(bad) > 0 {
+		r.log.Warn("packages that can't be fetched as their metadata describes them are left out", "packages", len(bad),
+			"root", bad[0].Root, "first", bad[0].Location, "error", bad[0].Err)
+	}
 	cfg := &r.site.Config.Sync
 	seeds := make([]Seed, len(cfg.Packages))
 	builtIn := !r.site.Config.Set("sync.packages")
 	for i, p := range cfg.Packages {
 		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
 	}
-	r.report.Plan = Plan(r.ranks, b.Index(), r.stored, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude})
+	r.report.Plan = Plan(r.ranks, idx, r.stored, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude})
 	r.report.planned()
 	return nil
 }

@@ -124,14 +124,16 @@ func TestClosure(t *testing.T) {
 		name: "a 32-bit package takes its own, or what serves both",
 		packages: `
     app-1-1.noarch | requires wine(x86-32)
-    wine-1-1.i686 | provides wine(x86-32) | requires libz.so.1, lib, /bin/sh
+    wine-1-1.i686 | provides wine(x86-32) | requires libz.so.1, lib, /bin/sh, gl
+    gl-1-1.x86_64
+    mesa-gl-1-1.i686 | provides gl
     wine-1-1.x86_64
     zlib-1-1.i686 | provides libz.so.1
     zlib-1-1.x86_64 | provides libz.so.1()(64bit)
     lib-1-1.i686
     lib-1-1.x86_64
     bash-1-1.x86_64 | files /bin/sh`,
-		want: []string{"bash", "lib.i686", "wine.i686", "zlib.i686"},
+		want: []string{"bash", "lib.i686", "mesa-gl.i686", "wine.i686", "zlib.i686"},
 	}, {
 		name: "what serves a 32-bit package does not serve a 64-bit one",
 		packages: `

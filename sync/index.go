@@ -50,6 +50,7 @@ type rootInfo struct {
 	root    string
 	repo    string
 	dir     string // below the repo, decoded, with a slash behind; "" for the repo's top
+	easy    bool   // dir tells all that there is to tell of the root in a key
 	place   place
 	updates bool // a root of updates
 }
@@ -62,11 +63,15 @@ func newRootInfo(root string) rootInfo {
 	if k, err := cache.NewKey(r.repo, dir); err == nil {
 		r.dir = k.Path + "/"
 	}
+	r.easy = r.dir != "" || dir == ""
 	return r
 }
 
 // key is the cache's name for the file at location below the root.
 func (r *rootInfo) key(location string) (cache.Key, error) {
+	if r.easy && easy(location) {
+		return cache.Key{Repo: r.repo, Path: r.dir + location}, nil
+	}
 	k, err := cache.NewKey(r.repo, strings.TrimPrefix(r.root, r.repo)+"/"+location)
 	if err != nil {
 		return cache.Key{}, err
@@ -77,6 +82,33 @@ func (r *rootInfo) key(location string) (cache.Key, error) {
 		return cache.Key{}, fmt.Errorf("%s/%s: leads out of the repository: %w", r.root, location, cache.ErrNotAFile)
 	}
 	return k, nil
+}
+
+// easy reports whether a location is in a key what it is in a URL, without
+// decoding or cleaning. Nearly all are, and a tenth of the time that an Index
+// takes is saved.
+func easy(location string) bool {
+	name := 0 // bytes of the file or directory
+	for i := range len(location) {
+		switch c := location[i]; {
+		case c == '/':
+			if name == 0 {
+				return false
+			}
+			name = 0
+			continue
+		case c == '.' && name == 0:
+			return false
+		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
+		case c == '-', c == '.', c == '_', c == '+', c == '~', c == '^':
+		default:
+			return false
+		}
+		if name++; name > 255 {
+			return false
+		}
+	}
+	return name > 0
 }
 
 // pkg is one package file.

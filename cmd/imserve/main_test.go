@@ -236,6 +236,26 @@ func TestAccessLogToStandardOutput(t *testing.T) {
 	}
 }
 
+// TestAccessLogIsTruncated holds that a log which is rotated by copying and
+// truncating goes on at its beginning.
+func TestAccessLogIsTruncated(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new", "access.log")
+	p := &program{}
+	log, err := p.accessLog(&config.Config{Serve: config.Serve{AccessLog: name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	fmt.Fprintln(log, "one")
+	if err := os.Truncate(name, 0); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(log, "two")
+	if got, err := os.ReadFile(name); err != nil || string(got) != "two\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestPortIsTaken(t *testing.T) {
 	alone(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

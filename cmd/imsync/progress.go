@@ -47,10 +47,10 @@ func (b *bars) Begin(items int, bytes int64) {
 	count := func(decor.Statistics) string {
 		mu.Lock()
 		defer mu.Unlock()
-		return fmt.Sprintf("%d/%d packages ", done, items)
+		return fmt.Sprintf("%d/%d packages", done, items)
 	}
 	b.total = b.p.AddBar(bytes, mpb.BarPriority(1<<30),
-		mpb.PrependDecorators(decor.Any(count)),
+		mpb.PrependDecorators(decor.Any(count, decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.CountersKibiByte(" % .1f / % .1f"), decor.OnComplete(decor.AverageSpeed(decor.SizeB1024(0), " % .1f"), "")),
 	)
 	b.finished = func(n int64) {
@@ -65,7 +65,7 @@ func (b *bars) Item(it imsync.Item) imsync.Track {
 	t := &barTrack{b: b, size: it.Size}
 	if it.Size >= ownBar {
 		t.bar = b.p.AddBar(it.Size, mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(it.Name+" ")),
+			mpb.PrependDecorators(decor.Name(it.Name, decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersKibiByte(" % .1f / % .1f")))
 	}
 	return t

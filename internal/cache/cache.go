@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -96,8 +97,9 @@ func Open(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close ends the downloads that are under way, which stay resumable, and waits
-// for them.
+// Close ends the downloads that are under way, prefetches too, which stay
+// resumable, and waits for them. Objects that are open stay readable as far as
+// their bytes have come.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -106,6 +108,9 @@ func (c *Cache) Close() error {
 	c.fills.Wait()
 	return c.tree.root.Close()
 }
+
+// looks is how often a request looks at the store when that changes under it.
+const looks = 4
 
 // errAgain says that the store has changed between a look at it and a download.
 var errAgain = errors.New("the stored copy has changed meanwhile")
@@ -119,7 +124,7 @@ var errAgain = errors.New("the stored copy has changed meanwhile")
 // ErrWrongContent, where upstream's bytes are not what they should be.
 func (c *Cache) Get(ctx context.Context, k Key) (*Object, error) {
 	var err error
-	for range 4 {
+	for range looks {
 		var o *Object
 		if o, err = c.get(ctx, k); !errors.Is(err, errAgain) {
 			return o, err
@@ -160,7 +165,15 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	if leader {
 		go c.run(c.ctx, f, order{source: source})
 	}
-	now, err := f.await(ctx, progress.servable)
+	if want.Known() && f.want != want {
+		// What arrives was meant to become another file. Once it is there it
+		// shows whether it is this one.
+		if _, err := f.await(ctx, func(p progress) bool { return p.done }); err != nil {
+			return nil, err
+		}
+		return nil, errAgain
+	}
+	file, now, err := f.attach(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +182,16 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	if st != nil {
 		status.Fwd = "stale"
 	}
-	if !now.done || now.err == nil && now.answer == Changed {
+	if file != nil {
 		status.Stored = true
 		if st != nil {
 			status.FwdStatus = 200
 		}
-		return c.arriving(f, status)
+		return arriving(f, file, now, status), nil
+	}
+	if errors.Is(now.err, context.Canceled) && c.ctx.Err() == nil {
+		// A prefetch that was called off; nobody has called off this request.
+		return nil, errAgain
 	}
 	if now.answer == Changed && (st == nil || errors.Is(now.err, ErrUnstorable)) {
 		return nil, now.err
@@ -246,20 +263,16 @@ func (c *Cache) join(k Key, w Want) (f *fill, leader bool) {
 	return f, leader
 }
 
-// arriving is an Object that follows f, which the caller has entered.
-func (c *Cache) arriving(f *fill, s Status) (*Object, error) {
-	file, now, err := f.open()
-	if err != nil {
-		return nil, err
+// arriving is an Object that reads f from file on, which f has as now says.
+func arriving(f *fill, file *os.File, now progress, s Status) *Object {
+	if now.done {
+		return &Object{Status: s, file: file, facts: now.facts, size: now.facts.Size}
 	}
 	o := &Object{Status: s, file: file, fill: f, epoch: now.epoch, head: now.head, size: now.head.Length}
 	if w := now.head.Want; w.Known() {
 		o.size = w.Size
 	}
-	if now.done {
-		o.fill, o.facts, o.size = nil, now.facts, now.facts.Size
-	}
-	return o, nil
+	return o
 }
 
 // Has reports whether k is stored or arriving.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -97,6 +96,8 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 			action = Validate
 		}
 		if action == Serve {
+			// Whatever is left of an earlier try, nobody has a use for it.
+			p.Reject()
 			return ending{answer: Same, facts: st.facts}
 		}
 		if action == Validate {
@@ -132,17 +133,19 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		if err := st.setFacts(end.facts); err != nil {
 			c.o.Log.Warn("a validation can't be remembered", "file", f.key.String(), "error", err)
 		}
+	case errors.As(err, &unreachable):
+		end.answer, end.err = Unreachable, err
 	case errors.Is(err, fs.ErrNotExist):
 		end.answer = Gone
 		_, held := c.o.Catalog.Lookup(f.key)
-		if Settle(Gone, st != nil, held, c.o.Policy(f.key).Anchor) == Delete {
+		// Where metadata promises another file, that one is not there: nobody has
+		// asked for the stored one.
+		if r.Stored != nil && Settle(Gone, true, held, c.o.Policy(f.key).Anchor) == Delete {
 			end.deleted = true
 			if err := c.tree.remove(f.key, st); err != nil {
 				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
 			}
 		}
-	case errors.As(err, &unreachable):
-		end.answer, end.err = Unreachable, err
 	default:
 		end.answer, end.err = Changed, err
 	}
@@ -161,11 +164,6 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 	f, err := c.tree.commit(p, to, f)
 	if err != nil {
 		p.Reject()
-		for _, e := range []error{syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.ENOTEMPTY} {
-			if errors.Is(err, e) {
-				err = fmt.Errorf("%w: %w", ErrNotAFile, err)
-			}
-		}
 		return f, err
 	}
 	p.committed = true
@@ -180,7 +178,7 @@ func (c *Cache) follow(ctx context.Context, f *fill, file *os.File, path string)
 	defer tick.Stop()
 	format := c.o.Policy(f.key).Format
 	var head Head
-	var begun, fits bool
+	var begun, foreign, fits bool
 	var seen int64 = -1
 	for {
 		held, err := tryLock(file)
@@ -196,16 +194,21 @@ func (c *Cache) follow(ctx context.Context, f *fill, file *os.File, path string)
 				return true, ending{}, nil
 			}
 			defer unlock(file)
-			if facts := readFacts(file, fi); facts != nil {
-				f.grow(file, head, facts.Size)
-				return false, ending{answer: Changed, facts: *facts, joined: true}, nil
+			facts := readFacts(file, fi)
+			if facts == nil || f.want.Known() && !facts.Keeps(f.want.Digest) {
+				return false, ending{}, errAgain
 			}
-			return false, ending{}, errAgain
+			f.grow(file, Head{
+				Length: facts.Size, URL: facts.URL, ETag: facts.ETag, LastModified: facts.LastModified, Want: head.Want,
+			}, facts.Size)
+			return false, ending{answer: Changed, facts: *facts, joined: true}, nil
 		}
 		if !begun {
 			begun = readAttr(file, partialAttr, &head) == nil
+			// What the other does not verify, it may not be what was promised here.
+			foreign = f.want.Known() && head.Want != f.want
 		}
-		if begun && !fits {
+		if begun && !foreign && !fits {
 			buf := make([]byte, sniffLen)
 			n, err := file.ReadAt(buf, 0)
 			fits = head.Want.Known() || err == nil && format.Fits(buf[:n])
@@ -250,8 +253,11 @@ func (c *Cache) Stage(ctx context.Context, k Key, w Want, s Source, place func(F
 }
 
 func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
 	var out Outcome
-	for range 4 {
+	for range looks {
 		st, action, err := c.look(k, w)
 		if err != nil {
 			return out, err

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,14 +96,17 @@ func readAttr(file *os.File, name string, v any) error {
 // attributes is no error: what the attribute would have said is then unknown,
 // and asked for again.
 func writeAttr(file *os.File, name string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // an & in an address is one byte
+	if err := enc.Encode(v); err != nil {
 		return err
 	}
+	b := bytes.TrimSpace(buf.Bytes())
 	if len(b) > maxAttr {
 		return fmt.Errorf("attribute %s of %s: %d bytes are more than %d", name, file.Name(), len(b), maxAttr)
 	}
-	err = control(file, func(fd int) error { return unix.Fsetxattr(fd, name, b, 0) })
+	err := control(file, func(fd int) error { return unix.Fsetxattr(fd, name, b, 0) })
 	if err == nil || errors.Is(err, unix.ENOTSUP) {
 		return nil
 	}

@@ -130,17 +130,32 @@ func (f *fill) closeIfLast() {
 	}
 }
 
-// open opens the inode that grows once more, with an offset of its own, so that
-// each reader sends from its own descriptor. The caller has entered.
-func (f *fill) open() (*os.File, progress, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.now.file == nil {
-		return nil, f.now, fmt.Errorf("%s: %w", f.key, errBroken)
+// attach waits until a client can be given an answer, and opens the inode that
+// grows once more, with an offset of its own, so that each reader sends from its
+// own descriptor: both under one lock, so that the file is what the progress
+// says. file is nil where the fill has ended without one. The caller has entered.
+func (f *fill) attach(ctx context.Context) (file *os.File, now progress, err error) {
+	for {
+		f.mu.Lock()
+		now, changed := f.now, f.changed
+		ready := now.servable()
+		if ready && (!now.done || now.brought()) {
+			file, err = reopen(now.file)
+		}
+		f.mu.Unlock()
+		if ready || err != nil {
+			return file, now, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, now, ctx.Err()
+		}
 	}
-	file, err := reopen(f.now.file)
-	return file, f.now, err
 }
+
+// brought reports whether a fill that is done has brought a file.
+func (p progress) brought() bool { return p.err == nil && p.answer == Changed }
 
 // reopen opens the inode of file again, whatever has become of its name.
 func reopen(file *os.File) (*os.File, error) {

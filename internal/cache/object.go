@@ -80,7 +80,7 @@ func (o *Object) Close() error { return o.file.Close() }
 // break the connection, so that nobody takes what was sent for all of it.
 func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
 	if o.fill == nil {
-		if n < 0 || off+n > o.size {
+		if n < 0 || n > o.size-off {
 			n = max(o.size-off, 0)
 		}
 		return o.copy(w, off, n)
@@ -92,8 +92,8 @@ func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, 
 		if err != nil {
 			return sent, err
 		}
-		if now.epoch != o.epoch || now.done && now.err != nil {
-			// The inode that this reader has was given up for another.
+		if now.epoch != o.epoch || now.done && !now.brought() {
+			// The inode that this reader has was given up, for another or for good.
 			return sent, fmt.Errorf("%s after %d bytes: %w", o.fill.key, at, errors.Join(errBroken, now.err))
 		}
 		ready := o.readable(now) - at

@@ -2,15 +2,12 @@ package cache
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/http"
 	"os"
-	"syscall"
-
-	"golang.org/x/sys/unix"
+	"strings"
 )
 
 // Head is what is known of a body before its bytes: how long it is, and by
@@ -24,6 +21,10 @@ type Head struct {
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
 }
+
+// roomEvery is how many bytes of a body of unknown length come between two looks
+// at the room that is left on the disk.
+const roomEvery = 16 << 20
 
 // Partial is a file that is being downloaded, under a lock that no other
 // process or fill holds. Bytes are only ever appended: whoever starts over gets
@@ -39,14 +40,18 @@ type Partial struct {
 	head  Head
 	begun bool  // head holds for the bytes in file
 	size  int64 // bytes in file
-	stale bool  // the bytes are wrong: only a new inode may follow
+	// continued says that the first of them were there before the body that is
+	// arriving, perhaps from elsewhere.
+	continued bool
+	stale     bool // the bytes are wrong: only a new inode may follow
 
 	sha    hash.Hash // of the first hashed bytes
 	other  hash.Hash // the same, where the promise is not SHA-256
 	hashed int64
 	fits   bool // the first bytes are the format's
 
-	committed bool // the file has its name in the tree
+	roomFor   int64 // the size at which to look for room again, where no length is known
+	committed bool  // the file has its name in the tree
 
 	digest Digest // SHA-256 of the whole, once complete
 	met    Digest // the promise that was kept
@@ -68,13 +73,26 @@ func newPartial(d *partials, file *os.File, path string, w Want, format Format) 
 	}
 	// Bytes that nobody can say the origin of, or that were meant to become
 	// another file, can't be continued.
-	if err := readAttr(file, partialAttr, &p.head); err != nil ||
+	if !p.origin(fi) ||
 		p.head.Want.Known() && w.Known() && p.head.Want != w ||
 		w.Known() && p.size > w.Size {
 		p.stale = true
 	}
 	p.begun = !p.stale
 	return p, nil
+}
+
+// origin learns from the file's attributes where its bytes came from.
+func (p *Partial) origin(fi os.FileInfo) bool {
+	if readAttr(p.file, partialAttr, &p.head) == nil {
+		return true
+	}
+	// Whoever downloaded it died between the two steps of its commit: it is whole.
+	f := readFacts(p.file, fi)
+	if f != nil {
+		p.head = Head{Length: f.Size, URL: f.URL, ETag: f.ETag, LastModified: f.LastModified}
+	}
+	return f != nil
 }
 
 // Resume is how many bytes are there to be continued, and where they came from.
@@ -91,17 +109,20 @@ func (p *Partial) Resume() (int64, Head) {
 func (p *Partial) Path() string { return p.path }
 
 // Begin says that a body follows from its first byte on. What was there before
-// is dropped. The room that the body needs is reserved: ErrUnstorable says that
-// there is none, before a byte has come.
+// is dropped, unless the length says that it is another file: ErrWrongContent.
+// The room that the body needs is reserved: ErrUnstorable says that there is
+// none, before a byte has come.
 func (p *Partial) Begin(h Head) error {
+	// First, so that a page that stands in for the file does not cost what is there of it.
+	if p.want.Known() && h.Length >= 0 && h.Length != p.want.Size {
+		return fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", h.URL, h.Length, p.want.Size, ErrWrongContent)
+	}
 	if p.size > 0 || p.stale {
 		if err := p.restart(); err != nil {
 			return err
 		}
 	}
-	if p.want.Known() && h.Length >= 0 && h.Length != p.want.Size {
-		return fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", h.URL, h.Length, p.want.Size, ErrWrongContent)
-	}
+	h = h.bounded()
 	h.Want = p.want
 	p.head = h
 	if err := p.dir.reserve(p.file, h.Length); err != nil {
@@ -122,16 +143,26 @@ func (p *Partial) Continue(length int64) error {
 		p.stale = true
 		return fmt.Errorf("%s: %d bytes now, %d when the download began: %w", p.head.URL, length, p.head.Length, ErrWrongContent)
 	}
+	if p.head.Length < 0 {
+		p.head.Length = length
+	}
+	p.continued = true
 	p.resumed = max(p.resumed, p.size-p.fetched)
 	p.grow()
 	return nil
 }
 
-// Describe adds what a Source that writes by itself has learned of the body
-// after Begin: validators, and where they came from.
+// Describe adds what a Source has learned of the body after Begin or Continue:
+// validators, and where they came from. They become the complete file's.
 func (p *Partial) Describe(h Head) {
-	h.Length, h.Want = p.head.Length, p.want
+	h = h.bounded()
+	h.Length, h.Want = p.head.Length, p.head.Want
 	p.head = h
+	if p.continued {
+		// Until a digest has proved that the parts belong together, they describe
+		// the second alone. Who goes on with the file has to know the first's.
+		return
+	}
 	// Without it a later run can't tell the file's time; it asks again.
 	_ = writeAttr(p.file, partialAttr, h)
 }
@@ -152,9 +183,16 @@ func (p *Partial) Write(b []byte) (int, error) {
 	if err != nil {
 		return n, storeError(err)
 	}
-	if most := p.most(); most >= 0 && p.size > most {
+	switch most := p.most(); {
+	case most >= 0 && p.size > most:
 		p.stale = true
 		return n, fmt.Errorf("%s: more than the %d bytes that were promised: %w", p.head.URL, most, ErrWrongContent)
+	case most < 0 && p.size >= p.roomFor:
+		// Begin could reserve nothing for a body of unknown length.
+		if err := p.dir.reserve(p.file, 0); err != nil {
+			return n, err
+		}
+		p.roomFor = p.size + roomEvery
 	}
 	if err := p.sniff(p.size >= sniffLen); err != nil {
 		return n, err
@@ -171,11 +209,20 @@ func (p *Partial) most() int64 {
 	return p.head.Length
 }
 
+// promise is what the whole file has to keep: what is promised now or, where
+// nothing is, what the first part was meant to become.
+func (p *Partial) promise() Want {
+	if !p.want.Known() && p.continued {
+		return p.head.Want
+	}
+	return p.want
+}
+
 // hash brings the running digests up to the file's end.
 func (p *Partial) hash() error {
 	if p.sha == nil {
 		p.sha = sha256.New()
-		if d := p.want.Digest; d != "" && d.Type() != "sha256" {
+		if d := p.promise().Digest; d != "" && d.Type() != "sha256" {
 			p.other = d.New()
 		}
 	}
@@ -194,9 +241,10 @@ func (p *Partial) hash() error {
 	return nil
 }
 
-// sniff checks the first bytes, once enough are there or enough says that these are all.
+// sniff checks the first bytes, once enough are there or enough says that these
+// are all, of a file of which nothing better is known.
 func (p *Partial) sniff(enough bool) error {
-	if p.fits || !enough {
+	if p.want.Known() || p.fits || !enough {
 		return nil
 	}
 	head := make([]byte, min(p.size, sniffLen))
@@ -225,17 +273,18 @@ func (p *Partial) Complete() error {
 		return err
 	}
 	p.digest = SHA256(p.sha.Sum(nil))
-	if !p.want.Known() {
+	w := p.promise()
+	if !w.Known() {
 		return nil
 	}
 	got := p.digest
 	if p.other != nil {
-		got = sumOf(p.want.Digest.Type(), p.other)
+		got = sumOf(w.Digest.Type(), p.other)
 	}
-	if got != p.want.Digest || p.size != p.want.Size {
+	if got != w.Digest || p.size != w.Size {
 		p.stale = true
 		return fmt.Errorf("%s: %s of %d bytes, the metadata promises %s of %d: %w",
-			p.head.URL, got, p.size, p.want.Digest, p.want.Size, ErrWrongContent)
+			p.head.URL, got, p.size, w.Digest, w.Size, ErrWrongContent)
 	}
 	p.met = got
 	return nil
@@ -299,11 +348,11 @@ func (p *Partial) restart() error {
 	old := p.file
 	p.file = fresh
 	if p.grown != nil {
-		p.grown(fresh, Head{}, 0)
+		p.grown(fresh, Head{Length: -1}, 0)
 	}
 	old.Close()
-	p.size, p.hashed, p.resumed = 0, 0, 0
-	p.sha, p.other, p.fits, p.stale, p.begun = nil, nil, false, false, false
+	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
+	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
 	p.digest, p.met, p.head = "", "", Head{}
 	return nil
 }
@@ -324,13 +373,31 @@ func (p *Partial) release(shared bool) {
 func (p *Partial) facts() Facts {
 	return Facts{
 		SHA256: p.digest, Met: p.met, Size: p.size,
-		ETag: bounded(p.head.ETag), LastModified: bounded(p.head.LastModified), URL: p.head.URL,
+		ETag: p.head.ETag, LastModified: p.head.LastModified, URL: p.head.URL,
 	}
 }
 
-// bounded drops a validator that is too long to be kept.
-func bounded(s string) string {
-	if len(s) > 256 {
+// What of a Head is kept, in bytes, so that an attribute takes it. Addresses
+// that are signed for one download are longer, and mean nothing to the next.
+const (
+	maxValidator = 128
+	maxURL       = 512
+)
+
+// bounded drops what is too long to be kept. Without its address a validator is
+// worth nothing, but for the time, which is the file's.
+func (h Head) bounded() Head {
+	if len(h.URL) > maxURL {
+		h.URL, h.ETag = "", ""
+	}
+	h.ETag, h.LastModified = validator(h.ETag), validator(h.LastModified)
+	return h
+}
+
+// validator drops a validator that is too long, or that an attribute could only
+// keep in a longer spelling.
+func validator(s string) string {
+	if len(s) > maxValidator || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return ""
 	}
 	return s
@@ -339,121 +406,6 @@ func bounded(s string) string {
 // sumOf is h's sum as a Digest of that type.
 func sumOf(typ string, h hash.Hash) Digest {
 	return Digest(fmt.Sprintf("%s:%x", typ, h.Sum(nil)))
-}
-
-// storeError wraps an error of the file system that means that nothing can be
-// stored, whatever the request.
-func storeError(err error) error {
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.EMFILE, syscall.ENFILE} {
-		if errors.Is(err, e) {
-			return fmt.Errorf("%w: %w", ErrUnstorable, err)
-		}
-	}
-	return err
-}
-
-// partials is the directory of the files that are being downloaded.
-type partials struct {
-	dir     string
-	minFree int64 // bytes that stay free on the file system
-}
-
-// path is the name of the partial file for k. It is the key's, whatever is
-// promised of the file: both programs, one that knows the digest and one that
-// does not, must meet at one lock.
-func (d *partials) path(k Key) string {
-	sum := sha256.Sum256([]byte(k.String()))
-	return fmt.Sprintf("%s/%x", d.dir, sum[:16])
-}
-
-// lock opens the partial file at path and tries to lock it. Where another holds
-// the lock, the file is returned all the same, for following, and held is false.
-func (d *partials) lock(path string) (file *os.File, held bool, err error) {
-	for {
-		file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-		if err != nil {
-			return nil, false, storeError(err)
-		}
-		held, err = tryLock(file)
-		if err != nil {
-			file.Close()
-			return nil, false, err
-		}
-		// Whoever held it may have renamed or removed it between open and lock.
-		if !held || sameFile(file, path) {
-			return file, held, nil
-		}
-		file.Close()
-	}
-}
-
-// replace puts a new, empty, locked file at path, which the caller has locked.
-func (d *partials) replace(path string) (*os.File, error) {
-	fresh, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	held, err := tryLock(fresh)
-	if err == nil && !held {
-		err = fmt.Errorf("%s is locked by a stranger", fresh.Name())
-	}
-	if err == nil {
-		err = os.Rename(fresh.Name(), path)
-	}
-	if err != nil {
-		fresh.Close()
-		return nil, err
-	}
-	return fresh, nil
-}
-
-// reserve makes room for n bytes in file, without changing its size.
-func (d *partials) reserve(file *os.File, n int64) error {
-	var st unix.Statfs_t
-	if err := control(file, func(fd int) error { return unix.Fstatfs(fd, &st) }); err == nil {
-		if free := int64(st.Bavail) * st.Bsize; free-max(n, 0) < d.minFree {
-			return fmt.Errorf("%w: %d bytes would leave less than min_free (%d) of the %d that are free", ErrUnstorable, max(n, 0), d.minFree, free)
-		}
-	}
-	if n <= 0 {
-		return nil
-	}
-	err := control(file, func(fd int) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, n) })
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w: reserve %d bytes: %w", ErrUnstorable, n, err)
-	}
-	return nil
-}
-
-// tryLock takes an exclusive lock that lasts as long as the open file does.
-func tryLock(file *os.File) (bool, error) {
-	err := control(file, func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	if err != nil {
-		return false, &os.PathError{Op: "flock", Path: file.Name(), Err: err}
-	}
-	return true, nil
-}
-
-// unlock gives up the lock before the file is closed.
-func unlock(file *os.File) {
-	// It can only fail on a descriptor that is closed, which has no lock.
-	_ = control(file, func(fd int) error { return unix.Flock(fd, unix.LOCK_UN) })
-}
-
-// sameFile reports whether path still names the open file.
-func sameFile(file *os.File, path string) bool {
-	a, err := file.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(path)
-	return err == nil && os.SameFile(a, b)
 }
 
 // modTime is the time that a Last-Modified field gives; ok is false without one.

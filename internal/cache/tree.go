@@ -49,10 +49,7 @@ func (t *tree) open(k Key) (*stored, error) {
 	// Not to wait at a named pipe that somebody put there.
 	file, err := t.root.OpenFile(k.String(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		if errors.Is(err, syscall.ENOTDIR) {
-			return nil, fmt.Errorf("%s: a file is in its directory's place: %w", k, ErrNotAFile)
-		}
-		return nil, err
+		return nil, placeError(err)
 	}
 	fi, err := file.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
@@ -69,12 +66,35 @@ func (t *tree) open(k Key) (*stored, error) {
 	return s, nil
 }
 
+// placeError tells a path that can't be a stored file's (ErrNotAFile: a file is
+// in its directory's place, a symlink leads out of the tree or to itself) from a
+// disk that can't be read or written (ErrUnstorable). fs.ErrNotExist stays.
+func placeError(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		switch errno {
+		case syscall.ENOENT:
+			return err
+		case syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.ENOTEMPTY, syscall.ELOOP, syscall.ENXIO, syscall.ENAMETOOLONG:
+		default:
+			return storeError(err)
+		}
+	} else if errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	// An error that is not the kernel's is os.Root's refusal to leave the tree.
+	return fmt.Errorf("%w: %w", ErrNotAFile, err)
+}
+
 // commit gives the complete file of p its facts and its name: to (slashes,
 // below the cache directory). After it p's file is the stored one.
 func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
 	from := path.Join(ownDir, "partial", filepath.Base(p.path))
 	fail := func(err error) (Facts, error) {
 		return f, storeError(fmt.Errorf("store %s: %w", to, err))
+	}
+	name := func(err error) (Facts, error) {
+		return f, storeError(fmt.Errorf("store %s: %w", to, placeError(err)))
 	}
 	if err := removeAttr(p.file, partialAttr); err != nil {
 		return fail(err)
@@ -97,10 +117,10 @@ func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
 		return fail(err)
 	}
 	if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil {
-		return fail(err)
+		return name(err)
 	}
 	if err := t.root.Rename(from, to); err != nil {
-		return fail(err)
+		return name(err)
 	}
 	return f, nil
 }

@@ -120,6 +120,7 @@ func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	b := &watched{body: resp.Body, ctx: ctx, cancel: cancel, idle: w.idle}
 	b.timer = time.AfterFunc(w.idle, func() { cancel(errStalled) })
+	b.timer.Stop() // until the first Read
 	resp.Body = b
 	return resp, nil
 }

@@ -26,63 +26,89 @@ var errAnswer = errors.New("no use")
 
 // Fetch implements cache.Source: it asks the mirrors in order, while a client waits.
 func (m *Mirrors) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
-	return m.each(ctx, r, p, m.try)
+	return m.each(ctx, r, p, m.candidates(), m.try)
 }
 
-// each asks the mirrors with try until one has brought the file, and sums up
-// what they said.
-func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial,
+// each asks the mirrors of list with try until one has brought the file, and
+// sums up what they said.
+func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, list []*mirror,
 	try func(context.Context, *mirror, cache.Request, *cache.Partial) error,
 ) error {
 	gone, begun, late := 0, false, false
-	err := fmt.Errorf("all mirrors of %s rest after failures", m.name)
-mirrors:
-	for _, x := range m.candidates() {
-		stale := false
-		for i := range tries {
-			before, _ := p.Resume()
-			start := time.Now()
-			err = try(ctx, x, r, p)
-			after, _ := p.Resume()
-			begun = begun || after != before
-			switch {
-			case err == nil, errors.Is(err, cache.ErrNotModified):
-				x.worked()
+	var failure error
+	for i, x := range list {
+		progress, err := m.ask(ctx, x, r, p, i == len(list)-1, try)
+		begun = begun || progress
+		switch {
+		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, cache.ErrUnstorable):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, fs.ErrNotExist):
+			gone++
+			if !begun && (gone >= goneFrom || len(m.list) == 1) {
 				return err
-			case errors.Is(err, cache.ErrUnstorable):
-				return err
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case errors.Is(err, fs.ErrNotExist):
-				x.worked()
-				if gone++; gone >= goneFrom || len(m.list) == 1 {
-					return err
-				}
-				continue mirrors
-			case errors.Is(err, errStale) && !stale:
-				// What an earlier try left is not upstream's; it has been dropped.
-				stale = true
-				continue
 			}
-			m.c.o.Log.Info("a mirror failed", "url", x.url(r.Key), "error", err)
-			if errors.Is(err, cache.ErrWrongContent) {
-				p.Reject()
-			} else if after > before && i < tries-1 {
-				continue
+			if progress {
+				// It was there just now: not by this word alone.
+				failure = fmt.Errorf("gone in the middle of the download: %v", err)
 			}
-			late = late || timedOut(err)
-			x.failed(m.c.o.Now(), time.Since(start))
-			continue mirrors
+		default:
+			failure, late = err, late || timedOut(err)
 		}
 	}
 	switch {
+	case begun, errors.Is(failure, cache.ErrWrongContent):
+		return failure
 	case gone > 0 && r.Stored == nil:
-		// Too few to delete anything for it, but there is nothing to delete.
+		// Too few to delete anything for it, but nobody asked whether to.
 		return fmt.Errorf("%s: %w", r.Key, fs.ErrNotExist)
-	case begun || errors.Is(err, cache.ErrWrongContent):
-		return err
 	}
-	return &cache.UnreachableError{Err: err, TimedOut: late}
+	if failure == nil {
+		failure = fmt.Errorf("all mirrors of %s rest after failures", m.name)
+		if gone > 0 {
+			failure = fmt.Errorf("gone from one mirror of %s, and no other can be asked", m.name)
+		}
+	}
+	return &cache.UnreachableError{Err: failure, TimedOut: late}
+}
+
+// ask asks one mirror, again as long as that brings more of the file: progress
+// says that it has brought some. last says that no other could be asked instead.
+func (m *Mirrors) ask(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial, last bool,
+	try func(context.Context, *mirror, cache.Request, *cache.Partial) error,
+) (progress bool, err error) {
+	dropped := false
+	for i := range tries {
+		before, _ := p.Resume()
+		start := time.Now()
+		err = try(ctx, x, r, p)
+		after, _ := p.Resume()
+		progress = progress || after > before
+		switch {
+		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, fs.ErrNotExist):
+			x.worked()
+			return progress, err
+		case errors.Is(err, cache.ErrUnstorable), ctx.Err() != nil:
+			return progress, err
+		case errors.Is(err, errStale) && !dropped:
+			// What an earlier try left is not upstream's; it has been dropped.
+			dropped = true
+			continue
+		}
+		m.c.o.Log.Info("a mirror failed", "url", x.url(r.Key), "error", err)
+		switch {
+		case errors.Is(err, cache.ErrWrongContent):
+			// It is there, and may be right about all other files.
+			x.failed(m.c.o.Now(), 0)
+			return progress, err
+		case after > before && i < tries-1 && (last || !timedOut(err)):
+			continue
+		}
+		x.failed(m.c.o.Now(), time.Since(start))
+		break
+	}
+	return progress, err
 }
 
 // errStale says that the bytes that an earlier try left are not upstream's any more.
@@ -112,14 +138,15 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 		return err
 	}
 	defer resp.Body.Close()
-	if err := m.accept(resp, r, p, off); err != nil {
+	if err := m.accept(resp, r, p, off, head); err != nil {
 		return err
 	}
-	if _, err := io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10)); err != nil {
-		return fmt.Errorf("%s: %w", resp.Request.URL, err)
+	if _, err = io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10)); err != nil {
+		err = fmt.Errorf("%s: %w", resp.Request.URL, err)
+	} else {
+		err = p.Complete()
 	}
-	err = p.Complete()
-	if off > 0 && errors.Is(err, cache.ErrWrongContent) {
+	if resp.StatusCode == http.StatusPartialContent && errors.Is(err, cache.ErrWrongContent) {
 		// The first part may have been another version's.
 		p.Reject()
 		return fmt.Errorf("%w: %w", errStale, err)
@@ -130,15 +157,16 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 // onlyWriter hides all but Write, so that CopyBuffer uses its buffer.
 type onlyWriter struct{ io.Writer }
 
-// accept looks at an answer's header and readies p for its body.
-func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial, off int64) error {
+// accept looks at an answer's header and readies p for its body: p holds off
+// bytes, which are had's.
+func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial, off int64, had cache.Head) error {
 	url := resp.Request.URL.String()
 	h := cache.Head{
 		Length: resp.ContentLength, URL: url,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 	}
-	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, e, cache.ErrWrongContent)
+	if encoded(resp.Header) {
+		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, resp.Header.Get("Content-Encoding"), cache.ErrWrongContent)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -155,9 +183,20 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 			p.Reject()
 			return fmt.Errorf("%s: asked for bytes from %d on, got %q: %w", url, off, resp.Header.Get("Content-Range"), errStale)
 		}
+		if h.URL == had.URL && (differ(h.ETag, had.ETag) || differ(h.LastModified, had.LastModified)) {
+			// A mirror that knows ranges and not If-Range.
+			p.Reject()
+			return fmt.Errorf("%s: a part of another version: %w", url, errStale)
+		}
+		if total < 0 && had.Length < 0 && !r.Want.Known() {
+			// Where it ends, nobody says.
+			p.Reject()
+			return fmt.Errorf("%s: a part of a file of unknown length: %w", url, errStale)
+		}
 		if err := p.Continue(total); err != nil {
 			return fmt.Errorf("%w: %w", errStale, err)
 		}
+		p.Describe(h)
 		return nil
 	case http.StatusNotModified:
 		if r.Stored != nil && off == 0 {
@@ -173,6 +212,9 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 	}
 	return fmt.Errorf("%s: %s: %w", url, resp.Status, errAnswer)
 }
+
+// differ reports whether two validators of one mirror are known to be of two versions.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // conditions puts into req what its address may be asked: to go on at byte off
 // of what head describes, or whether the stored copy still is upstream's.
@@ -192,8 +234,8 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 			req.Header.Set("If-Range", validator)
 		}
 		// Without a validator of this mirror's, only a digest can tell whether
-		// two parts belong together.
-		if validator != "" || r.Want.Known() {
+		// two parts belong together; it may be one that the first was promised.
+		if validator != "" || r.Want.Known() || head.Want.Known() {
 			req.Header.Set("Range", "bytes="+strconv.FormatInt(off, 10)+"-")
 		}
 		return

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/cavaliergopher/grab/v3"
@@ -30,15 +29,11 @@ func (g grabber) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) e
 	if !r.Want.Known() || r.Want.Size == 0 {
 		return g.m.Fetch(ctx, r, p)
 	}
-	return g.m.each(ctx, r, p, g.try)
+	return g.m.each(ctx, r, p, g.m.everyone(), g.try)
 }
 
-// errGuard refuses an answer that grab would append to, or write over, what is there.
-var errGuard = errors.New("not the part of the file that was asked for")
-
-// try asks one mirror once. grab keeps no state beside the file and looks at
-// neither Content-Range nor a changed validator; what it needs to be told, and
-// what has to be refused before it copies, is all here.
+// try asks one mirror once. grab keeps no state beside the file; what it needs
+// to be told is all here, what has to be refused before it copies is errand's.
 func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
 	url := x.url(r.Key)
 	off, _ := p.Resume()
@@ -71,69 +66,43 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	}
 	req.HTTPRequest.Header.Set("Accept", "*/*")
 	req.HTTPRequest.Header.Set("Accept-Encoding", "identity")
-	var answer atomic.Pointer[http.Response]
-	req.BeforeCopy = func(resp *grab.Response) error {
-		if err := guard(resp, off, r.Want.Size); err != nil {
-			return err
-		}
-		answer.Store(resp.HTTPResponse)
-		return nil
-	}
 
+	client := *g.m.c.fetch
+	client.Transport = errand{next: client.Transport, off: off, size: r.Want.Size}
 	c := grab.NewClient()
-	c.HTTPClient = g.m.c.fetch
+	c.HTTPClient = &client
 	c.UserAgent = g.m.c.o.UserAgent
 	resp := c.Do(req)
+	if a := resp.HTTPResponse; a != nil && (a.StatusCode == http.StatusOK || a.StatusCode == http.StatusPartialContent) {
+		// At once: who goes on with the file after a kill needs to know whose it is.
+		p.Describe(cache.Head{URL: a.Request.URL.String(), ETag: a.Header.Get("ETag"), LastModified: a.Header.Get("Last-Modified")})
+	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	described := false
-	describe := func() {
-		if a := answer.Load(); a != nil && !described {
-			described = true
-			p.Describe(cache.Head{URL: a.Request.URL.String(), ETag: a.Header.Get("ETag"), LastModified: a.Header.Get("Last-Modified")})
-		}
-	}
 	for !resp.IsComplete() {
 		select {
 		case <-tick.C:
-			describe()
 			p.Poll()
 		case <-resp.Done:
 		}
 	}
-	describe()
 	if err := p.Measure(); err != nil {
 		return err
 	}
 	return g.verdict(resp.Err(), url, off, p)
 }
 
-// guard refuses what grab does not look at: any success is taken for the part
-// that was asked for, and a whole body is appended to what is there.
-func guard(resp *grab.Response, off, size int64) error {
-	h := resp.HTTPResponse
-	if e := h.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return fmt.Errorf("encoded as %s: %w", e, errGuard)
-	}
-	if off == 0 {
-		if h.StatusCode != http.StatusOK || resp.DidResume {
-			return fmt.Errorf("%s to a request for the whole file: %w", h.Status, errGuard)
-		}
-		return nil
-	}
-	from, total, ok := contentRange(h.Header.Get("Content-Range"))
-	if !resp.DidResume || h.StatusCode != http.StatusPartialContent || !ok || from != off || total >= 0 && total != size {
-		return fmt.Errorf("%s, Content-Range %q, to a request for byte %d on of %d: %w", h.Status, h.Header.Get("Content-Range"), off, size, errGuard)
-	}
-	return nil
-}
-
 // verdict turns grab's error into the Source's.
 func (g grabber) verdict(err error, url string, off int64, p *cache.Partial) error {
 	var status grab.StatusCodeError
+	var disk *fs.PathError
 	switch {
 	case err == nil:
 		return p.Vouch()
+	case errors.As(err, &disk):
+		// grab's only files are ours. What it says of them is no mirror's fault,
+		// and not that upstream has none.
+		return fmt.Errorf("%w: %v", cache.ErrUnstorable, err)
 	case errors.As(err, &status) && (status == http.StatusNotFound || status == http.StatusGone):
 		return fmt.Errorf("%s: %d: %w", url, int(status), fs.ErrNotExist)
 	case errors.Is(err, grab.ErrBadChecksum), errors.Is(err, grab.ErrBadLength), errors.Is(err, errGuard),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,18 @@ func (m *Mirrors) candidates() []*mirror {
 		}
 	}
 	return append(well, quick...)
+}
+
+// everyone is candidates and, behind them, those that rest: where no client
+// waits, a mirror that may be down is better than none.
+func (m *Mirrors) everyone() []*mirror {
+	list := m.candidates()
+	for _, x := range m.list {
+		if !slices.Contains(list, x) {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // url is where a mirror has the file k.
