@@ -37,7 +37,7 @@ type Item struct {
 	// Because says what it is fetched for: for a seed the entry of the list, for a
 	// dependency the packages that lead to it ("mplayer -> libfoo", a long chain
 	// without its middle), for what is popular nothing.
-	Because string `json:"-"`
+	Because string `json:"because,omitempty"`
 }
 
 // Budget is what a run may fetch, and what for.

@@ -1,11 +1,15 @@
 package systest
 
 import (
+	"bufio"
+	"context"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"path"
 	"path/filepath"
@@ -77,22 +81,23 @@ func (w *watched) Write(b []byte) (int, error) {
 
 // member is what one client of a crowd got.
 type member struct {
-	first, last time.Time
-	digest      string
-	err         error
+	asked, first time.Time // its request was sent, its first byte came
+	bytes        int64
+	err          error
 }
 
-// crowd lets n clients ask for a URL at the same moment.
-func crowd(n int, url string) []member {
-	all := make([]member, n)
+// crowd lets a client for each sink ask for a URL at the same moment, and write
+// what it gets there.
+func crowd[W io.Writer](url string, sinks []W) []member {
+	all := make([]member, len(sinks))
 	begin := make(chan struct{})
 	var ready, done sync.WaitGroup
-	for i := range all {
+	for i, sink := range sinks {
 		ready.Add(1)
 		done.Go(func() {
 			ready.Done()
 			<-begin
-			all[i] = ask(url)
+			all[i].ask(url, sink)
 		})
 	}
 	ready.Wait()
@@ -102,40 +107,42 @@ func crowd(n int, url string) []member {
 }
 
 // ask reads a URL to its end.
-func ask(url string) (m member) {
+func (m *member) ask(url string, sink io.Writer) {
+	sent := httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { m.asked = time.Now() }}
+	var req *http.Request
+	req, m.err = http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), &sent), http.MethodGet, url, nil)
+	if m.err != nil {
+		return
+	}
 	client := http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
-	resp, err := client.Get(url)
+	resp, err := client.Do(req)
 	if err != nil {
-		return member{err: err}
+		m.err = err
+		return
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return member{err: fmt.Errorf("status %d", resp.StatusCode)}
+		m.err = fmt.Errorf("status %d", resp.StatusCode)
+		return
 	}
-	h := sha256.New()
-	buf := make([]byte, 256<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 && m.first.IsZero() {
-			m.first = time.Now()
-		}
-		h.Write(buf[:n])
-		if err != nil {
-			if err != io.EOF {
-				m.err = err
-			}
-			break
-		}
+	body := bufio.NewReaderSize(resp.Body, 256<<10)
+	if _, m.err = body.Peek(1); m.err != nil {
+		return
 	}
-	m.last, m.digest = time.Now(), fmt.Sprintf("%x", h.Sum(nil))
-	return m
+	m.first = time.Now()
+	m.bytes, m.err = io.Copy(sink, body)
 }
 
-// delays is how long after start each of the crowd had its first byte, sorted.
-func delays(all []member, start time.Time) []time.Duration {
+// delays is how long each of the crowd waited for its first byte after it had
+// asked and upstream had sent it, sorted.
+func delays(all []member, there time.Time) []time.Duration {
 	var d []time.Duration
 	for _, m := range all {
-		d = append(d, m.first.Sub(start))
+		from := m.asked
+		if there.After(from) {
+			from = there
+		}
+		d = append(d, m.first.Sub(from))
 	}
 	slices.Sort(d)
 	return d
@@ -159,12 +166,16 @@ func TestCrowd(t *testing.T) {
 			}
 			server := s.serve()
 			up.SetRate(crowdRate)
-			all := crowd(crowdClients, server.url+"/"+rootName+"/"+big.Location())
+			sums := make([]hash.Hash, crowdClients)
+			for i := range sums {
+				sums[i] = sha256.New()
+			}
+			all := crowd(server.url+"/"+rootName+"/"+big.Location(), sums)
 
 			want := files(t, s.repo)[big.Location()]
 			for i, m := range all {
-				if m.err != nil || m.digest != want {
-					t.Errorf("client %d: %v, digest %s, want %s", i, m.err, m.digest, want)
+				if got := fmt.Sprintf("%x", sums[i].Sum(nil)); m.err != nil || got != want {
+					t.Errorf("client %d: %v, %d bytes with digest %s, want %s", i, m.err, m.bytes, got, want)
 				}
 			}
 			path := upstreamRoot + "/" + big.Location()
@@ -176,6 +187,13 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 }
+
+// discard keeps nothing. It is no io.ReaderFrom, so that a client reads in large
+// pieces: with the upstream and all clients in one process, what they need is
+// lost to the server.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // What a crowd waits for, behind imserve and behind nginx, which holds all but
 // the first back until it has the whole file.
@@ -204,11 +222,11 @@ func BenchmarkCrowd(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.StartTimer()
-				all := crowd(crowdClients, url+strings.TrimPrefix(upstreamRoot, upstreamBase)+"/"+location)
+				all := crowd(url+strings.TrimPrefix(upstreamRoot, upstreamBase)+"/"+location, make([]discard, crowdClients))
 				b.StopTimer()
 				for _, m := range all {
-					if m.err != nil || m.digest != all[0].digest {
-						b.Fatalf("a client: %v, digest %s", m.err, m.digest)
+					if m.err != nil || m.bytes != all[0].bytes {
+						b.Fatalf("a client: %v after %d bytes", m.err, m.bytes)
 					}
 				}
 				d := delays(all, up.at(upstreamRoot+"/"+location))

@@ -3,6 +3,7 @@ package systest
 import (
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,5 +216,43 @@ func TestStopAtOnceIsVisible(t *testing.T) {
 	lines := x.site.up.Lines("GET", x.up)
 	if len(lines) != 2 || !strings.Contains(lines[1], "bytes=4194304- ") {
 		t.Errorf("upstream was asked:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+// Alive is not the same as ready: a balancer is told when nothing can be stored.
+func TestReadiness(t *testing.T) {
+	s := newSite(t)
+	server := s.serve()
+	status := func(path string) int {
+		t.Helper()
+		a, err := server.fetch(path)
+		if err != nil || a.err != nil {
+			t.Fatalf("GET %s: %v, %v", path, err, a.err)
+		}
+		return a.status
+	}
+	if got := status("/-/readyz"); got != http.StatusOK {
+		t.Errorf("ready: status %d", got)
+	}
+	if err := os.Rename(s.dir+"/cache", s.dir+"/elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if got := status("/-/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("without a cache directory: status %d", got)
+	}
+	if got := status("/-/healthz"); got != http.StatusOK {
+		t.Errorf("alive: status %d", got)
+	}
+	if err := os.Rename(s.dir+"/elsewhere", s.dir+"/cache"); err != nil {
+		t.Fatal(err)
+	}
+	if got := status("/-/readyz"); got != http.StatusOK {
+		t.Errorf("ready again: status %d", got)
+	}
+	if code := server.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := server.fetch("/-/readyz"); err == nil {
+		t.Error("stopped, it still answers")
 	}
 }
