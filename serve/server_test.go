@@ -179,7 +179,7 @@ func TestRecent(t *testing.T) {
 
 func TestByteText(t *testing.T) {
 	for n, want := range map[int64]string{
-		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 20 << 30: "20.0 GiB", 1<<63 - 1: "8.0 EiB",
+		0: "0 B", -1536: "−1.5 KiB", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 20 << 30: "20.0 GiB", 1<<63 - 1: "8.0 EiB",
 	} {
 		if got := byteText(n); got != want {
 			t.Errorf("byteText(%d) = %q, want %q", n, got, want)

@@ -171,6 +171,9 @@ func (s *Server) page(a *answer) {
 // byteText is n bytes for people: "1.5 GiB".
 func byteText(n int64) string {
 	const units = "KMGTPE"
+	if n < 0 {
+		return "−" + byteText(-n)
+	}
 	if n < 1024 {
 		return strconv.FormatInt(n, 10) + " B"
 	}

@@ -178,15 +178,15 @@ func (l *Ledger) commit(batch []entry) error {
 		day, at := e.at.UTC().Format(time.DateOnly), e.at.Unix()
 		switch {
 		case e.sent >= 0:
-			hits, saved := 0, int64(0)
+			hits := 0
 			if e.hit {
-				hits, saved = 1, e.sent
+				hits = 1
 			}
 			_, err = tx.Exec(`INSERT INTO file (path, hits, bytes, last_used) VALUES (?1, ?2, ?3, ?4)
 				ON CONFLICT (path) DO UPDATE SET hits = hits + ?2, bytes = bytes + ?3, last_used = max(last_used, ?4)`, e.path, hits, e.sent, at)
 			if err == nil {
-				_, err = tx.Exec(`INSERT INTO day (day, requests, hits, served, saved) VALUES (?1, 1, ?2, ?3, ?4)
-					ON CONFLICT (day) DO UPDATE SET requests = requests + 1, hits = hits + ?2, served = served + ?3, saved = saved + ?4`, day, hits, e.sent, saved)
+				_, err = tx.Exec(`INSERT INTO day (day, requests, hits, served) VALUES (?1, 1, ?2, ?3)
+					ON CONFLICT (day) DO UPDATE SET requests = requests + 1, hits = hits + ?2, served = served + ?3`, day, hits, e.sent)
 			}
 		case e.ahead:
 			_, err = tx.Exec(`INSERT INTO file (path, prefetched, ahead) VALUES (?1, ?2, ?3)
@@ -209,16 +209,19 @@ type Totals struct {
 	Requests int64 `json:"requests"`       // answers for files that are ours to cache
 	Hits     int64 `json:"hits"`           // of these, with no download for them
 	Served   int64 `json:"bytes_served"`   // sent to clients
-	Saved    int64 `json:"bytes_saved"`    // of these, not downloaded for the request
 	Upstream int64 `json:"bytes_upstream"` // downloaded for requests
 	Ahead    int64 `json:"bytes_ahead"`    // downloaded before anyone asked
+	// Saved is what the uplink was spared: what was sent less all that was
+	// downloaded, in vain too. Below zero, the prefetching has not paid off yet.
+	Saved int64 `json:"bytes_saved"`
 }
 
 // Totals is the sum from the day of since on.
 func (l *Ledger) Totals(ctx context.Context, since time.Time) (Totals, error) {
 	var t Totals
 	row := l.db.QueryRowContext(ctx, `SELECT coalesce(sum(requests), 0), coalesce(sum(hits), 0), coalesce(sum(served), 0),
-		coalesce(sum(saved), 0), coalesce(sum(upstream), 0), coalesce(sum(ahead), 0) FROM day WHERE day >= ?`, since.UTC().Format(time.DateOnly))
-	err := row.Scan(&t.Requests, &t.Hits, &t.Served, &t.Saved, &t.Upstream, &t.Ahead)
+		coalesce(sum(upstream), 0), coalesce(sum(ahead), 0) FROM day WHERE day >= ?`, since.UTC().Format(time.DateOnly))
+	err := row.Scan(&t.Requests, &t.Hits, &t.Served, &t.Upstream, &t.Ahead)
+	t.Saved = t.Served - t.Upstream - t.Ahead
 	return t, err
 }

@@ -12,7 +12,6 @@ CREATE TABLE IF NOT EXISTS day (
     requests   INTEGER NOT NULL DEFAULT 0, -- answers for files that are ours to cache
     hits       INTEGER NOT NULL DEFAULT 0, -- of these, without bytes from upstream
     served     INTEGER NOT NULL DEFAULT 0, -- bytes sent to clients
-    saved      INTEGER NOT NULL DEFAULT 0, -- of these, not downloaded for the request
     upstream   INTEGER NOT NULL DEFAULT 0, -- bytes downloaded for requests
     ahead      INTEGER NOT NULL DEFAULT 0  -- bytes downloaded before anyone asked
 ) WITHOUT ROWID;

@@ -52,11 +52,11 @@ func TestLedgerTotals(t *testing.T) {
 	l.Served(Key{"r", "other"}, 0, true)
 	l.Fetched(testKey, 100, false)
 	l.Fetched(testKey, 1000, true)
-	want := Totals{Requests: 3, Hits: 2, Served: 150, Saved: 50, Upstream: 100, Ahead: 1000}
+	want := Totals{Requests: 3, Hits: 2, Served: 150, Saved: -950, Upstream: 100, Ahead: 1000}
 	if got := totals(t, l, noon); got != want {
 		t.Errorf("today: %+v, want %+v", got, want)
 	}
-	want.Requests, want.Hits, want.Served, want.Saved = 4, 3, 157, 57
+	want.Requests, want.Hits, want.Served, want.Saved = 4, 3, 157, -943
 	if got := totals(t, l, noon.AddDate(0, 0, -1)); got != want {
 		t.Errorf("since yesterday: %+v, want %+v", got, want)
 	}

@@ -79,7 +79,7 @@ func newShared(t testing.TB) shared {
 		site: s, path: "/" + rootName + "/" + big.Location(), up: upstreamRoot + "/" + big.Location(),
 		want: all[big.Location()], size: int64(big.Size),
 	}
-	s.up.On(x.up, testrepo.Stall(4<<20).Only(http.MethodGet))
+	s.up.On(x.up, testrepo.Stall(4<<20).Only(http.MethodGet).Times(1))
 	return x
 }
 
