@@ -107,7 +107,7 @@ func want(b []byte) cache.Want {
 
 // get reads all of k through c.
 func get(c *cache.Cache, k cache.Key) ([]byte, cache.Status, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	o, err := c.Get(ctx, k)
 	if err != nil {
@@ -242,12 +242,12 @@ func TestManyClientsOneDownload(t *testing.T) {
 				return
 			}
 			defer o.Close()
-			var b bytes.Buffer
-			if _, err := o.SendTo(context.Background(), &b, 0, 1<<19); err != nil {
+			b := room(len(body))
+			if _, err := o.SendTo(context.Background(), b, 0, 1<<19); err != nil {
 				t.Error(err)
 			}
 			started.Done() // with bytes, while the rest has not left upstream
-			if _, err := o.SendTo(context.Background(), &b, 1<<19, -1); err != nil || !bytes.Equal(b.Bytes(), body) {
+			if _, err := o.SendTo(context.Background(), b, 1<<19, -1); err != nil || !bytes.Equal(b.Bytes(), body) {
 				t.Errorf("%d bytes, %v", b.Len(), err)
 			}
 		}()

@@ -247,9 +247,12 @@ func nothingLeft(t *testing.T, dir string) {
 // clients of another process read as they arrive. That one goes on; no client
 // notices, and no byte is fetched twice but those that were on the way.
 func TestKilledUnderFollowers(t *testing.T) {
-	const files, size = 10, 2 << 20
+	const files, size = 6, 2 << 20
 	r := rand.New(rand.NewPCG(7, 8))
 	bodies, dir := map[string][]byte{}, t.TempDir()
+	for i := range files {
+		bodies[fmt.Sprintf("/f%d.rpm", i)] = rpm(size+i, uint64(50+i))
+	}
 	u := newCounted(t, bodies)
 	c, _, err := openAt(dir, u.URL)
 	if err != nil {
@@ -259,10 +262,7 @@ func TestKilledUnderFollowers(t *testing.T) {
 	ctx := waiting(t)
 	for i := range files {
 		k := cache.Key{Repo: "r", Path: fmt.Sprintf("f%d.rpm", i)}
-		body := rpm(size+i, uint64(50+i))
-		u.mu.Lock()
-		bodies["/"+k.Path] = body
-		u.mu.Unlock()
+		body := bodies["/"+k.Path]
 		e := errand{Dir: dir, URL: u.URL, Files: []promisedFile{{k, want(body)}}}
 		first := r.Int64N(size / 2)
 		moment := u.after(first)
@@ -273,11 +273,11 @@ func TestKilledUnderFollowers(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				var got bytes.Buffer
+				got := room(len(body))
 				o, err := c.Get(ctx, k)
 				if err == nil {
 					defer o.Close()
-					_, err = o.SendTo(ctx, &got, 0, -1)
+					_, err = o.SendTo(ctx, got, 0, -1)
 				}
 				if err != nil || !bytes.Equal(got.Bytes(), body) {
 					t.Errorf("%s: %d bytes, %v", k, got.Len(), err)
