@@ -82,29 +82,55 @@ func TestPlanIsWhatOnceDoes(t *testing.T) {
 	}
 }
 
-// What fails is listed, stops nothing else, and is tried again.
+// What fails is listed, stops nothing else, keeps no metadata back, and is tried
+// again.
 func TestFailuresAreListed(t *testing.T) {
-	s := newSite(t, "[sync]\npackages = [\"mplayer\"]")
+	s := newSite(t)
 	specs := testrepo.Small(testrepo.Campus(1))
 	s.publish(specs)
-	s.log(specs)
-	bad := upstreamRoot + "/" + location(t, specs, "mplayer")
-	s.up.On(bad, testrepo.Status(404))
-	r := s.imsync("once", "--json")
-	if r.code != 1 {
-		t.Fatalf("exit code %d: %s", r.code, r.stderr)
-	}
-	var got report
-	s.decode(result{stdout: r.stdout}, &got)
-	if got.Failures != 1 || len(got.Roots) != 1 || len(got.Roots[0].Failed) != 1 || got.Fetched != got.Roots[0].Planned-1 {
-		t.Fatalf("the report: %+v", got)
-	}
-	if f := got.Roots[0].Failed[0]; !strings.Contains(f.Path, "mplayer") || f.Error == "" {
-		t.Errorf("the failure: %+v", f)
-	}
-	s.up.Heal()
-	if got := s.once(); got.Fetched != 1 {
-		t.Errorf("the next run fetched %d packages, one was missing", got.Fetched)
+	bad := location(t, specs, "mplayer")
+	for _, c := range []struct {
+		name  string
+		fault testrepo.Fault
+	}{
+		{"not there", testrepo.Status(404)},
+		{"forbidden", testrepo.Status(403)},
+		{"overloaded", testrepo.Status(503)},
+		{"no answer", testrepo.Refuse()},
+		{"cut again and again", testrepo.Cut(100)},
+		{"other bytes", testrepo.Corrupt(5000)},
+		{"a login page", testrepo.Portal()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := s.another(t, "[sync]\ntop = 20\npackages = [\"mplayer\"]")
+			s.log(specs)
+			s.up.On(upstreamRoot+"/"+bad, c.fault)
+			defer s.up.Heal()
+			r := s.imsync("once", "--json")
+			if r.code != 1 {
+				t.Fatalf("exit code %d: %s", r.code, r.stderr)
+			}
+			var got report
+			s.decode(result{stdout: r.stdout}, &got)
+			if got.Failures != 1 || len(got.Roots) != 1 || len(got.Roots[0].Failed) != 1 || got.Fetched != got.Roots[0].Planned-1 {
+				t.Fatalf("the report: %+v", got)
+			}
+			if f := got.Roots[0].Failed[0]; f.Path != rootName+"/"+bad || f.Error == "" {
+				t.Errorf("the failure: %+v", f)
+			}
+			stored := files(t, s.cached())
+			if _, ok := stored[bad]; ok {
+				t.Error("what failed is stored")
+			}
+			if _, ok := stored["repodata/repomd.xml"]; !ok {
+				t.Error("the metadata was kept back")
+			}
+			s.up.Heal()
+			if got := s.once(); got.Fetched != 1 {
+				t.Errorf("the next run fetched %d packages, one was missing", got.Fetched)
+			}
+			subset(t, "the cache", files(t, s.cached()), files(t, s.repo))
+		})
 	}
 }
 
