@@ -1,6 +1,9 @@
 package cache
 
-import "runtime"
+import (
+	"os"
+	"runtime"
+)
 
 // Settled waits until no download is under way; none may begin meanwhile.
 func (c *Cache) Settled() { c.fills.Wait() }
@@ -21,4 +24,13 @@ func (c *Cache) AwaitReaders(k Key, n int) {
 		}
 		runtime.Gosched()
 	}
+}
+
+// Left is how many bytes of k an unfinished download has on disk.
+func (c *Cache) Left(k Key) int64 {
+	fi, err := os.Stat(c.partials.path(k))
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
 }

@@ -18,6 +18,18 @@ func without(field string) func(http.Handler) http.Handler {
 	}
 }
 
+// conditionalOnly has nothing but the answer that nothing has changed.
+func conditionalOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == "" || r.Header.Get("Range") != "" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		r.Method = http.MethodHead
+		next.ServeHTTP(w, r)
+	})
+}
+
 // onceRange gives the first range of a file a total that is off by d.
 func onceRange(format string, d int64) func(http.Handler) http.Handler {
 	var done atomic.Bool

@@ -147,6 +147,15 @@ func scenarios() []scenario {
 				b.mirrors[0].On("*", testrepo.Status(http.StatusTeapot)) // not asked
 			}
 		}},
+		{name: "complete, not committed, upstream's still", promised: &whole, blind: &whole, mirrors: []mirror{{body: two, wrap: conditionalOnly}},
+			before: func(b *bench, _ entry, w cache.Want) {
+				h := head(b, two)
+				h.ETag, h.LastModified = b.etag(0), day1.Format(http.TimeFormat)
+				b.leave(h, w, two)
+			}},
+		{name: "complete, not committed, of another version of its length", promised: all, blind: all, before: func(b *bench, _ entry, _ cache.Want) {
+			b.leave(head(b, like), cache.Want{}, like)
+		}},
 		{name: "404", mirrors: []mirror{{}}, promised: &end{err: notExist}, blind: &end{err: notExist}},
 		{name: "404 of two", mirrors: []mirror{{}, {}}, promised: &end{err: notExist}, blind: &end{err: notExist}},
 		{name: "410 of two", mirrors: []mirror{gone, gone}, promised: &end{err: notExist}, blind: &end{err: notExist}},

@@ -114,6 +114,13 @@ func (m *Mirrors) ask(ctx context.Context, x *mirror, r cache.Request, p *cache.
 // errStale says that the bytes that an earlier try left are not upstream's any more.
 var errStale = errors.New("the file has changed since the download began")
 
+// errWhole says that the bytes that an earlier try left are all of the file that
+// upstream has: whoever brought them died before it could give them their name.
+var errWhole = errors.New("nothing is missing")
+
+// whole reports whether off bytes are all of the body that head describes.
+func whole(head cache.Head, off int64) bool { return off > 0 && off == head.Length }
+
 // try asks one mirror once.
 func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
 	off, head := p.Resume()
@@ -141,7 +148,14 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 		return err
 	}
 	defer resp.Body.Close()
-	if err := m.accept(resp, r, p, off, head); err != nil {
+	switch err := m.accept(resp, r, p, off, head); {
+	case errors.Is(err, errWhole):
+		if err := p.Complete(); err != nil {
+			p.Reject()
+			return fmt.Errorf("%w: %w", errStale, err)
+		}
+		return nil
+	case err != nil:
 		return err
 	}
 	if _, err = io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10)); err != nil {
@@ -202,6 +216,9 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		p.Describe(h)
 		return nil
 	case http.StatusNotModified:
+		if whole(had, off) && !r.Want.Known() {
+			return errWhole
+		}
 		if r.Stored != nil && off == 0 {
 			return cache.ErrNotModified
 		}
@@ -220,12 +237,23 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // conditions puts into req what its address may be asked: to go on at byte off
-// of what head describes, or whether the stored copy still is upstream's.
+// of what head describes, whether that still is upstream's where it is all
+// there, or whether the stored copy still is.
 func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) {
 	for _, f := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"} {
 		req.Header.Del(f)
 	}
 	url := req.URL.String()
+	if whole(head, off) && !r.Want.Known() {
+		// No byte is missing; what is to be known is whether they still are upstream's.
+		if head.ETag != "" && head.URL == url {
+			req.Header.Set("If-None-Match", head.ETag)
+		}
+		if head.LastModified != "" {
+			req.Header.Set("If-Modified-Since", head.LastModified)
+		}
+		return
+	}
 	if off > 0 {
 		validator := ""
 		if head.URL == url {
