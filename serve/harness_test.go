@@ -161,6 +161,24 @@ func (m *mirror) put(path string, body []byte) {
 // remove deletes a file upstream; the directory is the test's own.
 func (m *mirror) remove(path string) { m.up.On("/r/"+path, testrepo.Status(http.StatusNotFound)) }
 
+// stalled waits until a fault holds a request up. A client has the bytes before
+// that moment, and what is let go sooner is not held up yet.
+func (m *mirror) stalled() {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	defer cancel()
+	if err := m.up.AwaitStalled(ctx, 1); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// release lets the request go on that a fault holds up, or will in a moment.
+func (m *mirror) release() {
+	m.t.Helper()
+	m.stalled()
+	m.up.Release()
+}
+
 // stored is the file in the cache directory, nil if there is none.
 func (m *mirror) stored(path string) []byte {
 	b, err := os.ReadFile(filepath.Join(m.dir, "r", path))

@@ -427,7 +427,7 @@ func TestArriving(t *testing.T) {
 		done := make(chan reply, 1)
 		late := m.request(http.MethodGet, pkg, "Range", "bytes=-10")
 		go func() { done <- m.try(late) }()
-		m.up.Release()
+		m.release()
 		if r := <-done; r.StatusCode != 206 || !bytes.Equal(r.body, body[99_990:]) {
 			t.Errorf("%s, %d bytes", r.Status, len(r.body))
 		}
@@ -444,7 +444,7 @@ func TestArriving(t *testing.T) {
 		done := make(chan reply, 1)
 		part := m.request(http.MethodGet, pkg, "Range", "bytes=0-9")
 		go func() { done <- m.try(part) }()
-		m.up.Release()
+		m.release()
 		if r := <-done; r.StatusCode != 200 && r.StatusCode != 206 || r.StatusCode == 200 && !bytes.Equal(r.body, body) {
 			t.Errorf("%s, %d bytes", r.Status, len(r.body))
 		}
@@ -456,7 +456,7 @@ func TestArriving(t *testing.T) {
 	t.Run("the download goes on when its client leaves", func(t *testing.T) {
 		m, first := arriving(t, testrepo.Stall(70_000))
 		first.Body.Close()
-		m.up.Release()
+		m.release()
 		if got := m.prime(pkg); !bytes.Equal(got.body, body) {
 			t.Errorf("%d bytes", len(got.body))
 		}
@@ -484,7 +484,7 @@ func TestAborted(t *testing.T) {
 			if _, err := io.CopyN(io.Discard, resp.Body, 40_000); err != nil {
 				t.Fatal(err)
 			}
-			m.up.Release()
+			m.release()
 			if rest, err := io.ReadAll(resp.Body); err == nil {
 				t.Errorf("%d bytes look whole", 40_000+len(rest))
 			}
@@ -507,7 +507,7 @@ func TestAborted(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, c, 40_000); err != nil {
 			t.Fatal(err)
 		}
-		m.up.Release()
+		m.release()
 		if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the connection ended with %v, as if the body were whole", err)
 		}
@@ -551,6 +551,7 @@ func TestDigest(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
 		t.Fatal(err)
 	}
+	m.stalled()
 	m.up.Heal()
 	if rest, err := io.ReadAll(resp.Body); err == nil {
 		t.Fatalf("%d bytes look whole", 1<<20+len(rest))
@@ -598,12 +599,7 @@ func TestManyClients(t *testing.T) {
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := m.up.AwaitStalled(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	m.up.Release()
+	m.release()
 	all.Wait()
 	if got, want := m.up.Lines("", "*"), []string{"GET /r/" + pkg + " 200"}; !slices.Equal(got, want) {
 		t.Errorf("upstream got %q", got)

@@ -44,7 +44,7 @@ func TestStop(t *testing.T) {
 		t.Fatalf("stopped with an answer under way: %v", err)
 	default:
 	}
-	m.up.Release()
+	m.release()
 	rest, err := io.ReadAll(resp.Body)
 	if err != nil || len(rest) != 60_000 {
 		t.Errorf("%d more bytes, %v", len(rest), err)

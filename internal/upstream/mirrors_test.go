@@ -250,9 +250,16 @@ func TestRelay(t *testing.T) {
 	})
 	client := New(Options{Header: time.Minute})
 	defer client.Close()
-	h := http.Header{"X-Of-Client": {"kept"}}
+	request := func(method string, body io.Reader) *http.Request {
+		r, err := http.NewRequest(method, "http://client.invalid/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Of-Client", "kept")
+		return r
+	}
 	m := client.Mirrors("r", []string{down.URL, b.URL + "/base"})
-	resp, err := m.Relay(t.Context(), "GET", "a%2Bb?q=1", h, nil)
+	resp, err := m.Relay(t.Context(), request("GET", nil), "a%2Bb?q=1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +271,7 @@ func TestRelay(t *testing.T) {
 	// A body can be sent once.
 	m = client.Mirrors("r", []string{down.URL, b.URL})
 	var u *cache.UnreachableError
-	if _, err := m.Relay(t.Context(), "POST", "x", h, strings.NewReader("body")); !errors.As(err, &u) {
+	if _, err := m.Relay(t.Context(), request("POST", strings.NewReader("body")), "x"); !errors.As(err, &u) {
 		t.Errorf("err = %v", err)
 	}
 	if n := b.count(); n != 1 {
