@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 )
 
 // file answers for k, which is t: from the cache, which asks upstream if it has to.
@@ -23,7 +25,7 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		return
 	}
 	for i := 1; ; i++ {
-		o, err := s.o.Cache.Get(a.r.Context(), k)
+		o, err := s.get(a.r.Context(), k)
 		if err != nil {
 			s.fail(a, t, err)
 			return
@@ -40,6 +42,17 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		// Nothing has gone to the client, and another mirror sends the file now.
 		a.reset()
 	}
+}
+
+// get is the file k for one client: a root's repomd.xml with all that it lists,
+// any other file by itself.
+func (s *Server) get(ctx context.Context, k cache.Key) (*cache.Object, error) {
+	if s.o.Metadata != nil {
+		if r, ok := generation.RootOf(k); ok {
+			return s.o.Metadata.Get(ctx, r)
+		}
+	}
+	return s.o.Cache.Get(ctx, k)
 }
 
 // tries is how often a request may begin anew before its first byte has gone.

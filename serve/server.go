@@ -26,6 +26,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/upstream"
 )
 
@@ -35,6 +36,9 @@ type Options struct {
 	Cache  *cache.Cache
 	// Mirrors is where the files of a repo come from; nil if there is no such repo.
 	Mirrors func(repo string) *upstream.Mirrors
+	// Metadata is asked for a root's repomd.xml, in place of the cache; nil treats
+	// it as any file.
+	Metadata *generation.Refresher
 	// Ledger is told what was served; nil keeps no account.
 	Ledger *cache.Ledger
 	// AccessLog gets a line per answer, whole lines in each Write; nil discards.

@@ -115,7 +115,13 @@ func (r *run) flip(ctx context.Context) error {
 		if !s.Changed {
 			continue
 		}
-		if err := r.site.Generations.Flip(s.Generation); err != nil {
+		err := r.site.Generations.Flip(s.Generation)
+		if errors.Is(err, generation.ErrOvertaken) {
+			// The server has found newer metadata since; the next run goes on from that.
+			r.log.Info("newer metadata is current already", "root", s.Root.String())
+			continue
+		}
+		if err != nil {
 			r.report.fail(s.Root.String(), s.Root.String()+"/repodata/repomd.xml", err)
 		}
 	}

@@ -53,8 +53,10 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	metadata := s.Refresher(log)
+	defer metadata.Close()
 	server := serve.New(serve.Options{
-		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Ledger: s.Ledger,
+		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Metadata: metadata, Ledger: s.Ledger,
 		AccessLog: access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 	})
 	defer server.Close()

@@ -224,6 +224,22 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	return object(Status{Hit: true, Detail: "upstream-unreachable"}), nil
 }
 
+// Stored is the stored copy of k for one client, however old it is; fresh reports
+// whether upstream need not be asked before it is served. The caller says in its
+// Status how it came to be served, and closes it. The error wraps fs.ErrNotExist
+// where nothing is stored.
+func (c *Cache) Stored(k Key) (o *Object, fresh bool, err error) {
+	want, _ := c.o.Catalog.Lookup(k)
+	st, action, err := c.look(k, want)
+	if err != nil {
+		return nil, false, err
+	}
+	if st == nil {
+		return nil, false, fmt.Errorf("%s: nothing is stored: %w", k, fs.ErrNotExist)
+	}
+	return &Object{file: st.file, facts: st.facts, size: st.facts.Size}, action == Serve, nil
+}
+
 // look opens what is stored of k, nil if nothing is, and decides what to do.
 func (c *Cache) look(k Key, w Want) (*stored, Action, error) {
 	st, err := c.tree.open(k)

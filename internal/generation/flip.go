@@ -5,14 +5,25 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 )
 
+// ErrOvertaken says that another has made its metadata current since g's was asked for.
+var ErrOvertaken = errors.New("other metadata became current meanwhile")
+
 // Flip makes g current: its metadata files get their names in the tree, and
-// repomd.xml the last. What was current before is kept for a while.
+// repomd.xml the last. What was current before is kept for a while. The error
+// wraps ErrOvertaken where the tree has another repomd.xml than it had when
+// upstream was asked for g's: that one may be newer.
 func (s *Store) Flip(g *Generation) error {
 	err := s.changeRoot(g.Root, func(f *rootFile) error {
+		if now, err := s.inTree(g.Root); err != nil {
+			return err
+		} else if now != g.was && now != g.Digest {
+			return ErrOvertaken
+		}
 		for _, name := range append(g.files, repomdName) {
 			if err := s.place(g, name); err != nil {
 				return err
@@ -38,6 +49,38 @@ func (s *Store) Flip(g *Generation) error {
 		return fmt.Errorf("%s: make the new metadata current: %w", g.Root, err)
 	}
 	return s.reload()
+}
+
+// expose puts g's repomd.xml into the tree of a root that has none, with what is
+// there of the rest: clients fetch what is missing on demand.
+func (s *Store) expose(g *Generation) error {
+	err := s.lockRoot(g.Root, func() error {
+		if now, err := s.inTree(g.Root); err != nil || now != "" {
+			return err
+		}
+		for _, d := range g.Repomd.Data {
+			name := path.Base(d.Location)
+			if err := s.place(g, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return s.place(g, repomdName)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", g.Root, err)
+	}
+	return nil
+}
+
+// placeIfCurrent gives a file of g its name in the tree where clients have g's
+// repomd.xml already, and ask for what it lists.
+func (s *Store) placeIfCurrent(g *Generation, name string) error {
+	return s.lockRoot(g.Root, func() error {
+		if now, err := s.inTree(g.Root); err != nil || now != g.Digest {
+			return err
+		}
+		return s.place(g, name)
+	})
 }
 
 // place gives a file of g its name in the tree, by a rename.

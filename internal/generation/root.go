@@ -92,10 +92,9 @@ func readRoot(path string) (rootFile, error) {
 	return f, nil
 }
 
-// changeRoot changes what is kept of r, under a lock that both programs take.
-func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
-	path := s.rootPath(r)
-	lock, err := os.OpenFile(strings.TrimSuffix(path, rootSuffix)+".lock", os.O_RDWR|os.O_CREATE, 0o644)
+// lockRoot calls f while no other program or goroutine changes r.
+func (s *Store) lockRoot(r Root, f func() error) error {
+	lock, err := os.OpenFile(strings.TrimSuffix(s.rootPath(r), rootSuffix)+".lock", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
@@ -109,21 +108,29 @@ func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
-	f, err := readRoot(path)
-	if err != nil {
-		// Nothing can be known of what it kept: those generations are dropped.
-		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
-		f = rootFile{}
-	}
-	f.Root = r.String()
-	if err := change(&f); err != nil {
-		return err
-	}
-	b, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	return writeFile(path, b)
+	return f()
+}
+
+// changeRoot changes what is kept of r, under its lock.
+func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
+	return s.lockRoot(r, func() error {
+		path := s.rootPath(r)
+		f, err := readRoot(path)
+		if err != nil {
+			// Nothing can be known of what it kept: those generations are dropped.
+			s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
+			f = rootFile{}
+		}
+		f.Root = r.String()
+		if err := change(&f); err != nil {
+			return err
+		}
+		b, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		return writeFile(path, b)
+	})
 }
 
 // writeFile replaces path by one rename, on disk when it returns.

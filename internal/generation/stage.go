@@ -36,6 +36,7 @@ type Generation struct {
 
 	dir   string
 	files []string // the metadata files that are here, by their names in repodata/
+	was   string   // the digest of the repomd.xml that was in the tree when upstream was asked
 }
 
 // Staged says what Stage did.
@@ -52,47 +53,85 @@ type Staged struct {
 // tree. What an earlier run has brought is not fetched again. Nothing that
 // clients see changes.
 func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (Staged, error) {
-	var digest string
-	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
-		digest = f.SHA256.Hex()
-		return path.Join(".im", "gen", digest, repomdName), nil
-	})
-	done := Staged{Fetched: out.Fetched, Resumed: out.Resumed}
+	g, done, err := s.ask(ctx, c, r, from)
 	if err != nil {
-		return done, fmt.Errorf("%s: %w", r, err)
-	}
-	if digest == "" {
-		// The one in the tree is upstream's.
-		if digest, err = s.adopt(r); err != nil {
-			return done, fmt.Errorf("%s: %w", r, err)
-		}
-	}
-	if done.Changed, err = s.changed(r, digest); err != nil {
-		return done, fmt.Errorf("%s: %w", r, err)
-	}
-	if g, err := s.load(r, digest); err != nil || g != nil {
-		done.Generation = g
 		return done, err
 	}
-	err = s.complete(ctx, c, r, digest, from, &done)
+	err = s.gather(ctx, c, g, from, &done)
 	return done, err
 }
 
-// changed reports whether r has to be flipped to the generation digest: the tree
-// has another repomd.xml, or the generation is not kept yet.
-func (s *Store) changed(r Root, digest string) (bool, error) {
+// ask asks upstream for r's repomd.xml, and is the generation that it begins,
+// with its repomd.xml in its directory. The rest may still be missing.
+func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (*Generation, Staged, error) {
+	g := &Generation{Root: r}
+	var err error
+	if g.was, err = s.inTree(r); err != nil {
+		return nil, Staged{}, fmt.Errorf("%s: %w", r, err)
+	}
+	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
+		g.Digest = f.SHA256.Hex()
+		return path.Join(".im", "gen", g.Digest, repomdName), nil
+	})
+	done := Staged{Fetched: out.Fetched, Resumed: out.Resumed}
+	if err != nil {
+		return nil, done, fmt.Errorf("%s: %w", r, err)
+	}
+	if g.Digest == "" {
+		// The one in the tree is upstream's.
+		if g.Digest, err = s.adopt(r); err != nil {
+			return nil, done, fmt.Errorf("%s: %w", r, err)
+		}
+		g.was = g.Digest
+	}
+	g.dir = s.path(g.Digest)
+	if g.Repomd, err = readRepomd(g.dir); err != nil {
+		return nil, done, fmt.Errorf("%s: %w", r, err)
+	}
+	return g, done, nil
+}
+
+// gather brings together what g's repomd.xml lists, unless it is whole already.
+func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
+	var err error
+	if done.Changed, err = s.changed(g); err != nil {
+		return fmt.Errorf("%s: %w", g.Root, err)
+	}
+	whole, err := s.load(g)
+	if err == nil && !whole {
+		err = s.complete(ctx, c, g, from, done)
+	}
+	if err != nil {
+		return err
+	}
+	done.Generation = g
+	return nil
+}
+
+// inTree is the digest of the repomd.xml that r has in the tree, "" without one.
+func (s *Store) inTree(r Root) (string, error) {
 	b, err := os.ReadFile(filepath.Join(s.tree, r.repomd().String()))
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+		return "", nil
 	}
+	if err != nil {
+		return "", err
+	}
+	return digestOf(b), nil
+}
+
+// changed reports whether g's root has to be flipped to it: the tree has another
+// repomd.xml, or the generation is not kept yet.
+func (s *Store) changed(g *Generation) (bool, error) {
+	digest, err := s.inTree(g.Root)
 	if err != nil {
 		return true, err
 	}
-	f, err := readRoot(s.rootPath(r))
+	f, err := readRoot(s.rootPath(g.Root))
 	if err != nil {
 		return true, nil // Flip writes it anew
 	}
-	return digestOf(b) != digest || len(f.Kept) == 0 || f.Kept[0].Digest != digest, nil
+	return digest != g.Digest || len(f.Kept) == 0 || f.Kept[0].Digest != g.Digest, nil
 }
 
 // adopt makes the tree's repomd.xml the beginning of a generation.
@@ -113,27 +152,21 @@ func (s *Store) adopt(r Root) (string, error) {
 	return digest, err
 }
 
-// load is the generation of that digest if it is whole, else nil.
-func (s *Store) load(r Root, digest string) (*Generation, error) {
-	dir := s.path(digest)
-	if _, err := os.Stat(filepath.Join(dir, catalogName)); err != nil {
+// load reports whether g is whole, and finds the files that it has then.
+func (s *Store) load(g *Generation) (whole bool, err error) {
+	if _, err := os.Stat(filepath.Join(g.dir, catalogName)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return false, nil
 		}
-		return nil, err
+		return false, err
 	}
-	m, err := readRepomd(dir)
-	if err != nil {
-		return nil, err
-	}
-	g := &Generation{Root: r, Digest: digest, Repomd: m, dir: dir}
-	for _, d := range m.Data {
+	for _, d := range g.Repomd.Data {
 		name := path.Base(d.Location)
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+		if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
 			g.files = append(g.files, name)
 		}
 	}
-	return g, nil
+	return true, nil
 }
 
 func readRepomd(dir string) (*repodata.Repomd, error) {
@@ -144,18 +177,12 @@ func readRepomd(dir string) (*repodata.Repomd, error) {
 	return repodata.ParseRepomd(bytes.NewReader(b))
 }
 
-// complete fetches what the repomd.xml in the generation's directory lists, and
-// writes the catalog.
-func (s *Store) complete(ctx context.Context, c *cache.Cache, r Root, digest string, from cache.Source, done *Staged) error {
-	dir := s.path(digest)
-	m, err := readRepomd(dir)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r, err)
-	}
-	g := &Generation{Root: r, Digest: digest, Repomd: m, dir: dir}
+// complete fetches what g's repomd.xml lists, and writes the catalog.
+func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
+	r := g.Root
 	asked := s.askedFor(r)
 	var items []item
-	for _, d := range m.Data {
+	for _, d := range g.Repomd.Data {
 		w, err := want(d.Checksum, d.Size)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
@@ -173,9 +200,12 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, r Root, digest str
 			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
 		}
 		g.files = append(g.files, name)
+		if err := s.placeIfCurrent(g, name); err != nil {
+			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
+		}
 	}
 	skipped := 0
-	_, err = g.Packages(func(p *repodata.Package) error {
+	_, err := g.Packages(func(p *repodata.Package) error {
 		w, err := want(p.Checksum, p.Size)
 		if err != nil {
 			skipped++
@@ -192,10 +222,9 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, r Root, digest str
 	if skipped > 0 {
 		s.log.Warn("packages whose checksums can't be used", "root", r.String(), "packages", skipped)
 	}
-	if err := writeCatalog(dir, items); err != nil {
+	if err := writeCatalog(g.dir, items); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	done.Generation = g
 	return nil
 }
 

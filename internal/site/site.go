@@ -95,6 +95,13 @@ func (s *Site) Close() error {
 	return errors.Join(errs...)
 }
 
+// Refresher answers requests for repomd.xml. Its Close comes before the Site's.
+func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
+	return generation.NewRefresher(generation.RefresherOptions{
+		Store: s.Generations, Cache: s.Cache, Source: s.source, Log: log,
+	})
+}
+
 // Mirrors is where the files of a repo come from; nil if there is no such repo.
 func (s *Site) Mirrors(repo string) *upstream.Mirrors { return s.mirrors[repo] }
 

@@ -1,0 +1,329 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"intelligentmirror/internal/cache"
+)
+
+// patience is how long a client waits for new metadata to become whole, before
+// it gets what was current until then. dnf gives up after 30 s of silence.
+const patience = 10 * time.Second
+
+// incomplete is the detail of an answer that is the metadata before, because the
+// new is not whole yet.
+const incomplete = "metadata-incomplete"
+
+// restAfterFailure is how long a root whose new metadata could not be brought
+// together is left as it is: a mirror that is half synced takes minutes.
+const restAfterFailure = time.Minute
+
+// RefresherOptions configure a Refresher. Store, Cache and Source are needed.
+type RefresherOptions struct {
+	Store *Store
+	Cache *cache.Cache
+	// Source is where a repo's files come from; nil where there is no such repo.
+	Source func(repo string) cache.Source
+	// Patience is how long a client waits for new metadata; 10 s where it is 0.
+	Patience time.Duration
+	Now      func() time.Time // nil is time.Now
+	Log      *slog.Logger     // nil discards
+}
+
+// Refresher answers clients' requests for repomd.xml, so that no client gets one
+// whose metadata is not there to be had: one that is due is asked for upstream,
+// all that a new one lists is brought together beside the tree, and then it
+// becomes current. It is safe for concurrent use.
+type Refresher struct {
+	o      RefresherOptions
+	ctx    context.Context // of the flights, which belong to no client
+	cancel context.CancelFunc
+	under  sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[Root]*flight
+	failed  map[Root]failure
+}
+
+// failure is why a root's new metadata is not current.
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// flight is one root's way from the question to upstream to new metadata.
+type flight struct {
+	root  Root
+	began time.Time
+
+	answered chan struct{} // closed when upstream has answered for repomd.xml
+	done     chan struct{} // closed at the end
+	entered  int           // clients; under the Refresher's lock
+	// Set before answered is closed.
+	new    *Generation // nil where err says why
+	askErr error
+	// Set before done is closed.
+	err error
+}
+
+// NewRefresher returns a Refresher. Close ends what it does.
+func NewRefresher(o RefresherOptions) *Refresher {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Patience == 0 {
+		o.Patience = patience
+	}
+	f := &Refresher{o: o, flights: map[Root]*flight{}, failed: map[Root]failure{}}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f
+}
+
+// Close ends what is under way, which stays resumable, and waits for it.
+func (f *Refresher) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.cancel()
+	f.under.Wait()
+}
+
+// RootOf is the root that k is the repomd.xml of.
+func RootOf(k cache.Key) (Root, bool) {
+	dir, base := path.Split(k.Path)
+	if base != repomdName || path.Base(dir) != "repodata" {
+		return Root{}, false
+	}
+	at := path.Dir(path.Clean(dir))
+	if at == "." {
+		at = ""
+	}
+	return Root{Repo: k.Repo, Path: at}, true
+}
+
+// Get is cache.Cache.Get for r's repomd.xml, with the same errors. A client waits
+// for new metadata to become whole for 10 s at most; then, or if that fails, it
+// gets what was current. Where nothing was, it gets the new repomd.xml, and what
+// that lists on demand.
+func (f *Refresher) Get(ctx context.Context, r Root) (*cache.Object, error) {
+	o, fresh, err := f.o.Cache.Stored(r.repomd())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	stored := err == nil
+	if stored {
+		if fresh {
+			o.Status = cache.Status{Hit: true}
+			return o, nil
+		}
+		o.Close()
+	}
+	fl, leader, err := f.join(r, stored)
+	if errors.Is(err, errResting) {
+		return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
+	}
+	if err != nil {
+		return nil, err
+	}
+	status := cache.Status{Fwd: "uri-miss", Collapsed: !leader}
+	if stored {
+		status.Fwd = "stale"
+	}
+	wait := time.NewTimer(f.o.Patience - f.o.Now().Sub(fl.began))
+	defer wait.Stop()
+	late := wait.C
+	for answered := fl.answered; ; {
+		select {
+		case <-answered:
+			answered = nil // what counts now is the rest
+			if f.isCurrent(fl) {
+				status.FwdStatus = 304
+				return f.stored(r, status)
+			}
+		case <-fl.done:
+			return f.after(fl, stored, status)
+		case <-late:
+			late = nil
+			if stored {
+				if f.isCurrent(fl) {
+					status.FwdStatus = 304
+					return f.stored(r, status)
+				}
+				return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
+			}
+			// Not before upstream has answered: there is nothing to be given.
+			select {
+			case <-fl.answered:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if fl.new != nil {
+				return f.exposed(fl, status)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// isCurrent reports whether upstream has answered, and the tree has what it
+// answered, whole or not.
+func (f *Refresher) isCurrent(fl *flight) bool {
+	select {
+	case <-fl.answered:
+	default:
+		return false
+	}
+	if fl.new == nil {
+		return false
+	}
+	digest, err := f.o.Store.inTree(fl.root)
+	return err == nil && digest == fl.new.Digest
+}
+
+// after is the answer to a client when the flight has ended.
+func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.Object, error) {
+	err := errors.Join(fl.askErr, fl.err)
+	var unreachable *cache.UnreachableError
+	detail := incomplete
+	switch {
+	case err == nil:
+		status.FwdStatus, status.Stored = 200, true
+		return f.stored(fl.root, status)
+	case fl.askErr == nil && !stored:
+		return f.exposed(fl, status)
+	case !stored:
+		return nil, fl.askErr
+	case errors.As(fl.askErr, &unreachable):
+		detail = "upstream-unreachable"
+	case errors.Is(fl.askErr, fs.ErrNotExist):
+		detail = "gone-upstream"
+	case fl.askErr != nil:
+		detail = "upstream-failed"
+	}
+	return f.stored(fl.root, cache.Status{Hit: true, Detail: detail})
+}
+
+// exposed is the new repomd.xml, for a client for whom there is no other.
+func (f *Refresher) exposed(fl *flight, status cache.Status) (*cache.Object, error) {
+	if err := f.o.Store.expose(fl.new); err != nil {
+		return nil, err
+	}
+	status.FwdStatus, status.Stored = 200, true
+	return f.stored(fl.root, status)
+}
+
+// stored is what the tree has.
+func (f *Refresher) stored(r Root, s cache.Status) (*cache.Object, error) {
+	o, _, err := f.o.Cache.Stored(r.repomd())
+	if err == nil {
+		o.Status = s
+	}
+	return o, err
+}
+
+// errResting says that a root's new metadata could not be brought together a
+// moment ago.
+var errResting = errors.New("its new metadata could not be had a moment ago")
+
+// join enters the flight of r that is under way, or begins one; errResting where
+// there is a stored repomd.xml that will do for now.
+func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl := f.flights[r]; fl != nil {
+		fl.entered++
+		return fl, false, nil
+	}
+	if f.closed {
+		return nil, false, &cache.UnreachableError{Err: errors.New("shutting down")}
+	}
+	now := f.o.Now()
+	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < restAfterFailure {
+		return nil, false, errResting
+	}
+	source := f.o.Source(r.Repo)
+	if source == nil {
+		return nil, false, &fs.PathError{Op: "find the repository of", Path: r.String(), Err: fs.ErrNotExist}
+	}
+	fl = &flight{root: r, began: now, entered: 1, answered: make(chan struct{}), done: make(chan struct{})}
+	f.flights[r] = fl
+	f.under.Add(1)
+	go f.fly(fl, source)
+	return fl, true, nil
+}
+
+// fly carries out a flight.
+func (f *Refresher) fly(fl *flight, source cache.Source) {
+	defer f.under.Done()
+	s, c := f.o.Store, f.o.Cache
+	g, done, err := s.ask(f.ctx, c, fl.root, source)
+	fl.new, fl.askErr = g, err
+	close(fl.answered)
+	if err == nil {
+		fl.err = f.renew(g, &done, source)
+	}
+	f.mu.Lock()
+	delete(f.flights, fl.root)
+	delete(f.failed, fl.root)
+	if fl.err != nil && f.ctx.Err() == nil {
+		f.failed[fl.root] = failure{fl.err, f.o.Now()}
+	}
+	f.mu.Unlock()
+	close(fl.done)
+	if fl.err != nil && f.ctx.Err() == nil {
+		f.o.Log.Warn("new metadata is not whole: what was current stays", "root", fl.root.String(), "error", fl.err)
+	}
+}
+
+// renew brings together what g lists and makes it current.
+func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) error {
+	s := f.o.Store
+	if err := s.gather(f.ctx, f.o.Cache, g, source, done); err != nil || !done.Changed {
+		return err
+	}
+	err := s.Flip(g)
+	if errors.Is(err, ErrOvertaken) {
+		return nil // by the agent's run, or by a hand: the next validation tells
+	}
+	if err != nil {
+		return err
+	}
+	f.o.Log.Info("new metadata is current", "root", g.Root.String(), "repomd", g.Digest[:12], "files", done.Files, "bytes", done.Fetched)
+	if err := s.Expire(); err != nil {
+		f.o.Log.Warn("old metadata can't be removed", "error", err)
+	}
+	return nil
+}
+
+// Problem is a root whose new metadata could not be brought together.
+type Problem struct {
+	Root  Root
+	Since time.Time // of the last try
+	Err   error
+}
+
+// Problems are the roots that are kept at older metadata than upstream's, because
+// the new is not whole.
+func (f *Refresher) Problems() []Problem {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Problem
+	for r, x := range f.failed {
+		list = append(list, Problem{r, x.at, x.err})
+	}
+	slices.SortFunc(list, func(a, b Problem) int { return strings.Compare(a.Root.String(), b.Root.String()) })
+	return list
+}
