@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -25,7 +24,7 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		return
 	}
 	for i := 1; ; i++ {
-		o, err := s.get(a.r.Context(), k)
+		o, err := s.get(a, k, class)
 		if err != nil {
 			s.fail(a, t, err)
 			return
@@ -45,11 +44,18 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 }
 
 // get is the file k for one client: a root's repomd.xml with all that it lists,
-// any other file by itself.
-func (s *Server) get(ctx context.Context, k cache.Key) (*cache.Object, error) {
-	if s.o.Metadata != nil {
-		if r, ok := generation.RootOf(k); ok {
-			return s.o.Metadata.Get(ctx, r)
+// what goes with it as the client began, and any other file by itself.
+func (s *Server) get(a *answer, k cache.Key, class config.Class) (*cache.Object, error) {
+	ctx := a.r.Context()
+	if s.o.Metadata == nil || class != config.Metadata {
+		return s.o.Cache.Get(ctx, k)
+	}
+	if r, ok := generation.RootOf(k); ok {
+		return s.o.Metadata.Get(ctx, r, a.client.String())
+	}
+	if !namedByDigest(k.Path) {
+		if o, err := s.o.Metadata.Begun(k, a.client.String()); o != nil || err != nil {
+			return o, err
 		}
 	}
 	return s.o.Cache.Get(ctx, k)

@@ -240,6 +240,16 @@ func (c *Cache) Stored(k Key) (o *Object, fresh bool, err error) {
 	return &Object{file: st.file, facts: st.facts, size: st.facts.Size}, action == Serve, nil
 }
 
+// Placed is a file that Stage has placed, for one client, who closes it. name is
+// the one that place returned. The error wraps fs.ErrNotExist where none is there.
+func (c *Cache) Placed(name string, s Status) (*Object, error) {
+	st, err := c.tree.openAt(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Object{Status: s, file: st.file, facts: st.facts, size: st.facts.Size}, nil
+}
+
 // look opens what is stored of k, nil if nothing is, and decides what to do.
 func (c *Cache) look(k Key, w Want) (*stored, Action, error) {
 	st, err := c.tree.open(k)

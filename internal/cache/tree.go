@@ -45,15 +45,18 @@ func openTree(dir string) (*tree, error) {
 
 // open opens the stored file k. The error wraps fs.ErrNotExist where none is
 // stored, ErrNotAFile where something else than a plain file has its place.
-func (t *tree) open(k Key) (*stored, error) {
+func (t *tree) open(k Key) (*stored, error) { return t.openAt(k.String()) }
+
+// openAt is open for a name below the cache directory.
+func (t *tree) openAt(name string) (*stored, error) {
 	// Not to wait at a named pipe that somebody put there.
-	file, err := t.root.OpenFile(k.String(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, placeError(err)
 	}
 	fi, err := file.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s: a directory or a device is in its place: %w", k, ErrNotAFile)
+		err = fmt.Errorf("%s: a directory or a device is in its place: %w", name, ErrNotAFile)
 	}
 	if err != nil {
 		file.Close()

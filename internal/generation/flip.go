@@ -24,10 +24,16 @@ func (s *Store) Flip(g *Generation) error {
 		} else if now != g.was && now != g.Digest {
 			return ErrOvertaken
 		}
-		for _, name := range append(g.files, repomdName) {
+		for _, name := range g.files {
 			if err := s.place(g, name); err != nil {
 				return err
 			}
+		}
+		if err := s.dropSiblings(g); err != nil {
+			return err
+		}
+		if err := s.place(g, repomdName); err != nil {
+			return err
 		}
 		now := s.now()
 		next := []kept{{Digest: g.Digest}}

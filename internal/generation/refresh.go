@@ -48,6 +48,8 @@ type Refresher struct {
 	cancel context.CancelFunc
 	under  sync.WaitGroup
 
+	sessions sessions
+
 	mu      sync.Mutex
 	closed  bool
 	flights map[Root]*flight
@@ -116,8 +118,19 @@ func RootOf(k cache.Key) (Root, bool) {
 // Get is cache.Cache.Get for r's repomd.xml, with the same errors. A client waits
 // for new metadata to become whole for 10 s at most; then, or if that fails, it
 // gets what was current. Where nothing was, it gets the new repomd.xml, and what
-// that lists on demand.
-func (f *Refresher) Get(ctx context.Context, r Root) (*cache.Object, error) {
+// that lists on demand. client is by which name Begun knows it again.
+func (f *Refresher) Get(ctx context.Context, r Root, client string) (*cache.Object, error) {
+	o, err := f.get(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if facts, ok := o.Facts(); ok && facts.SHA256 != "" {
+		f.sessions.begin(r, client, facts.SHA256.Hex(), f.o.Now())
+	}
+	return o, nil
+}
+
+func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 	o, fresh, err := f.o.Cache.Stored(r.repomd())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

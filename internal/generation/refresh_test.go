@@ -35,6 +35,8 @@ type desk struct {
 	fresh *generation.Refresher
 	root  generation.Root
 	clock atomic.Int64
+	// simple calls metadata "primary.xml.gz", whatever is in it.
+	simple bool
 
 	mirrors *upstream.Mirrors
 }
@@ -79,14 +81,27 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	return d
 }
 
+// client is who asks where it does not matter.
+const client = "10.1.2.3"
+
 // pass lets time pass.
 func (d *desk) pass(by time.Duration) { d.clock.Add(int64(by)) }
 
 // publish makes the specs what upstream has.
 func (d *desk) publish(specs ...testrepo.Spec) {
 	d.Helper()
-	d.pass(time.Hour)
-	if err := testrepo.Build(d.files, specs, testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load())}); err != nil {
+	d.pass(2 * time.Minute)
+	o := testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load()), SimpleNames: d.simple}
+	if err := testrepo.Build(d.files, specs, o); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// sign puts a file in the place of repomd.xml's signature.
+func (d *desk) sign(text string) {
+	d.Helper()
+	name, now := filepath.Join(d.files, "repodata", "repomd.xml.asc"), time.Unix(0, d.clock.Load())
+	if err := errors.Join(os.WriteFile(name, []byte(text), 0o644), os.Chtimes(name, now, now)); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -111,7 +126,7 @@ func read(o *cache.Object) (string, error) {
 
 // ask is a client's request for repomd.xml.
 func (d *desk) ask() (body, status string, err error) {
-	o, err := d.fresh.Get(d.Context(), d.root)
+	o, err := d.fresh.Get(d.Context(), d.root, client)
 	if err != nil {
 		return "", "", err
 	}
@@ -336,12 +351,105 @@ func TestUpstreamFails(t *testing.T) {
 		})
 	}
 	d := newDesk(t, time.Minute)
-	if _, err := d.fresh.Get(t.Context(), generation.Root{Repo: "none"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := d.fresh.Get(t.Context(), generation.Root{Repo: "none"}, client); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no such repository: %v", err)
 	}
 }
 
 func unreachable(err error) bool { return errors.As(err, new(*cache.UnreachableError)) }
+
+// file is what a client gets for a file in repodata/, as the server asks for it.
+func (d *desk) file(name, client string) (string, error) {
+	k, err := d.root.Key("repodata/" + name)
+	if err != nil {
+		return "", err
+	}
+	o, err := d.fresh.Begun(k, client)
+	if o == nil && err == nil {
+		o, err = d.cache.Get(d.Context(), k)
+	}
+	if err != nil {
+		return "", err
+	}
+	return read(o)
+}
+
+// TestSessions: a client that began with one repomd.xml gets what goes with it,
+// also where the next has taken the names.
+func TestSessions(t *testing.T) {
+	d := newDesk(t, time.Minute)
+	d.simple = true
+	check := func(client, name, want string) {
+		t.Helper()
+		if got, err := d.file(name, client); err != nil || got != want {
+			t.Errorf("%s gets %d bytes of %s, want %d: %v", client, len(got), name, len(want), err)
+		}
+	}
+	primary := func() string {
+		b, err := os.ReadFile(filepath.Join(d.files, "repodata", "primary.xml.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	ask := func(client string) {
+		t.Helper()
+		o, err := d.fresh.Get(t.Context(), d.root, client)
+		if err == nil {
+			var body string
+			if body, err = read(o); body != d.upstream() {
+				t.Errorf("%s gets other metadata", client)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.publish(spec("a", "1"))
+	d.sign("one")
+	first := primary()
+	ask("early")
+	check("early", "repomd.xml.asc", "one")
+
+	// A mirror that has the new metadata and not its signature yet is not whole.
+	d.publish(spec("a", "2"), spec("b", "1"))
+	d.sign("one")
+	old := d.upstream()
+	if body, status, err := d.ask(); err != nil || body == old || status != "hit; detail=metadata-incomplete" {
+		t.Errorf("metadata without its signature: %q, %v", status, err)
+	}
+	d.pass(2 * time.Minute)
+	d.sign("two")
+	ask("late")
+	second := primary()
+	check("late", "repomd.xml.asc", "two")
+	check("late", "primary.xml.gz", second)
+	check("never", "repomd.xml.asc", "two")
+
+	// The one that is late gets what the next takes away, for a while.
+	d.publish(spec("a", "3"))
+	d.sign("three")
+	ask("new")
+	check("late", "repomd.xml.asc", "two")
+	check("late", "primary.xml.gz", second)
+	check("new", "repomd.xml.asc", "three")
+	check("new", "primary.xml.gz", primary())
+	d.pass(time.Hour)
+	check("late", "primary.xml.gz", primary())
+	if first == second || second == primary() {
+		t.Error("the generations are one")
+	}
+
+	// Upstream signs no more.
+	d.publish(spec("a", "4"))
+	if err := os.Remove(filepath.Join(d.files, "repodata", "repomd.xml.asc")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	ask("new")
+	if got, err := d.file("repomd.xml.asc", "new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a signature that upstream does not have: %q, %v", got, err)
+	}
+}
 
 // TestOneQuestion: however many clients ask at once, upstream is asked once.
 func TestOneQuestion(t *testing.T) {

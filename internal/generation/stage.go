@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"intelligentmirror/internal/cache"
@@ -71,7 +72,7 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 	}
 	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
 		g.Digest = f.SHA256.Hex()
-		return path.Join(".im", "gen", g.Digest, repomdName), nil
+		return g.name(repomdName), nil
 	})
 	done := Staged{Fetched: out.Fetched, Resumed: out.Resumed}
 	if err != nil {
@@ -145,11 +146,7 @@ func (s *Store) adopt(r Root) (string, error) {
 	if err := os.MkdirAll(s.path(digest), 0o755); err != nil {
 		return "", err
 	}
-	err = os.Link(stored, filepath.Join(s.path(digest), repomdName))
-	if errors.Is(err, fs.ErrExist) {
-		err = nil
-	}
-	return digest, err
+	return digest, link(stored, filepath.Join(s.path(digest), repomdName))
 }
 
 // load reports whether g is whole, and finds the files that it has then.
@@ -160,8 +157,11 @@ func (s *Store) load(g *Generation) (whole bool, err error) {
 		}
 		return false, err
 	}
+	names := slices.Clone(siblings)
 	for _, d := range g.Repomd.Data {
-		name := path.Base(d.Location)
+		names = append(names, path.Base(d.Location))
+	}
+	for _, name := range names {
 		if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
 			g.files = append(g.files, name)
 		}
@@ -204,6 +204,9 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, fro
 			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
 		}
 	}
+	if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
+		return fmt.Errorf("%s: %w", r, err)
+	}
 	skipped := 0
 	_, err := g.Packages(func(p *repodata.Package) error {
 		w, err := want(p.Checksum, p.Size)
@@ -242,7 +245,7 @@ func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, locati
 	// Whoever fetches it may be somebody else, and put it into the tree.
 	for range 3 {
 		out, err := c.Stage(ctx, k, w, from, func(cache.Facts) (string, error) {
-			return path.Join(".im", "gen", g.Digest, name), nil
+			return g.name(name), nil
 		})
 		done.Fetched += out.Fetched
 		done.Resumed += out.Resumed
@@ -255,7 +258,7 @@ func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, locati
 		if ok, err := holds(to, w); ok || err != nil {
 			return err
 		}
-		if err := os.Link(filepath.Join(s.tree, k.String()), to); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		if err := link(filepath.Join(s.tree, k.String()), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if ok, err := holds(to, w); ok || err != nil {

@@ -1,0 +1,94 @@
+package generation
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"sync"
+	"time"
+
+	"intelligentmirror/internal/cache"
+)
+
+// sessionFor is how long a client that was given a repomd.xml gets the files that
+// go with it, where others have taken their names since.
+const sessionFor = 10 * time.Minute
+
+// manySessions is how many are kept before those that are over are looked for.
+const manySessions = 4096
+
+// sessions is which generations clients began with.
+type sessions struct {
+	mu    sync.Mutex
+	list  map[session]begun
+	sweep int // the length at which to look for those that are over
+}
+
+type session struct {
+	root   Root
+	client string
+}
+
+type begun struct {
+	digest string
+	at     time.Time
+}
+
+// begin notes that a client has been given the repomd.xml with that digest.
+func (s *sessions) begin(r Root, client, digest string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list == nil {
+		s.list, s.sweep = map[session]begun{}, manySessions
+	}
+	if len(s.list) >= s.sweep {
+		for k, b := range s.list {
+			if over(b, now) {
+				delete(s.list, k)
+			}
+		}
+		s.sweep = max(manySessions, 2*len(s.list))
+	}
+	s.list[session{r, client}] = begun{digest, now}
+}
+
+// of is the digest of the repomd.xml that a client was given a moment ago, "" if
+// it was given none.
+func (s *sessions) of(r Root, client string, now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.list[session{r, client}]
+	if !ok || over(b, now) {
+		return ""
+	}
+	return b.digest
+}
+
+// over reports whether a session has ended, or lies in a future that a clock has left.
+func over(b begun, now time.Time) bool {
+	age := now.Sub(b.at)
+	return age < 0 || age >= sessionFor
+}
+
+// Begun is the file k as the generation has it that the client began with a
+// moment ago, nil where that is none of another than the current one. Files
+// whose names have their digest in them need it not.
+func (f *Refresher) Begun(k cache.Key, client string) (*cache.Object, error) {
+	r, ok := RootOf(cache.Key{Repo: k.Repo, Path: path.Join(path.Dir(k.Path), repomdName)})
+	if !ok {
+		return nil, nil
+	}
+	digest := f.sessions.of(r, client, f.o.Now())
+	if digest == "" {
+		return nil, nil
+	}
+	if now, err := f.o.Store.inTree(r); err != nil || now == digest {
+		return nil, err
+	}
+	g := Generation{Root: r, Digest: digest}
+	o, err := f.o.Cache.Placed(g.name(path.Base(k.Path)), cache.Status{Hit: true, Detail: "generation"})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return o, err
+}
