@@ -22,16 +22,15 @@ const patience = 10 * time.Second
 // new is not whole yet.
 const incomplete = "metadata-incomplete"
 
-// restAfterFailure is how long a root whose new metadata could not be brought
-// together is left as it is: a mirror that is half synced takes minutes.
-const restAfterFailure = time.Minute
-
 // RefresherOptions configure a Refresher. Store, Cache and Source are needed.
 type RefresherOptions struct {
 	Store *Store
 	Cache *cache.Cache
 	// Source is where a repo's files come from; nil where there is no such repo.
 	Source func(repo string) cache.Source
+	// Rest is how long a root whose new metadata could not be brought together is
+	// left as it is: no longer than one that is well is left unasked.
+	Rest time.Duration
 	// Patience is how long a client waits for new metadata; 10 s where it is 0.
 	Patience time.Duration
 	Now      func() time.Time // nil is time.Now
@@ -264,7 +263,7 @@ func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err erro
 		return nil, false, &cache.UnreachableError{Err: errors.New("shutting down")}
 	}
 	now := f.o.Now()
-	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < restAfterFailure {
+	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest {
 		return nil, false, errResting
 	}
 	source := f.o.Source(r.Repo)

@@ -98,7 +98,8 @@ func (s *Site) Close() error {
 // Refresher answers requests for repomd.xml. Its Close comes before the Site's.
 func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 	return generation.NewRefresher(generation.RefresherOptions{
-		Store: s.Generations, Cache: s.Cache, Source: s.source, Log: log,
+		Store: s.Generations, Cache: s.Cache, Source: s.source,
+		Rest: time.Duration(s.Config.Serve.MetadataMaxAge), Log: log,
 	})
 }
 

@@ -186,6 +186,68 @@ func TestInstallWithoutUpstream(t *testing.T) {
 	}
 }
 
+// A mirror that has a new repomd.xml and has dropped the old metadata, but has not
+// what the new one lists, is every night's: dnf goes on with what was whole, and
+// sees the new when it is.
+func TestInstallWhileTheMirrorSyncs(t *testing.T) {
+	s := newSite(t, "[serve]\nmetadata_max_age = \"0s\"")
+	before := testrepo.Small(testrepo.Campus(1))
+	s.publish(before)
+	s.createrepo()
+	server := s.serve()
+	m := s.machine(server.url + "/" + rootName)
+	m.dnf("makecache")
+
+	kept := s.dir + "/before"
+	if err := os.CopyFS(kept, os.DirFS(s.repo)); err != nil {
+		t.Fatal(err)
+	}
+	after := testrepo.Overnight(before, 1)
+	s.publish(after)
+	s.createrepo()
+	upstream := files(t, s.repo)
+	// The mirror's job is at the point where repomd.xml has come, and little else.
+	metadata := s.dir + "/metadata"
+	if err := os.CopyFS(metadata, os.DirFS(s.repo+"/repodata")); err != nil {
+		t.Fatal(err)
+	}
+	for name := range upstream {
+		if strings.HasPrefix(name, "repodata/") && name != "repodata/repomd.xml" {
+			if err := os.Remove(filepath.Join(s.repo, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name := range files(t, kept) {
+		if strings.HasSuffix(name, ".rpm") {
+			if err := os.Rename(filepath.Join(kept, name), filepath.Join(s.repo, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.dnf("--refresh", "install", "kernel")
+	if old := version(t, before, "kernel"); !slices.Contains(m.installed(), old) {
+		t.Errorf("%s is not installed; there is %q", old, m.installed())
+	}
+
+	for name := range files(t, metadata) {
+		if err := os.Rename(filepath.Join(metadata, name), filepath.Join(s.repo, "repodata", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := s.machine(m.url)
+	fresh.dnf("install", "kernel")
+	if updated := version(t, after, "kernel"); !slices.Contains(fresh.installed(), updated) {
+		t.Errorf("%s is not installed; there is %q", updated, fresh.installed())
+	}
+	server.stop()
+	for _, l := range s.accessLog() {
+		if l.status != "200" {
+			t.Errorf("an answer that was none: %+v", l)
+		}
+	}
+}
+
 // version is the package's name-version-release.arch.
 func version(t testing.TB, specs []testrepo.Spec, name string) string {
 	t.Helper()
