@@ -164,7 +164,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	file := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n[serve]\nlisten = \"127.0.0.1:0\"\nconnect_ports = [1]\n",
+	file := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\ncache_size = \"5GiB\"\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n[serve]\nlisten = \"127.0.0.1:0\"\n",
 		dir+"/cache", dir+"/state", up.URL))
 	for _, wantStatus := range []string{"imserve; fwd=uri-miss; stored", "imserve; hit"} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -190,7 +190,7 @@ func TestRun(t *testing.T) {
 		if c := <-code; c != 0 {
 			t.Errorf("exit code %d: %s", c, stderr)
 		}
-		if !strings.Contains(stderr.String(), "level=WARN") || !strings.Contains(stderr.String(), "connect_ports") {
+		if !strings.Contains(stderr.String(), "level=WARN") || !strings.Contains(stderr.String(), "cache_size") {
 			t.Errorf("no warning of what has no effect: %s", stderr)
 		}
 		if stdout.String() != "" {

@@ -18,6 +18,9 @@ type Mirrors struct {
 	c    *Client
 	name string
 	list []*mirror
+	// heed says that what an answer calls private is not stored: nobody has
+	// configured this host, so that nobody knows that it has packages alone.
+	heed bool
 }
 
 // Mirrors returns the mirrors of the repository name; bases are URLs without
