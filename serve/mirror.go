@@ -11,6 +11,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/upstream"
 )
 
 // file answers for k, which is t: from the cache, which asks upstream if it has to.
@@ -130,7 +131,11 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		"Accept-Encoding": {"identity"},
 		"Via":             {viaField(a.r.ProtoMajor, a.r.ProtoMinor, s.via)},
 	}
-	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, a.key.EscapedPath())
+	where := a.key
+	if t.repo == strangers {
+		_, where.Path, _ = strings.Cut(where.Path, "/")
+	}
+	resp, err := s.mirrors(t).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, where.EscapedPath())
 	if err != nil {
 		s.fail(a, t, err)
 		return true
@@ -149,6 +154,15 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	return true
+}
+
+// mirrors is where t's file comes from.
+func (s *Server) mirrors(t target) *upstream.Mirrors {
+	if t.repo == strangers {
+		host, _, _ := strings.Cut(t.rest, "/")
+		return s.o.Hosts.At(host)
+	}
+	return s.o.Mirrors(t.repo)
 }
 
 // conditions evaluates the request's preconditions, answers where they forbid

@@ -54,7 +54,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 		return err
 	}
 	server := serve.New(serve.Options{
-		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Ledger: s.Ledger,
+		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Hosts: s.Hosts(), Listed: s.Generations.Listed, Ledger: s.Ledger,
 		AccessLog: access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 	})
 	defer server.Close()

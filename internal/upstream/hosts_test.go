@@ -126,8 +126,8 @@ func TestDialled(t *testing.T) {
 	conn.Close()
 }
 
-// TestPrivateIsNotStored: a host that nobody configured may have anything.
-func TestPrivateIsNotStored(t *testing.T) {
+// TestUnshareableIsNotStored: a host that nobody configured may have anything.
+func TestUnshareableIsNotStored(t *testing.T) {
 	fields := http.Header{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for name, v := range fields {
@@ -148,6 +148,9 @@ func TestPrivateIsNotStored(t *testing.T) {
 		{"fields for one", "Cache-Control", `private="set-cookie"`, false},
 		{"another for each", "Vary", "Accept, *", false},
 		{"another for some", "Vary", "Accept-Encoding", true},
+		{"a picture", "Content-Type", "Image/png", false},
+		{"a page", "Content-Type", "text/html; charset=utf-8", false},
+		{"a disk", "Content-Type", "application/octet-stream", true},
 	} {
 		fields = http.Header{tt.field: {tt.value}}
 		_, err := read(t, c, hostOf(s), "/"+strings.ReplaceAll(tt.name, " ", "-"))

@@ -18,8 +18,8 @@ type Mirrors struct {
 	c    *Client
 	name string
 	list []*mirror
-	// heed says that what an answer calls private is not stored: nobody has
-	// configured this host, so that nobody knows that it has packages alone.
+	// heed says that what is not shareable is not stored: nobody has configured
+	// this host, so that nobody knows that it has packages alone.
 	heed bool
 }
 
