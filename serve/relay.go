@@ -33,7 +33,10 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	}
 	req := &http.Request{Method: r.Method, Header: h}
 	if r.ContentLength != 0 {
-		req.Body, req.ContentLength, req.Trailer = r.Body, r.ContentLength, r.Trailer
+		req.Body, req.ContentLength, req.Trailer = asked{r.Body}, r.ContentLength, r.Trailer
+		// What is answered without asking for the body ends the connection: else the
+		// transport would take the body all the same, to use the connection again.
+		req.Close = strings.EqualFold(h.Get("Expect"), "100-continue")
 		// Either side may say something before the other is done. A connection that
 		// can't do that (a test's) does one after the other.
 		_ = http.NewResponseController(a.w).EnableFullDuplex()
@@ -93,8 +96,24 @@ func (s *Server) pass(ctx context.Context, t target, req *http.Request, query st
 	return s.o.Mirrors(t.repo).Relay(ctx, req, where)
 }
 
+// asked is a request's body. What is wrong with it is no fault of the host's that
+// it is sent to.
+type asked struct{ io.ReadCloser }
+
+// bodyError is why a request's body can't be read.
+type bodyError struct{ error }
+
+func (b asked) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = bodyError{err}
+	}
+	return n, err
+}
+
 // interim passes on the answers before the answer (RFC 9110, 15.2), which come
-// while the transport waits for that.
+// while the transport waits for that. 100 (Continue) passes by itself: it has the
+// transport read the body, and the first Read of that has the client send it.
 type interim struct {
 	a *answer
 
@@ -106,8 +125,7 @@ type interim struct {
 func (i *interim) pass(code int, h textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	r := i.a.r
-	if i.over || !r.ProtoAtLeast(1, 1) || code == http.StatusContinue && !strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+	if i.over || code == http.StatusContinue || !i.a.r.ProtoAtLeast(1, 1) {
 		return nil
 	}
 	out := i.a.Header()
@@ -154,9 +172,12 @@ func (a *answer) pump(body io.Reader) error {
 func (s *Server) relayFailed(a *answer, t target, err error) {
 	var unreachable *cache.UnreachableError
 	var denied *upstream.DeniedError
+	var body bodyError
 	switch {
 	case a.gone():
 		a.abort()
+	case errors.As(err, &body):
+		a.text(http.StatusBadRequest, a.status, "The body of this request can't be read ("+body.Error()+").", "Send it anew.")
 	case errors.As(err, &denied):
 		s.deny(a, denied)
 	case errors.As(err, &unreachable):

@@ -70,7 +70,10 @@ func (h *Hosts) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) er
 // redirects are the client's to follow. Errors: *cache.UnreachableError, in
 // which there may be a *DeniedError; any other is of a request that can't be sent.
 func (h *Hosts) Relay(ctx context.Context, r *http.Request) (*http.Response, error) {
-	resp, err := h.relay.RoundTrip(r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	// As http.NewRequest has it: for what is older, Expect is not waited for.
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	resp, err := h.relay.RoundTrip(r)
 	switch {
 	case err == nil:
 		return resp, nil
