@@ -59,6 +59,7 @@ type setup struct {
 	claims  func(host, path string) (repo, rest string, ok bool)
 	bases   []string // upstreams besides the usual one
 	minFree int64
+	listen  net.Listener // nil is one on a free port
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -128,9 +129,11 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
 		Grace: o.grace, Now: now, Log: log,
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l := o.listen
+	if l == nil {
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	m.addr = l.Addr().String()
 	m.url = "http://" + m.addr + "/r"
