@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (s *Server) connect(a *answer) {
 	if err == nil {
 		err = t.run(s.tunnels.ctx, early)
 	}
-	a.sent = t.down.Load()
+	a.sent = t.down.bytes.Load()
 	a.status.Detail = ending(err)
 	s.missed.add(strings.Join(s.reposAt(to), ", "), a.sent)
 }
@@ -97,8 +98,14 @@ type tunnel struct {
 	client, host halfCloser
 	idle         time.Duration // how long nothing may be said in either direction
 
-	up, down atomic.Int64 // bytes to the host, and to the client
+	up, down stream
 	moved    atomic.Int64 // when the last byte went, Unix nanoseconds
+}
+
+// stream is one direction.
+type stream struct {
+	bytes atomic.Int64 // that went
+	ended atomic.Bool  // who speaks has nothing more to say
 }
 
 // Why a tunnel is broken off.
@@ -127,8 +134,8 @@ func ending(err error) string {
 func (t *tunnel) run(ctx context.Context, early []byte) error {
 	t.touch()
 	ends := make(chan error, 2)
-	go func() { ends <- t.pass(t.host, io.MultiReader(strings.NewReader(string(early)), t.client), &t.up) }()
-	go func() { ends <- t.pass(t.client, t.host, &t.down) }()
+	go func() { ends <- t.pass(t.host, io.MultiReader(bytes.NewReader(early), t.client), &t.up, &t.down) }()
+	go func() { ends <- t.pass(t.client, t.host, &t.down, &t.up) }()
 	quiet := time.NewTimer(t.idle)
 	defer quiet.Stop()
 	stop := ctx.Done()
@@ -167,22 +174,31 @@ func (t *tunnel) run(ctx context.Context, early []byte) error {
 // touch notes that something was said.
 func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
 
-// pass says to one side what the other says, and tells it the end.
-func (t *tunnel) pass(to halfCloser, from io.Reader, count *atomic.Int64) error {
+// pass says to one side what the other says, and tells it the end. A side that
+// has said all it had to and is gone before it has heard all is no failure: that
+// is how most clients leave.
+func (t *tunnel) pass(to halfCloser, from io.Reader, there, back *stream) error {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
 			t.touch()
 			m, werr := to.Write(buf[:n])
-			count.Add(int64(m))
+			there.bytes.Add(int64(m))
 			t.touch()
-			if werr != nil {
+			if werr != nil && !back.ended.Load() {
 				return fmt.Errorf("tunnel: %w", werr)
+			}
+			if werr != nil {
+				return nil
 			}
 		}
 		if err == io.EOF {
-			return to.CloseWrite()
+			there.ended.Store(true)
+			if err := to.CloseWrite(); err != nil && !back.ended.Load() {
+				return fmt.Errorf("tunnel: %w", err)
+			}
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("tunnel: %w", err)

@@ -348,8 +348,8 @@ func TestTunnelIdles(t *testing.T) {
 		if took := time.Since(start); took != 6*50*time.Second+time.Minute {
 			t.Errorf("it took %v", took)
 		}
-		if tun.up.Load() != 6 || tun.down.Load() != 12 {
-			t.Errorf("%d bytes up, %d down", tun.up.Load(), tun.down.Load())
+		if tun.up.bytes.Load() != 6 || tun.down.bytes.Load() != 12 {
+			t.Errorf("%d bytes up, %d down", tun.up.bytes.Load(), tun.down.bytes.Load())
 		}
 	})
 }
@@ -385,6 +385,28 @@ func TestTunnelBreaks(t *testing.T) {
 	}
 	if list := m.server.missed.list(); len(list) != 0 {
 		t.Errorf("missed of no repository: %+v", list)
+	}
+}
+
+// TestTunnelIsLeft holds that a client which leaves as clients of TLS do, with
+// words of the host's still on their way, has ended in order.
+func TestTunnelIsLeft(t *testing.T) {
+	f := newFarEnd(t)
+	m := newMirror(t, setup{config: f.config()})
+	near, far, _ := m.tunnel(f, f.addr, "")
+	near.Close()
+	if b, err := io.ReadAll(far); err != nil || len(b) > 0 {
+		t.Errorf("%q, %v", b, err)
+	}
+	// The mirror learns that nobody listens by what comes back.
+	for {
+		if _, err := io.WriteString(far, "goodbye"); err != nil {
+			break
+		}
+	}
+	lines := m.lines()
+	if last := lines[len(lines)-1]; !strings.Contains(last, `"imserve; fwd=bypass" `) {
+		t.Errorf("logged %q", lines)
 	}
 }
 

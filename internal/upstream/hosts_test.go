@@ -176,7 +176,7 @@ func TestHostsAreBounded(t *testing.T) {
 	if n := len(h.known); n > maxKnown {
 		t.Errorf("%d hosts are remembered", n)
 	}
-	if h.At("a") != h.At("a") {
+	if first, again := h.At("a"), h.At("a"); first != again {
 		t.Error("a host is forgotten at once")
 	}
 }
