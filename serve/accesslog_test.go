@@ -85,14 +85,14 @@ func TestAccessLog(t *testing.T) {
 	m.get(pkg, "User-Agent", "a \"b\" \\", "Referer", "http://x/", "X-Forwarded-For", "10.1.2.3")
 	m.get(pkg, "Range", "bytes=0-9")
 	m.do(m.request("HEAD", pkg))
-	m.send("GET http://example.org/?q=\"><script> HTTP/1.1\r\nHost: x\r\nUser-Agent: a\t\xff\r\nConnection: close\r\n\r\n")
+	m.send("GET http://127.0.0.2/?q=\"><script> HTTP/1.1\r\nHost: x\r\nUser-Agent: a\t\xff\r\nConnection: close\r\n\r\n")
 	m.get("/-/healthz")
 	lines := m.lines()
 	want := []string{
 		`10.1.2.3 - - [_] "GET /r/` + pkg + ` HTTP/1.1" 200 3000 "http://x/" "a \"b\" \\" "imserve; hit" _`,
 		`127.0.0.1 - - [_] "GET /r/` + pkg + ` HTTP/1.1" 206 10 "-" "Go-http-client/1.1" "imserve; hit" _`,
 		`127.0.0.1 - - [_] "HEAD /r/` + pkg + ` HTTP/1.1" 200 0 "-" "Go-http-client/1.1" "imserve; hit" _`,
-		`127.0.0.1 - - [_] "GET http://example.org/?q=\"><script> HTTP/1.1" 501 212 "-" "a\x09\xff" "imserve" _`,
+		`127.0.0.1 - - [_] "GET http://127.0.0.2/?q=\"><script> HTTP/1.1" 403 161 "-" "a\x09\xff" "imserve" _`,
 		`127.0.0.1 - - [_] "GET /-/healthz HTTP/1.1" 200 3 "-" "Go-http-client/1.1" "imserve" _`,
 	}
 	blank := regexp.MustCompile(`\[[0-9][^]]*\]| \d+\.\d{3}$`)

@@ -21,6 +21,10 @@ type answer struct {
 	r      *http.Request
 	client client
 
+	elsewhere bool // it asks for another host than this one
+	tunnelled bool // the connection is a tunnel's, and no answer's any more
+	last      bool // no other request is read from the connection
+
 	code   int          // the status code; 0 as long as nothing is decided
 	status cache.Status // for the Cache-Status field
 	key    cache.Key    // of a file that is ours to cache; the zero Key for all else
@@ -45,6 +49,9 @@ func (a *answer) begin() {
 	}
 	// Behind those of the caches that a relayed answer came through (RFC 9211, 2).
 	a.w.Header().Add("Cache-Status", a.status.String())
+	if a.last {
+		a.w.Header().Set("Connection", "close")
+	}
 	a.w.WriteHeader(a.code)
 }
 

@@ -1,13 +1,9 @@
 package serve
 
 import (
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
 	"intelligentmirror/internal/config"
 )
@@ -66,56 +62,3 @@ func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 // isAdmin reports whether c may see what the server knows of its users. A
 // request that came by way of a proxy never may: its sender is anybody.
 func isAdmin(c client, admins config.Networks) bool { return !c.proxied && admins.Contains(c.addr) }
-
-// refusals logs which addresses were turned away, each once in a while.
-type refusals struct {
-	log     *slog.Logger
-	now     func() time.Time
-	clients config.Networks
-
-	mu   sync.Mutex
-	seen map[netip.Addr]time.Time
-}
-
-const (
-	refusalEvery = time.Hour
-	maxRefusals  = 4096 // addresses that are remembered
-)
-
-// note logs that a was refused, and what to write to let it in.
-func (f *refusals) note(a netip.Addr) {
-	if !f.due(a) {
-		return
-	}
-	f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", f.line(a))
-}
-
-// due reports whether a has not been logged for a while.
-func (f *refusals) due(a netip.Addr) bool {
-	now := f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if last, ok := f.seen[a]; ok && now.Sub(last) < refusalEvery {
-		return false
-	}
-	if f.seen == nil || len(f.seen) >= maxRefusals {
-		f.seen = make(map[netip.Addr]time.Time)
-	}
-	f.seen[a] = now
-	return true
-}
-
-// line is the line of the configuration that lets a in.
-func (f *refusals) line(a netip.Addr) string {
-	var b strings.Builder
-	b.WriteString("clients = [")
-	for _, p := range f.clients {
-		text := p.String()
-		if p.IsSingleIP() {
-			text = p.Addr().String()
-		}
-		fmt.Fprintf(&b, "%q, ", text)
-	}
-	fmt.Fprintf(&b, "%q]", a.String())
-	return b.String()
-}

@@ -104,7 +104,7 @@ func TestAccess(t *testing.T) {
 
 func TestRefusalsAreBounded(t *testing.T) {
 	now := time.Unix(0, 0)
-	f := &refusals{now: func() time.Time { return now }}
+	f := &seldom[netip.Addr]{now: func() time.Time { return now }}
 	a := netip.MustParseAddr("2001:db8::1")
 	for range 3 * maxRefusals {
 		if !f.due(a) || f.due(a) {

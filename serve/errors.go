@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/upstream"
 )
 
 // statusGone is what the access log has for a client that left before its
@@ -51,11 +52,14 @@ func (a *answer) readOnly() bool {
 func (s *Server) fail(a *answer, t target, err error) {
 	var unreachable *cache.UnreachableError
 	var disk *fs.PathError
+	var denied *upstream.DeniedError
 	missed := cache.Status{Fwd: "uri-miss"}
-	name := t.repo + "/" + t.rest
+	name := t.String()
 	switch {
 	case a.gone():
 		a.abort()
+	case errors.As(err, &denied):
+		s.deny(a, denied)
 	case errors.Is(err, cache.ErrNotAFile):
 		s.relay(a, t, cache.Status{Fwd: "bypass"})
 	case errors.As(err, &unreachable):
@@ -64,7 +68,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 		if unreachable.TimedOut {
 			code, missed.Detail = http.StatusGatewayTimeout, "upstream-timeout"
 		}
-		a.text(code, missed, "No route to host: no upstream of "+t.repo+" can be asked for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
+		a.text(code, missed, "No route to host: "+t.unasked()+" for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
 		s.o.Log.Warn("a file can't be stored, its request is passed on", "file", name, "error", err)

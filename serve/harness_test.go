@@ -23,6 +23,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/testrepo"
 	"intelligentmirror/internal/upstream"
 )
@@ -54,8 +55,11 @@ type setup struct {
 	catalog cache.Catalog
 	header  time.Duration // upstream's time-out for a header
 	grace   time.Duration
+	listed  func(path string) (generation.Listed, bool)
+	claims  func(host, path string) (repo, rest string, ok bool)
 	bases   []string // upstreams besides the usual one
 	minFree int64
+	listen  net.Listener // nil is one on a free port
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -85,8 +89,14 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if o.header == 0 {
 		o.header = time.Minute
 	}
-	client := upstream.New(upstream.Options{Via: via, UserAgent: "imserve/test", Header: o.header, Idle: time.Minute, Now: now, Log: log})
+	up := upstream.Options{Via: via, UserAgent: "imserve/test", Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
+	client := upstream.New(up)
 	t.Cleanup(client.Close)
+	up.MayReach = cfg.MayReach
+	guarded := upstream.New(up)
+	t.Cleanup(guarded.Close)
+	hosts := guarded.Hosts()
+	t.Cleanup(hosts.Close)
 	mirrors := map[string]*upstream.Mirrors{}
 	for _, r := range cfg.Repos {
 		mirrors[r.Name] = client.Mirrors(r.Name, append(r.Upstreams, o.bases...))
@@ -103,7 +113,12 @@ func newMirror(t testing.TB, o setup) *mirror {
 			}
 			return p
 		},
-		Source: func(repo string) cache.Source { return mirrors[repo] },
+		Source: func(repo string) cache.Source {
+			if repo == cache.Strangers {
+				return hosts
+			}
+			return mirrors[repo]
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,11 +126,14 @@ func newMirror(t testing.TB, o setup) *mirror {
 	m.server = New(Options{Via: via,
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
-		Grace:   o.grace, Now: now, Log: log,
+		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
+		Grace: o.grace, Now: now, Log: log,
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l := o.listen
+	if l == nil {
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	m.addr = l.Addr().String()
 	m.url = "http://" + m.addr + "/r"

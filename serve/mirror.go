@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/upstream"
 )
 
 // file answers for k, which is t: from the cache, which asks upstream if it has to.
@@ -24,7 +26,7 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		return
 	}
 	for i := 1; ; i++ {
-		o, err := s.get(a, k, class)
+		o, err := s.get(a.r.Context(), k, class, a.client.String())
 		if err != nil {
 			s.fail(a, t, err)
 			return
@@ -45,16 +47,15 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 
 // get is the file k for one client: a root's repomd.xml with all that it lists,
 // what goes with it as the client began, and any other file by itself.
-func (s *Server) get(a *answer, k cache.Key, class config.Class) (*cache.Object, error) {
-	ctx := a.r.Context()
+func (s *Server) get(ctx context.Context, k cache.Key, class config.Class, client string) (*cache.Object, error) {
 	if s.o.Metadata == nil || class != config.Metadata {
 		return s.o.Cache.Get(ctx, k)
 	}
 	if r, ok := generation.RootOf(k); ok {
-		return s.o.Metadata.Get(ctx, r, a.client.String())
+		return s.o.Metadata.Get(ctx, r, client)
 	}
 	if !namedByDigest(k.Path) {
-		if o, err := s.o.Metadata.Begun(k, a.client.String()); o != nil || err != nil {
+		if o, err := s.o.Metadata.Begun(k, client); o != nil || err != nil {
 			return o, err
 		}
 	}
@@ -149,7 +150,11 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		"Accept-Encoding": {"identity"},
 		"Via":             {viaField(a.r.ProtoMajor, a.r.ProtoMinor, s.via)},
 	}
-	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, a.key.EscapedPath())
+	where := a.key
+	if t.repo == cache.Strangers {
+		_, where.Path, _ = strings.Cut(where.Path, "/")
+	}
+	resp, err := s.mirrors(t).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, where.EscapedPath())
 	if err != nil {
 		s.fail(a, t, err)
 		return true
@@ -168,6 +173,15 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	return true
+}
+
+// mirrors is where t's file comes from.
+func (s *Server) mirrors(t target) *upstream.Mirrors {
+	if t.repo == cache.Strangers {
+		host, _, _ := strings.Cut(t.rest, "/")
+		return s.o.Hosts.At(host)
+	}
+	return s.o.Mirrors(t.repo)
 }
 
 // conditions evaluates the request's preconditions, answers where they forbid

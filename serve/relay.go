@@ -1,18 +1,23 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/upstream"
 )
 
-// relay passes the request for t on to its repository's upstream, and the answer
-// back as it is, while it arrives. Nothing of it is stored.
+// relay passes the request for t on to its repository's upstream, or to the host
+// that it names, and the answer back as it is, while it arrives. Nothing of it is
+// stored.
 func (s *Server) relay(a *answer, t target, status cache.Status) {
 	r := a.r
 	a.status = status
@@ -26,20 +31,28 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	if len(h["User-Agent"]) == 0 {
 		h.Set("User-Agent", "") // or the library's own would be added
 	}
-	where := t.rest
-	if r.URL.RawQuery != "" {
-		where += "?" + r.URL.RawQuery
-	}
 	req := &http.Request{Method: r.Method, Header: h}
 	if r.ContentLength != 0 {
-		req.Body, req.ContentLength, req.Trailer = r.Body, r.ContentLength, r.Trailer
+		req.Body, req.ContentLength, req.Trailer = asked{r.Body}, r.ContentLength, r.Trailer
+		// What is answered without asking for the body ends the connection: else the
+		// transport would take the body all the same, to use the connection again.
+		req.Close = strings.EqualFold(h.Get("Expect"), "100-continue")
+		// Either side may say something before the other is done. A connection that
+		// can't do that (a test's) does one after the other.
+		_ = http.NewResponseController(a.w).EnableFullDuplex()
 	}
-	resp, err := s.o.Mirrors(t.repo).Relay(r.Context(), req, where)
+	early := &interim{a: a}
+	resp, err := s.pass(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: early.pass}), t, req, r.URL.RawQuery)
+	early.end()
 	if err != nil {
 		s.relayFailed(a, t, err)
 		return
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.text(http.StatusBadGateway, status, "Upstream goes over to another protocol, which nobody asked for.", "Ask again without this mirror.")
+		return
+	}
 	out := a.Header()
 	endToEnd(resp.Header)
 	for name, values := range resp.Header {
@@ -58,7 +71,7 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	a.Flush()
 	if err := a.pump(resp.Body); err != nil {
 		if !a.gone() {
-			s.o.Log.Info("a relayed answer was broken off", "repo", t.repo, "path", t.rest, "error", err)
+			s.o.Log.Info("a relayed answer was broken off", "file", t.String(), "error", err)
 		}
 		a.abort()
 	}
@@ -68,6 +81,68 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 		}
 		out[name] = values
 	}
+}
+
+// pass sends req to whom t is to be asked of; query is what the client's URL had.
+func (s *Server) pass(ctx context.Context, t target, req *http.Request, query string) (*http.Response, error) {
+	if t.named != nil {
+		req.URL = t.named
+		return s.o.Hosts.Relay(ctx, req)
+	}
+	where := t.rest
+	if query != "" {
+		where += "?" + query
+	}
+	return s.o.Mirrors(t.repo).Relay(ctx, req, where)
+}
+
+// asked is a request's body. What is wrong with it is no fault of the host's that
+// it is sent to.
+type asked struct{ io.ReadCloser }
+
+// bodyError is why a request's body can't be read.
+type bodyError struct{ error }
+
+func (b asked) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = bodyError{err}
+	}
+	return n, err
+}
+
+// interim passes on the answers before the answer (RFC 9110, 15.2), which come
+// while the transport waits for that. 100 (Continue) passes by itself: it has the
+// transport read the body, and the first Read of that has the client send it.
+type interim struct {
+	a *answer
+
+	mu   sync.Mutex
+	over bool // the answer itself has begun
+}
+
+// pass is called by the transport.
+func (i *interim) pass(code int, h textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over || code == http.StatusContinue || !i.a.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	out := i.a.Header()
+	for name, values := range h {
+		out[name] = values
+	}
+	endToEnd(out)
+	i.a.w.WriteHeader(code)
+	clear(out)
+	return nil
+}
+
+// end lets no more pass.
+func (i *interim) end() {
+	i.mu.Lock()
+	i.over = true
+	i.mu.Unlock()
 }
 
 // pump sends a body on as it arrives.
@@ -96,15 +171,21 @@ func (a *answer) pump(body io.Reader) error {
 // relayFailed answers a request that could not be passed on.
 func (s *Server) relayFailed(a *answer, t target, err error) {
 	var unreachable *cache.UnreachableError
+	var denied *upstream.DeniedError
+	var body bodyError
 	switch {
 	case a.gone():
 		a.abort()
+	case errors.As(err, &body):
+		a.text(http.StatusBadRequest, a.status, "The body of this request can't be read ("+body.Error()+").", "Send it anew.")
+	case errors.As(err, &denied):
+		s.deny(a, denied)
 	case errors.As(err, &unreachable):
 		code := http.StatusBadGateway
 		if unreachable.TimedOut {
 			code = http.StatusGatewayTimeout
 		}
-		a.text(code, a.status, "No route to host: no upstream of "+t.repo+" can be asked ("+unreachable.Err.Error()+").",
+		a.text(code, a.status, "No route to host: "+t.unasked()+" ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	default:
 		a.text(http.StatusBadRequest, a.status, "This request can't be passed on ("+err.Error()+").", "Correct its URL or method.")

@@ -11,10 +11,29 @@ import (
 	"intelligentmirror/internal/config"
 )
 
-// target is what a request asks a repository for.
+// target is what a request asks a repository, or another host, for.
 type target struct {
 	repo string
-	rest string // the path there, still escaped, without its first slash
+	rest string // the path there, still escaped, without its first slash; of strangers it begins with the host
+	// named is the URL that a request for another host has, where that host is
+	// the one to be asked; nil leaves it to the repository's upstreams.
+	named *url.URL
+}
+
+// unasked says that nobody could be asked for t.
+func (t target) unasked() string {
+	if t.named != nil {
+		return t.named.Host + " can't be asked"
+	}
+	return "no upstream of " + t.repo + " can be asked"
+}
+
+// String is what t is called in logs and answers.
+func (t target) String() string {
+	if t.named != nil {
+		return t.named.Redacted()
+	}
+	return t.repo + "/" + t.rest
 }
 
 // route decides what a request is.
@@ -22,25 +41,25 @@ func (s *Server) route(a *answer) {
 	r := a.r
 	if !s.mayAsk(a.client) {
 		if a.client.addr.IsValid() {
-			s.refusals.note(a.client.addr)
+			s.refusals.client(a.client.addr)
 		}
 		a.text(http.StatusForbidden, cache.Status{}, "Forbidden")
 		return
 	}
 	switch {
-	case r.Method == http.MethodConnect:
-		a.text(http.StatusNotImplemented, cache.Status{}, "This mirror opens no tunnels.", s.howToUse())
-		return
-	case r.RequestURI == "*":
-		a.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		a.decide(http.StatusNoContent, cache.Status{})
-		return
-	case r.URL.IsAbs() && !s.isOwn(r):
-		a.text(http.StatusNotImplemented, cache.Status{}, "This mirror is no forward proxy.", s.howToUse())
-		return
 	case s.hasSeen(r.Header):
 		a.text(http.StatusLoopDetected, cache.Status{}, "This request has come through this mirror before.",
-			"An upstream of a repository leads back to this mirror: correct its upstreams in the configuration.")
+			"An upstream of a repository, or another proxy, leads back to this mirror: correct its configuration.")
+		return
+	case r.Method == http.MethodConnect:
+		s.connect(a)
+		return
+	case r.RequestURI == "*":
+		a.Header().Set("Allow", "GET, HEAD, OPTIONS, CONNECT")
+		a.decide(http.StatusNoContent, cache.Status{})
+		return
+	case a.elsewhere:
+		s.forward(a)
 		return
 	}
 	asked := r.URL.EscapedPath()
@@ -193,5 +212,13 @@ func (s *Server) howToUse() string {
 		example = s.o.Config.Repos[0].Name
 	}
 	return "In a client's repository configuration put this mirror's address and a repository's name in place of the upstream's: baseurl=http://HOST:PORT/" +
-		example + "/..., without proxy= and metalink=."
+		example + "/..., without proxy= and metalink=." + s.howToProxy()
+}
+
+// howToProxy is the other way, where there is one.
+func (s *Server) howToProxy() string {
+	if !s.o.Config.Serve.Proxy {
+		return ""
+	}
+	return " Or leave baseurl= as it is, with http://, and add proxy=http://HOST:PORT."
 }

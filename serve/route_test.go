@@ -85,12 +85,20 @@ func TestForms(t *testing.T) {
 		{"absolute, localhost", "GET http://localhost:" + port + "/r/os/notes", 200, "text"},
 		{"absolute, our name", "GET http://Mirror.test:" + port + "/r/os/notes", 200, "text"},
 		{"absolute, our name without a path", "GET http://mirror.test:" + port, 200, "This is an IntelligentMirror."},
-		{"absolute, our name, another port", "GET http://mirror.test:1/r/os/notes", 501, "This mirror is no forward proxy."},
-		{"absolute, our name, https", "GET https://mirror.test:" + port + "/r/os/notes", 501, "This mirror is no forward proxy."},
-		{"absolute, a stranger", "GET http://example.org/r/os/notes", 501, "This mirror is no forward proxy."},
-		{"absolute, another protocol", "GET ftp://example.org/", 501, "This mirror is no forward proxy."},
-		{"no path at all", "GET x:y", 501, "This mirror is no forward proxy."},
-		{"a tunnel", "CONNECT example.org:443", 501, "This mirror opens no tunnels."},
+		{"absolute, our name, another port", "GET http://mirror.test:1/r/os/notes", 403, "This mirror does not lead to mirror.test:1: its port"},
+		{"absolute, our address, https", "GET https://" + m.addr + "/r/os/notes", 403, "This mirror does not lead to " + m.addr + ": its address"},
+		{"absolute, a port that http leaves out", "GET http://127.0.0.2/r/os/notes", 403, "This mirror does not lead to 127.0.0.2:80: its address"},
+		{"absolute, another protocol", "GET ftp://example.org/", 501, "This mirror forwards http and https, nothing else."},
+		{"absolute, a user", "GET http://me:secret@127.0.0.2/", 400, "This URL has no host that can be asked."},
+		{"absolute, no host", "GET http:///os/notes", 400, "This URL has no host that can be asked."},
+		{"absolute, no name", "GET http://a..b/os/notes", 400, "This URL has no host that can be asked."},
+		{"absolute, an interface", "GET http://[fe80::1%25eth0]/os/notes", 400, "This URL has no host that can be asked."},
+		{"absolute, no port", "GET http://127.0.0.2:0/os/notes", 400, "This URL has no host that can be asked."},
+		{"no path at all", "GET x:y", 501, "This mirror forwards http and https, nothing else."},
+		{"a tunnel to an address that is denied", "CONNECT 127.0.0.2:443", 403, "This mirror does not lead to 127.0.0.2:443: its address"},
+		{"a tunnel to another port", "CONNECT 127.0.0.2:22", 403, "This mirror does not lead to 127.0.0.2:22: its port"},
+		{"a tunnel without a port", "CONNECT 127.0.0.2", 400, "A tunnel leads to HOST:PORT."},
+		{"a tunnel to nowhere", "CONNECT :443", 400, "A tunnel leads to HOST:PORT."},
 		{"the server itself", "OPTIONS *", 204, ""},
 		{"the top", "GET /", 200, "This is an IntelligentMirror."},
 		{"the top, changed", "PUT /", 405, "PUT is not what this URL can be asked."},
@@ -136,7 +144,8 @@ func FuzzPath(f *testing.F) {
 		_, _ = w.Write(rpm(600, 1)) // the mirror may have left
 	}))
 	f.Cleanup(up.Close)
-	m := newMirror(f, setup{config: fmt.Sprintf("[[repo]]\nname = \"q\"\nupstreams = [\"%s\"]\n", up.URL)})
+	// Without the proxy, or the names of hosts would be looked up.
+	m := newMirror(f, setup{config: fmt.Sprintf("[[repo]]\nname = \"q\"\nupstreams = [\"%s\"]\n[serve]\nproxy = false\n", up.URL)})
 	above := filepath.Dir(m.dir)
 	f.Fuzz(func(t *testing.T, path string) {
 		path = strings.Replace(path, "/r/", "/q/", 1)

@@ -1,6 +1,7 @@
 // Package serve is the mirror as HTTP has it: a file that is ours to cache is
 // answered from the cache, which downloads what is missing; all else of a
-// repository is relayed and never stored.
+// repository is relayed and never stored. The same holds for what is asked of
+// other hosts, as of a proxy.
 //
 // What it promises: each answer says in Cache-Status how it came about; no
 // answer that is cut short looks whole; an address that is none of the clients'
@@ -9,8 +10,9 @@
 //
 // Read server.go and route.go first (what a request can be), then mirror.go with
 // conditional.go and ranges.go (files that are cached), relay.go (all else),
-// errors.go (what a client is told), clients.go (who may ask), and status.go,
-// accesslog.go and stats.go (what the administrator sees).
+// errors.go (what a client is told), clients.go and refusals.go (who may ask, and
+// for what), proxy.go and shared.go (requests for other hosts), tunnel.go
+// (CONNECT), and status.go, accesslog.go and stats.go (what the administrator sees).
 package serve
 
 import (
@@ -30,7 +32,7 @@ import (
 	"intelligentmirror/internal/upstream"
 )
 
-// Options are what a Server needs. Config, Cache and Mirrors are.
+// Options are what a Server needs. Config, Cache, Mirrors and Hosts are.
 type Options struct {
 	Config *config.Config
 	Cache  *cache.Cache
@@ -39,6 +41,18 @@ type Options struct {
 	// Metadata is asked for a root's repomd.xml, in place of the cache; nil treats
 	// it as any file.
 	Metadata *generation.Refresher
+	// Hosts is the hosts that clients name, in so far as they may be reached; the
+	// cache's source for the repository "proxy".
+	Hosts *upstream.Hosts
+	// Claims says which repository a URL on another host belongs to, beyond what
+	// the configuration says (Config.Resolve has its meaning): what metalinks and
+	// mirror lists have named since. With the path "" it is asked whether the host
+	// is a repository's at all, and rest does not matter. It is called on each such
+	// request and must not wait; nil claims nothing more.
+	Claims func(host, path string) (repo, rest string, ok bool)
+	// Listed finds what verified metadata lists by the path, decoded, that another
+	// host has for it: generation.Store.Listed. nil finds nothing.
+	Listed func(path string) (generation.Listed, bool)
 	// Ledger is told what was served; nil keeps no account.
 	Ledger *cache.Ledger
 	// AccessLog gets a line per answer, whole lines in each Write; nil discards.
@@ -46,10 +60,13 @@ type Options struct {
 	Version   string // of the program
 	Hostname  string // this machine's, by which clients may name it
 	Via       string // this server's in the Via field, as its fetches have it too; "" makes one
-	// Grace is how long answers may take to end once the server stops; 30 s where it is 0.
+	// Grace is how long answers, and tunnels, may take to end once the server
+	// stops; 30 s where it is 0.
 	Grace time.Duration
-	Now   func() time.Time // nil is time.Now
-	Log   *slog.Logger     // nil discards
+	// TunnelIdle is how long nothing may be said in a tunnel; 10 min where it is 0.
+	TunnelIdle time.Duration
+	Now        func() time.Time // nil is time.Now
+	Log        *slog.Logger     // nil discards
 }
 
 // Limits of a connection. There is none on how long an answer takes: a slow
@@ -59,6 +76,7 @@ const (
 	idleTimeout   = 2 * time.Minute  // between two requests
 	maxHeader     = 64 << 10         // bytes
 	defaultGrace  = 30 * time.Second
+	tunnelIdle    = 10 * time.Minute
 )
 
 // Server answers requests. It is an http.Handler, safe for concurrent use.
@@ -70,6 +88,9 @@ type Server struct {
 	access   *accessLog // nil where there is none
 	refusals *refusals
 	suspects *suspects
+	places   places
+	tunnels  *tunnels
+	missed   missed
 	stats    stats
 }
 
@@ -87,13 +108,15 @@ func New(o Options) *Server {
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
+	if o.TunnelIdle == 0 {
+		o.TunnelIdle = tunnelIdle
+	}
 	s := &Server{
-		o:       o,
-		via:     o.Via,
-		started: o.Now(),
-		refusals: &refusals{
-			log: o.Log, now: o.Now, clients: o.Config.Serve.Clients,
-		},
+		o:        o,
+		via:      o.Via,
+		started:  o.Now(),
+		refusals: newRefusals(o.Log, &o.Config.Serve, o.Now),
+		tunnels:  newTunnels(),
 		suspects: &suspects{now: o.Now},
 	}
 	if o.AccessLog != nil {
@@ -133,10 +156,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.o.Log.Info("stopping: answers that are under way may end", "at_most", s.o.Grace.String())
 	grace, cancel := context.WithTimeout(context.Background(), s.o.Grace)
 	defer cancel()
-	if err := h.Shutdown(grace); errors.Is(err, context.DeadlineExceeded) {
+	err := h.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
 		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
-		return h.Close()
-	} else if err != nil {
+		err = h.Close()
+	}
+	if s.tunnels.drain(grace) {
+		s.o.Log.Warn("tunnels were broken off: their clients take longer than the time to stop")
+	}
+	if err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
@@ -152,12 +180,28 @@ func (s *Server) Close() {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.o.Now()
-	a := &answer{w: w, r: r, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true}
+	a := &answer{
+		w: w, r: r, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true,
+		elsewhere: r.Method == http.MethodConnect || r.URL.IsAbs() && !s.isOwn(r),
+		last:      ambiguous(r),
+	}
+	if r.Method == http.MethodConnect {
+		s.tunnels.enter()
+		defer s.tunnels.leave() // once it has been accounted
+	}
 	// Also for an answer that was broken off, which leaves by a panic.
 	defer func() { s.account(a, start) }()
 	s.route(a)
 	a.begin()
 	a.cut = false
+}
+
+// ambiguous reports whether a proxy before us may take the end of the request's
+// body for another than we do: a request in chunks may have had a Content-Length
+// too, which the library drops without a word, and one of HTTP/1.0 chunks. Nothing
+// behind such a body is read as a request (RFC 9112, 6.1).
+func ambiguous(r *http.Request) bool {
+	return len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) && r.ContentLength != 0
 }
 
 // account notes an answer that has ended.
@@ -174,7 +218,7 @@ func (s *Server) account(a *answer, start time.Time) {
 		At: start, Took: s.o.Now().Sub(start),
 		Client: a.client.String(), Method: r.Method, Target: r.RequestURI, Proto: r.Proto,
 		Code: a.code, Sent: a.sent, Referer: r.Referer(), Agent: r.UserAgent(),
-		Status: status.String(), Outcome: a.outcome(), Internal: isInternal(r.URL.Path),
+		Status: status.String(), Outcome: a.outcome(), Internal: !a.elsewhere && isInternal(r.URL.Path),
 	}
 	if s.access != nil {
 		s.access.add(e)

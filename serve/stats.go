@@ -19,7 +19,8 @@ const (
 	outcomeRelayed                    // none of our business
 	outcomeNotFound                   //
 	outcomeUnreachable                // no answer from upstream, and nothing stored
-	outcomeRefused                    // not one of the clients
+	outcomeTunnelled                  // a tunnel, whatever went through it
+	outcomeRefused                    // not one of the clients, or a place where nobody may go
 	outcomeMistaken                   // a request that can't be answered as it is
 	outcomeAborted                    // broken off, by the client or by us
 	outcomeOwn                        // a page of the server's own
@@ -29,7 +30,7 @@ const (
 // String is the outcome as JSON and the status page name it.
 func (o outcome) String() string {
 	return [outcomes]string{
-		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "refused", "mistaken", "aborted", "own",
+		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "tunnelled", "refused", "mistaken", "aborted", "own",
 	}[o]
 }
 
@@ -42,6 +43,8 @@ func (a *answer) outcome() outcome {
 	switch {
 	case a.cut:
 		return outcomeAborted
+	case a.tunnelled:
+		return outcomeTunnelled
 	case a.code == http.StatusForbidden && s.Fwd == "":
 		return outcomeRefused
 	case s.Fwd == "bypass":

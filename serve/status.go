@@ -84,7 +84,8 @@ type report struct {
 	Today         *cache.Totals `json:"today"`        // null where nothing is accounted
 	Last30Days    *cache.Totals `json:"last_30_days"` // today included; days are UTC's
 	SinceStart    sinceStart    `json:"since_start"`
-	Recent        []recent      `json:"recent"` // the latest first
+	MissedHTTPS   []missedHTTPS `json:"missed_https"` // through tunnels to hosts of repositories since the start, the most first
+	Recent        []recent      `json:"recent"`       // the latest first
 }
 
 // sinceStart counts all answers, those included that are none of our business.
@@ -113,7 +114,7 @@ func (s *Server) report(ctx context.Context) report {
 	now := s.o.Now()
 	r := report{
 		Version: s.o.Version, Started: s.started.UTC(), UptimeSeconds: int64(now.Sub(s.started) / time.Second),
-		SinceStart: sinceStart{Bytes: s.stats.sent.Load()}, Recent: []recent{},
+		SinceStart: sinceStart{Bytes: s.stats.sent.Load()}, MissedHTTPS: s.missed.list(), Recent: []recent{},
 	}
 	r.SinceStart.Outcomes, r.SinceStart.Requests = s.stats.outcomes()
 	for _, e := range s.stats.last() {

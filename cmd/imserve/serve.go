@@ -56,7 +56,8 @@ func (p *program) serve(ctx context.Context) (err error) {
 	metadata := s.Refresher(log)
 	defer metadata.Close()
 	server := serve.New(serve.Options{
-		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Metadata: metadata, Ledger: s.Ledger,
+		Config: cfg, Cache: s.Cache, Mirrors: s.Mirrors, Metadata: metadata, Hosts: s.Hosts(), Listed: s.Generations.Listed,
+		Ledger:    s.Ledger,
 		AccessLog: access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 	})
 	defer server.Close()

@@ -18,6 +18,11 @@ type Key struct {
 	Path string
 }
 
+// Strangers is the repository under which the files of hosts are stored that are
+// no repository's: the path of such a key begins with the host. No configured
+// repository can have its name.
+const Strangers = "proxy"
+
 // ErrNotAFile is why NewKey refuses a path: it cannot be the name of a plain
 // file below the cache directory, so that a request for it is relayed and
 // nothing of it is stored.

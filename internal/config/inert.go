@@ -16,11 +16,6 @@ type inert struct {
 // inertKeys are those outside [[repo]].
 var inertKeys = [...]inert{
 	{"cache_size", "", "nothing is evicted yet, and the cache grows until min_free is reached"},
-	{"serve.proxy", "false", "imserve is no forward proxy yet, and refuses such requests"},
-	{"serve.proxy_deny", "", "imserve is no forward proxy yet"},
-	{"serve.proxy_allow", "[]", "imserve is no forward proxy yet"},
-	{"serve.connect_ports", "[]", "imserve opens no tunnels yet"},
-	{"serve.connect_hosts", "[]", "imserve opens no tunnels yet"},
 	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
 	{"sync.window", `""`, "a run goes on until it is done"},
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},

@@ -11,6 +11,8 @@ type prefixes struct {
 	local []prefix            // of paths on this mirror, or in another mirror's own log
 	hosts map[string][]prefix // by host
 	wild  []prefix            // of hosts that are patterns
+
+	upstreams map[string]bool // hosts that files are fetched from
 }
 
 // prefix is the path that a repository's URLs begin with, without a slash at
@@ -25,7 +27,7 @@ type prefix struct {
 // longest path first, and of equal ones the repository that comes first in c:
 // the administrator's before the built-in.
 func newPrefixes(c *Config) *prefixes {
-	p := &prefixes{hosts: make(map[string][]prefix)}
+	p := &prefixes{hosts: make(map[string][]prefix), upstreams: make(map[string]bool)}
 	for i := range c.Repos {
 		r := &c.Repos[i]
 		p.local = append(p.local, prefix{repo: r.Name, path: "/" + r.Name})
@@ -37,6 +39,7 @@ func newPrefixes(c *Config) *prefixes {
 			known[p.addURL(r.Name, upstream)] = true
 		}
 		for host := range known {
+			p.upstreams[host] = true
 			for _, path := range r.AliasPaths {
 				p.hosts[host] = append(p.hosts[host], prefix{repo: r.Name, path: path})
 			}

@@ -22,6 +22,7 @@ const catalogMagic = "im-catalog 1\n"
 type catalog struct {
 	text  []byte
 	lines []uint32 // where each line begins
+	names names    // the lines by the base names of their paths
 }
 
 // item is a line of a catalog.
@@ -76,11 +77,17 @@ func (c *catalog) find(path string) (cache.Want, bool) {
 	if !ok {
 		return cache.Want{}, false
 	}
+	it, ok := c.item(i)
+	return it.want, ok
+}
+
+// item is the line i.
+func (c *catalog) item(i int) (item, bool) {
 	line, _, _ := bytes.Cut(c.text[c.lines[i]:], []byte{'\n'})
 	f := strings.Split(string(line), "\t")
 	if len(f) != 3 {
-		return cache.Want{}, false
+		return item{}, false
 	}
 	size, err := strconv.ParseInt(f[1], 10, 64)
-	return cache.Want{Digest: cache.Digest(f[2]), Size: size}, err == nil
+	return item{f[0], cache.Want{Digest: cache.Digest(f[2]), Size: size}}, err == nil
 }

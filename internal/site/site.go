@@ -29,6 +29,8 @@ type Site struct {
 
 	client  *upstream.Client
 	mirrors map[string]*upstream.Mirrors
+	guarded *upstream.Client // for whatever clients name
+	hosts   *upstream.Hosts
 }
 
 // Options say who opens the site.
@@ -45,12 +47,16 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
-	s.client = upstream.New(upstream.Options{
+	up := upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
 		Via:       o.Via,
 		Rate:      o.Rate,
 		Log:       o.Log,
-	})
+	}
+	s.client = upstream.New(up)
+	up.MayReach = cfg.MayReach
+	s.guarded = upstream.New(up)
+	s.hosts = s.guarded.Hosts()
 	for _, r := range cfg.Repos {
 		s.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
 	}
@@ -92,6 +98,8 @@ func (s *Site) Close() error {
 		errs = append(errs, s.Ledger.Close())
 	}
 	s.client.Close()
+	s.hosts.Close()
+	s.guarded.Close()
 	return errors.Join(errs...)
 }
 
@@ -106,7 +114,13 @@ func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 // Mirrors is where the files of a repo come from; nil if there is no such repo.
 func (s *Site) Mirrors(repo string) *upstream.Mirrors { return s.mirrors[repo] }
 
+// Hosts is the hosts that are no repository's, as far as they may be reached.
+func (s *Site) Hosts() *upstream.Hosts { return s.hosts }
+
 func (s *Site) source(repo string) cache.Source {
+	if repo == cache.Strangers {
+		return s.hosts
+	}
 	if m := s.mirrors[repo]; m != nil {
 		return m
 	}

@@ -13,8 +13,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -27,9 +27,16 @@ type Options struct {
 	Connect   time.Duration // to connect, and again for TLS; 5 s
 	Header    time.Duration // to an answer's header; 10 s
 	Idle      time.Duration // without a byte of a body; 10 s
+	Continue  time.Duration // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
 	Rate      RateLimiter   // of the agent's downloads, all together; nil is none
 	Now       func() time.Time
 	Log       *slog.Logger
+
+	// MayReach, if it is set, is asked of each address before it is dialled, for
+	// the host and port that led there: once a name has been looked up, and again
+	// after each redirect. What it refuses is a *DeniedError. Proxies that the
+	// environment names are not used then, since they would dial unasked.
+	MayReach func(host string, addr netip.Addr) bool
 }
 
 // RateLimiter makes a reader wait until n bytes may pass. golang.org/x/time/rate
@@ -55,18 +62,20 @@ func New(o Options) *Client {
 	def(&o.Connect, 5*time.Second)
 	def(&o.Header, 10*time.Second)
 	def(&o.Idle, 10*time.Second)
+	def(&o.Continue, 3*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	c := &Client{o: o}
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: o.Connect, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           c.dial,
 		TLSHandshakeTimeout:   o.Connect,
 		ResponseHeaderTimeout: o.Header,
-		ExpectContinueTimeout: time.Second,
+		ExpectContinueTimeout: o.Continue,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   16,
 		ForceAttemptHTTP2:     true,
@@ -74,11 +83,12 @@ func New(o Options) *Client {
 		DisableCompression: true,
 		ReadBufferSize:     64 << 10,
 	}
-	return &Client{
-		o:     o,
-		relay: t,
-		fetch: &http.Client{Transport: &watchdog{next: t, idle: o.Idle}, CheckRedirect: redirect},
+	if o.MayReach != nil {
+		t.Proxy = nil
 	}
+	c.relay = t
+	c.fetch = &http.Client{Transport: &watchdog{next: t, idle: o.Idle}, CheckRedirect: redirect}
+	return c
 }
 
 // Close closes the connections that are idle.

@@ -193,6 +193,9 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		if resp.ContentLength < 0 && resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 && !r.Want.Known() {
 			return fmt.Errorf("%s: the body ends where the connection does: %w", url, cache.ErrUnstorable)
 		}
+		if m.heed && !shareable(resp.Header) {
+			return fmt.Errorf("%s: not meant to be kept for others: %w", url, cache.ErrUnstorable)
+		}
 		return p.Begin(h)
 	case http.StatusPartialContent:
 		from, total, ok := contentRange(resp.Header.Get("Content-Range"))
@@ -231,6 +234,25 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		return fmt.Errorf("%s: %s: %w", url, resp.Status, fs.ErrNotExist)
 	}
 	return fmt.Errorf("%s: %s: %w", url, resp.Status, errAnswer)
+}
+
+// shareable reports whether a shared cache may keep an answer for others
+// (RFC 9111, 3 and 4.1), and whether it may be a repository's at all: what is for
+// a browser is not, whatever directory it lies in.
+func shareable(h http.Header) bool {
+	for directive := range strings.SplitSeq(strings.Join(h["Cache-Control"], ","), ",") {
+		name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+		if name == "no-store" || name == "private" {
+			return false
+		}
+	}
+	media := strings.ToLower(h.Get("Content-Type"))
+	for _, kind := range [...]string{"image/", "audio/", "video/", "font/", "text/html", "text/css", "text/javascript", "application/javascript"} {
+		if strings.HasPrefix(media, kind) {
+			return false
+		}
+	}
+	return !strings.Contains(strings.Join(h["Vary"], ","), "*")
 }
 
 // differ reports whether two validators of one mirror are known to be of two versions.

@@ -18,6 +18,9 @@ type Mirrors struct {
 	c    *Client
 	name string
 	list []*mirror
+	// heed says that what is not shareable is not stored: nobody has configured
+	// this host, so that nobody knows that it has packages alone.
+	heed bool
 }
 
 // Mirrors returns the mirrors of the repository name; bases are URLs without
@@ -110,7 +113,7 @@ func (m *mirror) url(k cache.Key) string { return m.base + "/" + k.EscapedPath()
 
 // Relay sends a request that is none of the cache's business to the first
 // mirror that answers, and returns its response as it is. Of r its method,
-// header, body with its length, and trailers count; target is what stands behind
+// header, body with its length, trailers and Close count; target is what stands behind
 // the mirror's base: a path, still escaped, without its first slash, and perhaps
 // a query. A request with a body is tried once.
 func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*http.Response, error) {
@@ -122,7 +125,7 @@ func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*h
 			return nil, rerr
 		}
 		// The trailers are filled in while the body is read.
-		req.ContentLength, req.Trailer = r.ContentLength, r.Trailer
+		req.ContentLength, req.Trailer, req.Close = r.ContentLength, r.Trailer, r.Close
 		req.Header = r.Header.Clone()
 		start := time.Now()
 		var resp *http.Response

@@ -1,0 +1,137 @@
+package generation
+
+import (
+	"bytes"
+	"hash/maphash"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"intelligentmirror/internal/cache"
+)
+
+// Listed is a file of a current generation, found by a path that somebody else
+// has for it.
+type Listed struct {
+	Key  cache.Key
+	Want cache.Want // as the current generation promises it
+	// Location is the file's path below its root, and Above what stands before it
+	// in the path that was asked for: where that place has its own root, if it is
+	// a copy of this one.
+	Location, Above string
+	// Generations is the digests, hexadecimal, of the repomd.xml of each kept
+	// generation that promises the same of the file.
+	Generations []string
+}
+
+// Listed finds the file that path, decoded and with a leading slash, names on a
+// host that is no repository's. It ends in the whole location of one file of a
+// current generation, never in a part of it: ".../Packages/v/vlc-3.0-1.rpm" is
+// not "vlc-3.0-1.rpm" of another root. Where several roots have such a file, they
+// must promise the same bytes, and the root whose name comes first is taken.
+//
+// This alone does not say that the place which was asked for has the same bytes:
+// two distributions may well build a package of one name and version. Where that
+// place's repomd.xml is one of Generations, it has.
+//
+// It looks through memory alone, but for the time of a repomd.xml in the tree
+// where a name was found.
+func (s *Store) Listed(path string) (Listed, bool) {
+	s.refresh()
+	var found Listed
+	roots := *s.roots.Load()
+	for _, name := range slices.Sorted(maps.Keys(roots)) {
+		if roots[name].Repo == cache.Strangers {
+			continue // what one stranger promises is nothing to another
+		}
+		f, ok := roots[name].listed(s.tree, path)
+		if !ok {
+			continue
+		}
+		if found.Location != "" && f.Want != found.Want {
+			return Listed{}, false
+		}
+		if found.Location == "" {
+			found = f
+		}
+	}
+	return found, found.Location != ""
+}
+
+// listed is Store.Listed in one root.
+func (r *root) listed(tree, path string) (Listed, bool) {
+	// Most paths are of no catalog: the disk is not to be asked for those.
+	some := false
+	for _, c := range r.kept {
+		if _, some = c.endOf(path); some {
+			break
+		}
+	}
+	if !some {
+		return Listed{}, false
+	}
+	current := r.kept[r.now(tree)]
+	if current == nil {
+		return Listed{}, false
+	}
+	it, ok := current.endOf(path)
+	if !ok {
+		return Listed{}, false
+	}
+	k, err := r.Key(escape(it.path))
+	if err != nil {
+		return Listed{}, false
+	}
+	f := Listed{Key: k, Want: it.want, Location: it.path, Above: strings.TrimSuffix(path, "/"+it.path)}
+	for _, digest := range slices.Sorted(maps.Keys(r.kept)) {
+		if w, ok := r.kept[digest].find(it.path); ok && w == it.want {
+			f.Generations = append(f.Generations, digest)
+		}
+	}
+	return f, true
+}
+
+// escape is a path of a catalog, which is decoded, as Root.Key takes it.
+func escape(p string) string { return cache.Key{Path: p}.EscapedPath() }
+
+// names finds the lines of a catalog by base name. It is made when it is first
+// asked for: imsync never does.
+type names struct {
+	once sync.Once
+	seed maphash.Seed
+	// entries are, sorted, a hash of a base name in the upper 32 bits, and the
+	// line in the lower.
+	entries []uint64
+}
+
+// endOf is the longest path of the catalog that p, which has a leading slash,
+// ends in as a whole.
+func (c *catalog) endOf(p string) (best item, ok bool) {
+	n := &c.names
+	n.once.Do(func() {
+		n.seed = maphash.MakeSeed()
+		n.entries = make([]uint64, len(c.lines))
+		for i, at := range c.lines {
+			name, _, _ := bytes.Cut(c.text[at:], []byte{'\t'})
+			n.entries[i] = n.hash(path.Base(string(name)))<<32 | uint64(i)
+		}
+		slices.Sort(n.entries)
+	})
+	hash := n.hash(path.Base(p))
+	first, _ := slices.BinarySearch(n.entries, hash<<32)
+	for _, e := range n.entries[first:] {
+		if e>>32 != hash {
+			break
+		}
+		it, good := c.item(int(e & (1<<32 - 1)))
+		if good && strings.HasSuffix(p, "/"+it.path) && len(it.path) > len(best.path) {
+			best, ok = it, true
+		}
+	}
+	return best, ok
+}
+
+// hash is a hash of 32 bits.
+func (n *names) hash(base string) uint64 { return maphash.String(n.seed, base) >> 32 }

@@ -1,0 +1,120 @@
+package serve
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/upstream"
+)
+
+// refusals logs who was turned away, and from where, each once in a while, with
+// what to write into the configuration to change that.
+type refusals struct {
+	log    *slog.Logger
+	serve  *config.Serve
+	whom   seldom[netip.Addr]
+	places seldom[string]
+}
+
+func newRefusals(log *slog.Logger, serve *config.Serve, now func() time.Time) *refusals {
+	return &refusals{log: log, serve: serve, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}}
+}
+
+// client logs that a was refused.
+func (f *refusals) client(a netip.Addr) {
+	if f.whom.due(a) {
+		f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", f.clients(a))
+	}
+}
+
+// refuse answers a request for a place where this mirror leads nobody: why says
+// which rule has it so, and line is the one that would allow it.
+func (s *Server) refuse(a *answer, place, why, line string) {
+	if s.refusals.places.due(place) {
+		s.o.Log.Warn("a place was refused: "+why, "place", place, "client", a.client.String(), "to_allow_it", line)
+	}
+	a.text(http.StatusForbidden, cache.Status{}, "This mirror does not lead to "+place+": "+why+".",
+		"If it should, ask its administrator: the mirror's log says which line to add.")
+}
+
+// deny answers a request that would lead to an address of serve.proxy_deny. The
+// client is told no address: names within the site are not for everybody.
+func (s *Server) deny(a *answer, err *upstream.DeniedError) {
+	host := err.Host
+	if h, _, serr := net.SplitHostPort(host); serr == nil {
+		host = h
+	}
+	s.refuse(a, err.Host, "its address is one of serve.proxy_deny", s.refusals.allow(host))
+}
+
+// The lines of the configuration that change a refusal.
+func (f *refusals) clients(a netip.Addr) string {
+	var list []string
+	for _, p := range f.serve.Clients {
+		if p.IsSingleIP() {
+			list = append(list, p.Addr().String())
+		} else {
+			list = append(list, p.String())
+		}
+	}
+	return line("clients", "%q", append(list, a.String()))
+}
+
+func (f *refusals) allow(host string) string {
+	return line("proxy_allow", "%q", append(slices.Clone(f.serve.ProxyAllow), host))
+}
+
+func (f *refusals) ports(port int) string {
+	return line("connect_ports", "%d", append(slices.Clone(f.serve.ConnectPorts), port))
+}
+
+func (f *refusals) hosts(host string) string {
+	return line("connect_hosts", "%q", append(slices.Clone(f.serve.ConnectHosts), config.Pattern(host)))
+}
+
+// line is a key with a list, as the configuration has it.
+func line[T any](key, format string, list []T) string {
+	texts := make([]string, len(list))
+	for i, x := range list {
+		texts[i] = fmt.Sprintf(format, x)
+	}
+	return key + " = [" + strings.Join(texts, ", ") + "]"
+}
+
+// seldom says of things whether they are due to be logged: each once in a while.
+// It is safe for concurrent use.
+type seldom[K comparable] struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	seen map[K]time.Time
+}
+
+const (
+	refusalEvery = time.Hour
+	maxRefusals  = 4096 // things that are remembered
+)
+
+// due reports whether k has not been logged for a while.
+func (f *seldom[K]) due(k K) bool {
+	now := f.now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last, ok := f.seen[k]; ok && now.Sub(last) < refusalEvery {
+		return false
+	}
+	if f.seen == nil || len(f.seen) >= maxRefusals {
+		f.seen = make(map[K]time.Time)
+	}
+	f.seen[k] = now
+	return true
+}
