@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -20,15 +21,17 @@ type answer struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	client client
+	now    func() time.Time
 
 	code   int          // the status code; 0 as long as nothing is decided
 	status cache.Status // for the Cache-Status field
 	key    cache.Key    // of a file that is ours to cache; the zero Key for all else
 
-	begun bool  // the header has gone
-	sent  int64 // bytes of the body
-	lost  error // why a write failed: the client is gone
-	cut   bool  // the answer was broken off
+	begun bool      // the header has gone
+	first time.Time // when it went
+	sent  int64     // bytes of the body
+	lost  error     // why a write failed: the client is gone
+	cut   bool      // the answer was broken off
 }
 
 // decide says how the answer will begin.
@@ -39,7 +42,7 @@ func (a *answer) begin() {
 	if a.begun {
 		return
 	}
-	a.begun = true
+	a.begun, a.first = true, a.now()
 	if a.code == 0 {
 		a.code = http.StatusOK
 	}

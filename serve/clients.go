@@ -69,9 +69,8 @@ func isAdmin(c client, admins config.Networks) bool { return !c.proxied && admin
 
 // refusals logs which addresses were turned away, each once in a while.
 type refusals struct {
-	log     *slog.Logger
-	now     func() time.Time
-	clients config.Networks
+	log *slog.Logger
+	now func() time.Time
 
 	mu   sync.Mutex
 	seen map[netip.Addr]time.Time
@@ -82,12 +81,13 @@ const (
 	maxRefusals  = 4096 // addresses that are remembered
 )
 
-// note logs that a was refused, and what to write to let it in.
-func (f *refusals) note(a netip.Addr) {
+// note logs that a was refused, which is none of clients, and what to write to
+// let it in.
+func (f *refusals) note(a netip.Addr, clients config.Networks) {
 	if !f.due(a) {
 		return
 	}
-	f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", f.line(a))
+	f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", lineFor(a, clients))
 }
 
 // due reports whether a has not been logged for a while.
@@ -105,11 +105,11 @@ func (f *refusals) due(a netip.Addr) bool {
 	return true
 }
 
-// line is the line of the configuration that lets a in.
-func (f *refusals) line(a netip.Addr) string {
+// lineFor is the line of the configuration that lets a in beside clients.
+func lineFor(a netip.Addr, clients config.Networks) string {
 	var b strings.Builder
 	b.WriteString("clients = [")
-	for _, p := range f.clients {
+	for _, p := range clients {
 		text := p.String()
 		if p.IsSingleIP() {
 			text = p.Addr().String()

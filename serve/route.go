@@ -22,7 +22,7 @@ func (s *Server) route(a *answer) {
 	r := a.r
 	if !s.mayAsk(a.client) {
 		if a.client.addr.IsValid() {
-			s.refusals.note(a.client.addr)
+			s.refusals.note(a.client.addr, s.o.Config.Serve.Clients)
 		}
 		a.text(http.StatusForbidden, cache.Status{}, "Forbidden")
 		return

@@ -14,15 +14,14 @@
 package serve
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
@@ -44,20 +43,19 @@ type Options struct {
 	Via       string // this server's in the Via field, as its fetches have it too; "" makes one
 	// Grace is how long answers may take to end once the server stops; 30 s where it is 0.
 	Grace time.Duration
-	Now   func() time.Time // nil is time.Now
-	Log   *slog.Logger     // nil discards
+	// Metrics are shown at /-/metrics with the server's own.
+	Metrics []prometheus.Collector
+	Now     func() time.Time // nil is time.Now
+	Log     *slog.Logger     // nil discards
 }
 
-// Limits of a connection. There is none on how long an answer takes: a slow
-// client is no error.
-const (
-	headerTimeout = 10 * time.Second // to send a request's header
-	idleTimeout   = 2 * time.Minute  // between two requests
-	maxHeader     = 64 << 10         // bytes
-	defaultGrace  = 30 * time.Second
-)
+const defaultGrace = 30 * time.Second
 
 // Server answers requests. It is an http.Handler, safe for concurrent use.
+//
+// A Server is one configuration at work. Reconfigure makes another, which has
+// all but the configuration in common with it: a request is answered to its end
+// by the one that was current when it came.
 type Server struct {
 	o       Options
 	via     string // by which we know our own requests, those that fetch too
@@ -66,7 +64,13 @@ type Server struct {
 	access   *accessLog // nil where there is none
 	refusals *refusals
 	suspects *suspects
-	stats    stats
+	stats    *stats
+	metrics  *metrics
+	stopping *atomic.Bool
+	current  *atomic.Pointer[Server]
+
+	http   *http.Server
+	failed chan error // of a listener
 }
 
 // New returns a Server. Close ends its access log.
@@ -84,14 +88,19 @@ func New(o Options) *Server {
 		o.Grace = defaultGrace
 	}
 	s := &Server{
-		o:       o,
-		via:     o.Via,
-		started: o.Now(),
-		refusals: &refusals{
-			log: o.Log, now: o.Now, clients: o.Config.Serve.Clients,
-		},
+		o:        o,
+		via:      o.Via,
+		started:  o.Now(),
+		refusals: &refusals{log: o.Log, now: o.Now},
 		suspects: &suspects{now: o.Now},
+		stats:    &stats{},
+		stopping: &atomic.Bool{},
+		current:  &atomic.Pointer[Server]{},
+		failed:   make(chan error, 1),
 	}
+	s.current.Store(s)
+	s.metrics = newMetrics(s, o.Metrics)
+	s.http = s.listenerSide()
 	if o.AccessLog != nil {
 		s.access = newAccessLog(o.AccessLog, o.Log)
 	}
@@ -102,40 +111,12 @@ func New(o Options) *Server {
 // servers of one machine behind each other are no loop.
 func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 
-// Serve answers what comes to l until ctx ends. Then no connection is accepted
-// any more, answers that are under way get Options.Grace to end, and what is
-// left is broken off. The error is nil for an orderly stop.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
-		// A handler of the library's own would answer without Cache-Status.
-		DisableGeneralOptionsHandler: true,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c)
-		},
-	}
-	s.o.Log.Info("listening", "addr", l.Addr().String())
-	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	s.o.Log.Info("stopping: answers that are under way may end", "at_most", s.o.Grace.String())
-	grace, cancel := context.WithTimeout(context.Background(), s.o.Grace)
-	defer cancel()
-	if err := h.Shutdown(grace); errors.Is(err, context.DeadlineExceeded) {
-		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
-		return h.Close()
-	} else if err != nil {
-		return fmt.Errorf("stop: %w", err)
-	}
-	return nil
+// Reconfigure makes cfg and its mirrors (as in Options) the configuration of the
+// requests that come from now on. Its CacheDir is not looked at: the cache stays.
+func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors) {
+	next := *s.current.Load()
+	next.o.Config, next.o.Mirrors = cfg, mirrors
+	s.current.Store(&next)
 }
 
 // Close writes what is left of the access log.
@@ -147,8 +128,11 @@ func (s *Server) Close() {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s = s.current.Load()
+	s.metrics.underWay.Inc()
+	defer s.metrics.underWay.Dec()
 	start := s.o.Now()
-	a := &answer{w: w, r: r, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true}
+	a := &answer{w: w, r: r, now: s.o.Now, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true}
 	// Also for an answer that was broken off, which leaves by a panic.
 	defer func() { s.account(a, start) }()
 	s.route(a)
@@ -176,6 +160,7 @@ func (s *Server) account(a *answer, start time.Time) {
 		s.access.add(e)
 	}
 	s.stats.add(e)
+	s.metrics.note(e, a.begun, a.first.Sub(start))
 	if s.o.Ledger == nil || a.key.Path == "" || !a.begun {
 		return
 	}

@@ -64,6 +64,8 @@ type Cache struct {
 	cancel context.CancelFunc
 	fills  sync.WaitGroup
 
+	activity activity
+
 	mu      sync.Mutex
 	closed  bool
 	current map[Key]*fill
@@ -133,7 +135,7 @@ func (c *Cache) Get(ctx context.Context, k Key) (*Object, error) {
 	return nil, err
 }
 
-func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
+func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	want, _ := c.o.Catalog.Lookup(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
@@ -164,6 +166,15 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	defer f.leave()
 	if leader {
 		go c.run(c.ctx, f, order{source: source})
+	} else {
+		leave := c.activity.follow()
+		defer func() {
+			if o != nil && o.fill != nil {
+				o.left = leave // it goes on to read
+			} else {
+				leave()
+			}
+		}()
 	}
 	if want.Known() && f.want != want {
 		// What arrives was meant to become another file. Once it is there it
