@@ -56,6 +56,13 @@ func (l *accessLog) add(e *event) {
 	l.wake.Signal()
 }
 
+// waiting is how many bytes wait to be written.
+func (l *accessLog) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
 // close writes what is left.
 func (l *accessLog) close() {
 	l.mu.Lock()

@@ -105,12 +105,14 @@ func (a *answer) gone() bool { return a.lost != nil || a.r.Context().Err() != ni
 func (a *answer) abort() {
 	a.cut = true
 	if c, ok := a.r.Context().Value(connKey{}).(*net.TCPConn); ok && !a.r.ProtoAtLeast(1, 1) {
-		// To a client of HTTP/1.0 an orderly end of the connection is the end of
-		// the body.
+		// To a client of HTTP/1.0 an orderly end of the connection, of TLS too, is
+		// the end of the body.
 		_ = c.SetLinger(0)
+		_ = c.Close()
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// connKey is under which a request's context has its connection.
+// connKey is under which a request's context has its connection, the one below
+// TLS where that is spoken.
 type connKey struct{}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,9 @@ func (s *Server) listenerSide() *http.Server {
 		// A connection is a client's: what breaks an answer off breaks it.
 		Protocols: new(http.Protocols),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
 		ConnState: func(_ net.Conn, state http.ConnState) {

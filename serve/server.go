@@ -119,6 +119,17 @@ func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upst
 	s.current.Store(&next)
 }
 
+// Alive goes through the locks that answers take, and returns: a server that
+// stands still keeps it for ever.
+func (s *Server) Alive() {
+	s.o.Cache.Activity()
+	s.stats.last()
+	s.suspects.has(cache.Key{})
+	if s.access != nil {
+		s.access.waiting()
+	}
+}
+
 // Close writes what is left of the access log.
 func (s *Server) Close() {
 	if s.access != nil {
