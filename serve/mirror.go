@@ -131,6 +131,9 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		"Via":             {viaField(a.r.ProtoMajor, a.r.ProtoMinor, s.via)},
 	}
 	resp, err := s.o.Mirrors(t.repo).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, a.key.EscapedPath())
+	if err != nil && s.o.Cache.WasAbsent(a.key) {
+		return false // the cache knows better than that nobody can be asked
+	}
 	if err != nil {
 		s.fail(a, t, err)
 		return true

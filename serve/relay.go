@@ -104,6 +104,7 @@ func (s *Server) relayFailed(a *answer, t target, err error) {
 		if unreachable.TimedOut {
 			code = http.StatusGatewayTimeout
 		}
+		s.retry(a, t.repo)
 		a.text(code, a.status, "No route to host: no upstream of "+t.repo+" can be asked ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	default:

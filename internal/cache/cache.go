@@ -65,6 +65,7 @@ type Cache struct {
 	fills  sync.WaitGroup
 
 	activity activity
+	absent   absences
 
 	mu      sync.Mutex
 	closed  bool
@@ -120,7 +121,8 @@ var errAgain = errors.New("the stored copy has changed meanwhile")
 // Get is the file k for one client: the stored copy where it is fresh, else what
 // upstream sends, as it arrives. The caller closes the Object.
 //
-// Errors: fs.ErrNotExist, where neither upstream nor the cache has it;
+// Errors: fs.ErrNotExist, where neither upstream nor the cache has it, an
+// *AbsentError where upstream was not asked this time;
 // ErrNotAFile and ErrUnstorable, where the request is to be relayed;
 // *UnreachableError, where upstream can't be asked and nothing is stored;
 // ErrWrongContent, where upstream's bytes are not what they should be.
@@ -158,6 +160,16 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	source := c.o.Source(k.Repo)
 	if source == nil {
 		return nil, fmt.Errorf("%s: no such repository: %w", k, fs.ErrNotExist)
+	}
+	// What metadata promises is there in a moment: only what nobody vouches for
+	// is not asked for again.
+	var at anchor
+	maybeAbsent := st == nil && !want.Known()
+	if maybeAbsent {
+		at = c.tree.anchor(k)
+		if c.absent.recent(k, at, c.o.Now(), c.o.Policy(k)) {
+			return nil, &AbsentError{Key: k}
+		}
 	}
 	f, leader := c.join(k, want)
 	if f == nil {
@@ -209,7 +221,13 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	}
 	if st == nil {
 		if now.answer == Gone {
+			if maybeAbsent {
+				c.absent.note(c.tree, k, c.o.Now(), at)
+			}
 			return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+		}
+		if errors.As(now.err, new(*UnreachableError)) && maybeAbsent && c.absent.holds(c.tree, k, at) {
+			return nil, &AbsentError{Key: k, Offline: true}
 		}
 		if now.answer == Same {
 			return nil, errAgain
