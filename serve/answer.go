@@ -21,7 +21,12 @@ type answer struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	client client
-	now    func() time.Time
+	// What makes a client that stands still let go.
+	control  *http.ResponseController
+	patience time.Duration
+	body     *body // nil where the request has none
+
+	now func() time.Time
 
 	code   int          // the status code; 0 as long as nothing is decided
 	status cache.Status // for the Cache-Status field
@@ -32,6 +37,19 @@ type answer struct {
 	sent  int64     // bytes of the body
 	lost  error     // why a write failed: the client is gone
 	cut   bool      // the answer was broken off
+}
+
+// newAnswer is the answer to r. A request that has a body is the answer's own
+// from then on: net/http knows its bodies by their type.
+func newAnswer(w http.ResponseWriter, r *http.Request, patience time.Duration, now func() time.Time) *answer {
+	a := &answer{w: w, r: r, control: http.NewResponseController(w), patience: patience, now: now, cut: true}
+	if r.Body != nil && r.Body != http.NoBody {
+		a.body = &body{ReadCloser: r.Body, control: a.control, patience: patience}
+		a.r = r.WithContext(r.Context())
+		a.r.Body = a.body
+	}
+	a.hurry()
+	return a
 }
 
 // decide says how the answer will begin.
@@ -48,6 +66,10 @@ func (a *answer) begin() {
 	}
 	// Behind those of the caches that a relayed answer came through (RFC 9211, 2).
 	a.w.Header().Add("Cache-Status", a.status.String())
+	if a.body != nil {
+		a.body.giveUp()
+		a.hurry()
+	}
 	a.w.WriteHeader(a.code)
 }
 
@@ -64,6 +86,7 @@ func (a *answer) WriteHeader(code int) { a.code = code }
 // Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) {
 	a.begin()
+	a.hurry()
 	n, err := a.w.Write(p)
 	a.note(int64(n), err)
 	return n, err
@@ -73,7 +96,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // nothing around it: sendfile knows files alone.
 func (a *answer) ReadFrom(src io.Reader) (int64, error) {
 	a.begin()
-	n, err := io.Copy(a.w, src)
+	n, err := a.sendFrom(src)
 	a.note(n, err)
 	return n, err
 }
@@ -91,7 +114,7 @@ func (a *answer) note(n int64, err error) {
 func (a *answer) Flush() {
 	a.begin()
 	// A writer that can't flush has nothing that it holds back for good.
-	_ = http.NewResponseController(a.w).Flush()
+	_ = a.control.Flush()
 }
 
 // Unwrap is for http.ResponseController.

@@ -43,6 +43,9 @@ type Options struct {
 	Via       string // this server's in the Via field, as its fetches have it too; "" makes one
 	// Grace is how long answers may take to end once the server stops; 30 s where it is 0.
 	Grace time.Duration
+	// Patience is how long a client may stand still in an answer or in its
+	// request's body; 3 min where it is 0.
+	Patience time.Duration
 	// Metrics are shown at /-/metrics with the server's own.
 	Metrics []prometheus.Collector
 	Now     func() time.Time // nil is time.Now
@@ -86,6 +89,9 @@ func New(o Options) *Server {
 	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
+	}
+	if o.Patience == 0 {
+		o.Patience = defaultPatience
 	}
 	s := &Server{
 		o:        o,
@@ -143,7 +149,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.underWay.Inc()
 	defer s.metrics.underWay.Dec()
 	start := s.o.Now()
-	a := &answer{w: w, r: r, now: s.o.Now, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true}
+	a := newAnswer(w, r, s.o.Patience, s.o.Now)
+	a.client = clientOf(r, s.o.Config.Serve.TrustedProxies)
 	// Also for an answer that was broken off, which leaves by a panic.
 	defer func() { s.account(a, start) }()
 	s.route(a)
