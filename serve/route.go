@@ -59,6 +59,9 @@ func (s *Server) route(a *answer) {
 	case path == "/":
 		s.index(a)
 		return
+	case path == "/robots.txt":
+		s.robots(a)
+		return
 	}
 	t := target{}
 	if t.repo, t.rest, ok = s.o.Config.Resolve("", path); !ok || s.o.Mirrors(t.repo) == nil {
@@ -80,6 +83,9 @@ func (s *Server) route(a *answer) {
 				return
 			}
 		}
+	}
+	if wantsListing(r) && s.listing(a, t) {
+		return
 	}
 	s.relay(a, t, cache.Status{Fwd: "bypass"})
 }
