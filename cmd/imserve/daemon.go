@@ -80,7 +80,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	d.server = serve.New(serve.Options{
 		Config: cfg, Cache: d.site.Cache, Mirrors: d.site.MirrorsNow(), Ledger: d.site.Ledger,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
-		Metrics: []prometheus.Collector{d.reloads},
+		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}},
 	})
 	defer d.server.Close()
 	log.Info("imserve", "version", site.Version(), "cache_dir", cfg.CacheDir, "access_log", cfg.Serve.AccessLog, "config", cfg.File())

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,7 +26,10 @@ import (
 	"testing"
 	"time"
 
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
 	"intelligentmirror/internal/testrepo"
+	imsync "intelligentmirror/sync"
 )
 
 // mirror is the program under way in this process.
@@ -370,6 +374,60 @@ func TestTLS(t *testing.T) {
 	m.reload(wasRead, 2)
 	if got := status(t, http.DefaultClient, "http://"+m.addrs[0]+file); got != 200 {
 		t.Error(got)
+	}
+}
+
+// TestMetrics holds what the program adds to the server's metrics: what became of
+// its configuration, and what imsync did.
+func TestMetrics(t *testing.T) {
+	up := upstream(t)
+	m := startMirror(t, up, `listen = "127.0.0.1:0"`, 1)
+	metrics := func() string {
+		t.Helper()
+		resp, err := http.Get("http://" + m.addrs[0] + "/-/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%s, %v", resp.Status, err)
+		}
+		return string(b)
+	}
+	if text := metrics(); strings.Contains(text, "imsync_") || !strings.Contains(text, `imserve_config_reloads_total{result="applied"} 0`) {
+		t.Errorf("before anything: %s", text)
+	}
+	m.reload(wasRead, 1)
+	m.configure("nonsense")
+	m.reload(stays, 1)
+	m.configure(m.text(up, ""))
+	cfg, err := config.Load(config.Options{Path: m.file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s, err := site.Open(cfg, site.Options{Program: "imsync", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	agent, err := imsync.New(imsync.Options{Site: s, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	if _, err := agent.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text := metrics()
+	for _, want := range []string{
+		`imserve_config_reloads_total{result="applied"} 1`, `imserve_config_reloads_total{result="refused"} 1`,
+		"imsync_last_run_completed 1", "imsync_last_run_failures 0", "imsync_last_run_fetched_packages 0", "imsync_last_run_timestamp_seconds ", "imsync_last_completed_run_timestamp_seconds ",
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("there is no %s in\n%s", want, text)
+		}
 	}
 }
 
