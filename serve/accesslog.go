@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -27,6 +28,7 @@ type accessLog struct {
 	dropped int64
 	closed  bool
 
+	lost atomic.Int64 // lines that were dropped since the start
 	done chan struct{}
 }
 
@@ -47,10 +49,18 @@ func (l *accessLog) add(e *event) {
 	defer l.mu.Unlock()
 	if l.closed || len(l.lines) > maxLogged {
 		l.dropped++
+		l.lost.Add(1)
 		return
 	}
 	l.lines = e.appendLine(l.lines)
 	l.wake.Signal()
+}
+
+// waiting is how many bytes wait to be written.
+func (l *accessLog) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
 }
 
 // close writes what is left.

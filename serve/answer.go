@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -20,6 +21,12 @@ type answer struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	client client
+	// What makes a client that stands still let go.
+	control  *http.ResponseController
+	patience time.Duration
+	body     *body // nil where the request has none
+
+	now func() time.Time
 
 	elsewhere bool // it asks for another host than this one
 	tunnelled bool // the connection is a tunnel's, and no answer's any more
@@ -29,10 +36,24 @@ type answer struct {
 	status cache.Status // for the Cache-Status field
 	key    cache.Key    // of a file that is ours to cache; the zero Key for all else
 
-	begun bool  // the header has gone
-	sent  int64 // bytes of the body
-	lost  error // why a write failed: the client is gone
-	cut   bool  // the answer was broken off
+	begun bool      // the header has gone
+	first time.Time // when it went
+	sent  int64     // bytes of the body
+	lost  error     // why a write failed: the client is gone
+	cut   bool      // the answer was broken off
+}
+
+// newAnswer is the answer to r. A request that has a body is the answer's own
+// from then on: net/http knows its bodies by their type.
+func newAnswer(w http.ResponseWriter, r *http.Request, patience time.Duration, now func() time.Time) *answer {
+	a := &answer{w: w, r: r, control: http.NewResponseController(w), patience: patience, now: now, cut: true}
+	if r.Body != nil && r.Body != http.NoBody {
+		a.body = &body{ReadCloser: r.Body, control: a.control, patience: patience}
+		a.r = r.WithContext(r.Context())
+		a.r.Body = a.body
+	}
+	a.hurry()
+	return a
 }
 
 // decide says how the answer will begin.
@@ -43,7 +64,7 @@ func (a *answer) begin() {
 	if a.begun {
 		return
 	}
-	a.begun = true
+	a.begun, a.first = true, a.now()
 	if a.code == 0 {
 		a.code = http.StatusOK
 	}
@@ -51,6 +72,10 @@ func (a *answer) begin() {
 	a.w.Header().Add("Cache-Status", a.status.String())
 	if a.last {
 		a.w.Header().Set("Connection", "close")
+	}
+	if a.body != nil {
+		a.body.giveUp()
+		a.hurry()
 	}
 	a.w.WriteHeader(a.code)
 }
@@ -68,6 +93,7 @@ func (a *answer) WriteHeader(code int) { a.code = code }
 // Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) {
 	a.begin()
+	a.hurry()
 	n, err := a.w.Write(p)
 	a.note(int64(n), err)
 	return n, err
@@ -77,7 +103,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // nothing around it: sendfile knows files alone.
 func (a *answer) ReadFrom(src io.Reader) (int64, error) {
 	a.begin()
-	n, err := io.Copy(a.w, src)
+	n, err := a.sendFrom(src)
 	a.note(n, err)
 	return n, err
 }
@@ -95,7 +121,7 @@ func (a *answer) note(n int64, err error) {
 func (a *answer) Flush() {
 	a.begin()
 	// A writer that can't flush has nothing that it holds back for good.
-	_ = http.NewResponseController(a.w).Flush()
+	_ = a.control.Flush()
 }
 
 // Unwrap is for http.ResponseController.
@@ -109,12 +135,14 @@ func (a *answer) gone() bool { return a.lost != nil || a.r.Context().Err() != ni
 func (a *answer) abort() {
 	a.cut = true
 	if c, ok := a.r.Context().Value(connKey{}).(*net.TCPConn); ok && !a.r.ProtoAtLeast(1, 1) {
-		// To a client of HTTP/1.0 an orderly end of the connection is the end of
-		// the body.
+		// To a client of HTTP/1.0 an orderly end of the connection, of TLS too, is
+		// the end of the body.
 		_ = c.SetLinger(0)
+		_ = c.Close()
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// connKey is under which a request's context has its connection.
+// connKey is under which a request's context has its connection, the one below
+// TLS where that is spoken.
 type connKey struct{}

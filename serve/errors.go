@@ -30,6 +30,9 @@ func (a *answer) text(code int, status cache.Status, lines ...string) {
 		// What is missing now may be there in a minute.
 		h.Set("Cache-Control", "no-store")
 	}
+	if mayBeBetterSoon(code) && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+	}
 	a.decide(code, status)
 	if a.r.Method != http.MethodHead {
 		_, _ = io.WriteString(a, body) // a client that has left is noted by Write
@@ -53,6 +56,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 	var unreachable *cache.UnreachableError
 	var disk *fs.PathError
 	var denied *upstream.DeniedError
+	var absent *cache.AbsentError
 	missed := cache.Status{Fwd: "uri-miss"}
 	name := t.String()
 	switch {
@@ -68,11 +72,18 @@ func (s *Server) fail(a *answer, t target, err error) {
 		if unreachable.TimedOut {
 			code, missed.Detail = http.StatusGatewayTimeout, "upstream-timeout"
 		}
+		s.retry(a, t.repo)
 		a.text(code, missed, "No route to host: "+t.unasked()+" for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
 		s.o.Log.Warn("a file can't be stored, its request is passed on", "file", name, "error", err)
 		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
+	case errors.As(err, &absent) && absent.Offline:
+		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "upstream-unreachable"},
+			"Not found: upstream had no "+name+" when it could be asked, and the repository has not changed since.")
+	case errors.As(err, &absent):
+		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "absent"}, "Not found: upstream had no "+name+" a moment ago.",
+			"It is asked again in a minute at most.")
 	case errors.Is(err, fs.ErrNotExist):
 		missed.FwdStatus = http.StatusNotFound
 		a.text(http.StatusNotFound, missed, "Not found: upstream has no "+name+".",

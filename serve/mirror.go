@@ -155,6 +155,9 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		_, where.Path, _ = strings.Cut(where.Path, "/")
 	}
 	resp, err := s.mirrors(t).Relay(a.r.Context(), &http.Request{Method: http.MethodHead, Header: h}, where.EscapedPath())
+	if err != nil && s.o.Cache.WasAbsent(a.key) {
+		return false // the cache knows better than that nobody can be asked
+	}
 	if err != nil {
 		s.fail(a, t, err)
 		return true

@@ -36,7 +36,7 @@ func (s *Server) forward(a *answer) {
 		a.text(http.StatusBadRequest, cache.Status{}, "This URL has no host that can be asked.", "Write it as http://HOST/PATH, without a user in it.")
 		return
 	case !s.mayForward(named, port):
-		s.refuse(a, named, "its port is another protocol's", s.refusals.ports(port))
+		s.refuse(a, named, "its port is another protocol's", portsLine(&s.o.Config.Serve, port))
 		return
 	case !a.hop():
 		return

@@ -20,19 +20,18 @@ import (
 // what to write into the configuration to change that.
 type refusals struct {
 	log    *slog.Logger
-	serve  *config.Serve
 	whom   seldom[netip.Addr]
 	places seldom[string]
 }
 
-func newRefusals(log *slog.Logger, serve *config.Serve, now func() time.Time) *refusals {
-	return &refusals{log: log, serve: serve, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}}
+func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
+	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}}
 }
 
-// client logs that a was refused.
-func (f *refusals) client(a netip.Addr) {
+// client logs that a was refused by the configuration c.
+func (f *refusals) client(a netip.Addr, c *config.Serve) {
 	if f.whom.due(a) {
-		f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", f.clients(a))
+		f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", clientsLine(c, a))
 	}
 }
 
@@ -53,13 +52,13 @@ func (s *Server) deny(a *answer, err *upstream.DeniedError) {
 	if h, _, serr := net.SplitHostPort(host); serr == nil {
 		host = h
 	}
-	s.refuse(a, err.Host, "its address is one of serve.proxy_deny", s.refusals.allow(host))
+	s.refuse(a, err.Host, "its address is one of serve.proxy_deny", allowLine(&s.o.Config.Serve, host))
 }
 
 // The lines of the configuration that change a refusal.
-func (f *refusals) clients(a netip.Addr) string {
+func clientsLine(c *config.Serve, a netip.Addr) string {
 	var list []string
-	for _, p := range f.serve.Clients {
+	for _, p := range c.Clients {
 		if p.IsSingleIP() {
 			list = append(list, p.Addr().String())
 		} else {
@@ -69,16 +68,16 @@ func (f *refusals) clients(a netip.Addr) string {
 	return line("clients", "%q", append(list, a.String()))
 }
 
-func (f *refusals) allow(host string) string {
-	return line("proxy_allow", "%q", append(slices.Clone(f.serve.ProxyAllow), host))
+func allowLine(c *config.Serve, host string) string {
+	return line("proxy_allow", "%q", append(slices.Clone(c.ProxyAllow), host))
 }
 
-func (f *refusals) ports(port int) string {
-	return line("connect_ports", "%d", append(slices.Clone(f.serve.ConnectPorts), port))
+func portsLine(c *config.Serve, port int) string {
+	return line("connect_ports", "%d", append(slices.Clone(c.ConnectPorts), port))
 }
 
-func (f *refusals) hosts(host string) string {
-	return line("connect_hosts", "%q", append(slices.Clone(f.serve.ConnectHosts), config.Pattern(host)))
+func hostsLine(c *config.Serve, host string) string {
+	return line("connect_hosts", "%q", append(slices.Clone(c.ConnectHosts), config.Pattern(host)))
 }
 
 // line is a key with a list, as the configuration has it.

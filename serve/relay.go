@@ -185,6 +185,7 @@ func (s *Server) relayFailed(a *answer, t target, err error) {
 		if unreachable.TimedOut {
 			code = http.StatusGatewayTimeout
 		}
+		s.retry(a, t.repo)
 		a.text(code, a.status, "No route to host: "+t.unasked()+" ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	default:

@@ -41,7 +41,7 @@ func (s *Server) route(a *answer) {
 	r := a.r
 	if !s.mayAsk(a.client) {
 		if a.client.addr.IsValid() {
-			s.refusals.client(a.client.addr)
+			s.refusals.client(a.client.addr, &s.o.Config.Serve)
 		}
 		a.text(http.StatusForbidden, cache.Status{}, "Forbidden")
 		return
@@ -78,6 +78,9 @@ func (s *Server) route(a *answer) {
 	case path == "/":
 		s.index(a)
 		return
+	case path == "/robots.txt":
+		s.robots(a)
+		return
 	}
 	t := target{}
 	if t.repo, t.rest, ok = s.o.Config.Resolve("", path); !ok || s.o.Mirrors(t.repo) == nil {
@@ -99,6 +102,9 @@ func (s *Server) route(a *answer) {
 				return
 			}
 		}
+	}
+	if wantsListing(r) && s.listing(a, t) {
+		return
 	}
 	s.relay(a, t, cache.Status{Fwd: "bypass"})
 }

@@ -16,15 +16,14 @@
 package serve
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
@@ -65,21 +64,25 @@ type Options struct {
 	Grace time.Duration
 	// TunnelIdle is how long nothing may be said in a tunnel; 10 min where it is 0.
 	TunnelIdle time.Duration
-	Now        func() time.Time // nil is time.Now
-	Log        *slog.Logger     // nil discards
+	// Patience is how long a client may stand still in an answer or in its
+	// request's body; 3 min where it is 0.
+	Patience time.Duration
+	// Metrics are shown at /-/metrics with the server's own.
+	Metrics []prometheus.Collector
+	Now     func() time.Time // nil is time.Now
+	Log     *slog.Logger     // nil discards
 }
 
-// Limits of a connection. There is none on how long an answer takes: a slow
-// client is no error.
 const (
-	headerTimeout = 10 * time.Second // to send a request's header
-	idleTimeout   = 2 * time.Minute  // between two requests
-	maxHeader     = 64 << 10         // bytes
-	defaultGrace  = 30 * time.Second
-	tunnelIdle    = 10 * time.Minute
+	defaultGrace = 30 * time.Second
+	tunnelIdle   = 10 * time.Minute
 )
 
 // Server answers requests. It is an http.Handler, safe for concurrent use.
+//
+// A Server is one configuration at work. Reconfigure makes another, which has
+// all but the configuration in common with it: a request is answered to its end
+// by the one that was current when it came.
 type Server struct {
 	o       Options
 	via     string // by which we know our own requests, those that fetch too
@@ -88,10 +91,16 @@ type Server struct {
 	access   *accessLog // nil where there is none
 	refusals *refusals
 	suspects *suspects
-	places   places
+	places   *places
 	tunnels  *tunnels
-	missed   missed
-	stats    stats
+	missed   *missed
+	stats    *stats
+	metrics  *metrics
+	stopping *atomic.Bool
+	current  *atomic.Pointer[Server]
+
+	http   *http.Server
+	failed chan error // of a listener
 }
 
 // New returns a Server. Close ends its access log.
@@ -111,14 +120,26 @@ func New(o Options) *Server {
 	if o.TunnelIdle == 0 {
 		o.TunnelIdle = tunnelIdle
 	}
+	if o.Patience == 0 {
+		o.Patience = defaultPatience
+	}
 	s := &Server{
 		o:        o,
 		via:      o.Via,
 		started:  o.Now(),
-		refusals: newRefusals(o.Log, &o.Config.Serve, o.Now),
+		refusals: newRefusals(o.Log, o.Now),
+		places:   &places{},
 		tunnels:  newTunnels(),
+		missed:   &missed{},
 		suspects: &suspects{now: o.Now},
+		stats:    &stats{},
+		stopping: &atomic.Bool{},
+		current:  &atomic.Pointer[Server]{},
+		failed:   make(chan error, 1),
 	}
+	s.current.Store(s)
+	s.metrics = newMetrics(s, o.Metrics)
+	s.http = s.listenerSide()
 	if o.AccessLog != nil {
 		s.access = newAccessLog(o.AccessLog, o.Log)
 	}
@@ -129,45 +150,23 @@ func New(o Options) *Server {
 // servers of one machine behind each other are no loop.
 func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 
-// Serve answers what comes to l until ctx ends. Then no connection is accepted
-// any more, answers that are under way get Options.Grace to end, and what is
-// left is broken off. The error is nil for an orderly stop.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
-		// A handler of the library's own would answer without Cache-Status.
-		DisableGeneralOptionsHandler: true,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c)
-		},
+// Reconfigure makes cfg and its mirrors (as in Options) the configuration of the
+// requests that come from now on. Its CacheDir is not looked at: the cache stays.
+func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors) {
+	next := *s.current.Load()
+	next.o.Config, next.o.Mirrors = cfg, mirrors
+	s.current.Store(&next)
+}
+
+// Alive goes through the locks that answers take, and returns: a server that
+// stands still keeps it for ever.
+func (s *Server) Alive() {
+	s.o.Cache.Activity()
+	s.stats.last()
+	s.suspects.has(cache.Key{})
+	if s.access != nil {
+		s.access.waiting()
 	}
-	s.o.Log.Info("listening", "addr", l.Addr().String())
-	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	s.o.Log.Info("stopping: answers that are under way may end", "at_most", s.o.Grace.String())
-	grace, cancel := context.WithTimeout(context.Background(), s.o.Grace)
-	defer cancel()
-	err := h.Shutdown(grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
-		err = h.Close()
-	}
-	if s.tunnels.drain(grace) {
-		s.o.Log.Warn("tunnels were broken off: their clients take longer than the time to stop")
-	}
-	if err != nil {
-		return fmt.Errorf("stop: %w", err)
-	}
-	return nil
 }
 
 // Close writes what is left of the access log.
@@ -179,12 +178,14 @@ func (s *Server) Close() {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s = s.current.Load()
+	s.metrics.underWay.Inc()
+	defer s.metrics.underWay.Dec()
 	start := s.o.Now()
-	a := &answer{
-		w: w, r: r, client: clientOf(r, s.o.Config.Serve.TrustedProxies), cut: true,
-		elsewhere: r.Method == http.MethodConnect || r.URL.IsAbs() && !s.isOwn(r),
-		last:      ambiguous(r),
-	}
+	a := newAnswer(w, r, s.o.Patience, s.o.Now)
+	a.client = clientOf(r, s.o.Config.Serve.TrustedProxies)
+	a.elsewhere = r.Method == http.MethodConnect || r.URL.IsAbs() && !s.isOwn(r)
+	a.last = ambiguous(r)
 	if r.Method == http.MethodConnect {
 		s.tunnels.enter()
 		defer s.tunnels.leave() // once it has been accounted
@@ -224,6 +225,7 @@ func (s *Server) account(a *answer, start time.Time) {
 		s.access.add(e)
 	}
 	s.stats.add(e)
+	s.metrics.note(e, a.begun, a.first.Sub(start))
 	if s.o.Ledger == nil || a.key.Path == "" || !a.begun {
 		return
 	}

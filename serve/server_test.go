@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -221,5 +223,35 @@ func TestUnwritable(t *testing.T) {
 		if r := m.get(pkg); r.StatusCode != 200 || string(r.body) != string(body) || !strings.HasPrefix(r.status(), "imserve; fwd=") {
 			t.Errorf("%s, %d bytes, Cache-Status %q", r.Status, len(r.body), r.status())
 		}
+	}
+}
+
+// TestDrains holds that a server which stops says so to whoever can still ask.
+func TestDrains(t *testing.T) {
+	m := newMirror(t, setup{})
+	m.put(pkg, rpm(100_000, 1))
+	m.up.On("*", testrepo.Stall(50_000))
+	resp, err := m.http.Do(m.request(http.MethodGet, pkg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	m.stop()
+	ready := func() int {
+		r := m.request(http.MethodGet, "/-/readyz")
+		r.RemoteAddr, r.RequestURI, r.URL.Scheme, r.URL.Host = "127.0.0.1:1", r.URL.Path, "", ""
+		w := httptest.NewRecorder()
+		m.server.ServeHTTP(w, r)
+		return w.Code
+	}
+	for ready() == http.StatusOK && t.Context().Err() == nil {
+		runtime.Gosched()
+	}
+	if code := ready(); code != http.StatusServiceUnavailable {
+		t.Error(code)
+	}
+	m.release()
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != 100_000 {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

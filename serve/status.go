@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"intelligentmirror/internal/cache"
 )
 
@@ -48,19 +46,13 @@ func (s *Server) internal(a *answer, path string) {
 			return
 		}
 		a.document("application/json", append(body, '\n'))
+	case "/-/manifest":
+		s.manifest(a)
+	case "/-/metrics":
+		s.metricsPage(a)
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/healthz and /-/readyz.")
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/healthz and /-/readyz.")
 	}
-}
-
-// ready tells a load balancer whether what is missing can be stored.
-func (s *Server) ready(a *answer) {
-	if err := unix.Access(s.o.Config.CacheDir, unix.W_OK|unix.X_OK); err != nil {
-		s.o.Log.Warn("not ready: the cache directory can't be written", "cache_dir", s.o.Config.CacheDir, "error", err)
-		a.text(http.StatusServiceUnavailable, cache.Status{}, "not ready: the cache directory can't be written", "See the server's log.")
-		return
-	}
-	a.text(http.StatusOK, cache.Status{}, "ready")
 }
 
 // document answers with a page that is made for this request.

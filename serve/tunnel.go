@@ -34,10 +34,10 @@ func (s *Server) connect(a *answer) {
 		a.text(http.StatusBadRequest, cache.Status{}, "A tunnel leads to HOST:PORT.", "Name both, and nothing else.")
 		return
 	case !slices.Contains(c.ConnectPorts, port):
-		s.refuse(a, to, "its port is none of serve.connect_ports", s.refusals.ports(port))
+		s.refuse(a, to, "its port is none of serve.connect_ports", portsLine(c, port))
 		return
 	case !slices.ContainsFunc(c.ConnectHosts, func(p config.Pattern) bool { return p.Match(host) }):
-		s.refuse(a, to, "it is none of serve.connect_hosts", s.refusals.hosts(host))
+		s.refuse(a, to, "it is none of serve.connect_hosts", hostsLine(c, host))
 		return
 	}
 	far, err := s.o.Hosts.Tunnel(a.r.Context(), to)
@@ -108,11 +108,8 @@ type stream struct {
 	ended atomic.Bool  // who speaks has nothing more to say
 }
 
-// Why a tunnel is broken off.
-var (
-	errIdle     = errors.New("nothing was said for too long")
-	errStopping = errors.New("the server is stopping")
-)
+// errIdle is why a tunnel is broken off, beside errStopping.
+var errIdle = errors.New("nothing was said for too long")
 
 // ending is a tunnel's end as Cache-Status has it.
 func ending(err error) string {

@@ -56,7 +56,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.history, err = openHistory(filepath.Join(cfg.StateDir, "imsync.db"))
+	a.history, err = openHistory(filepath.Join(cfg.StateDir, historyName))
 	if err != nil {
 		return nil, errors.Join(err, a.ranks.Close())
 	}

@@ -17,6 +17,9 @@ var historySchema string
 // history remembers the runs over restarts.
 type history struct{ db *sql.DB }
 
+// historyName is the history's file in the state directory.
+const historyName = "imsync.db"
+
 // keptRuns is how many runs are remembered: a year of nights, and of polls some
 // weeks.
 const keptRuns = 1000

@@ -14,7 +14,7 @@ import (
 
 // check validates the configuration and what it names, and prints it.
 func (p *program) check() error {
-	cfg, err := p.load()
+	cfg, err := p.load(nil)
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,9 @@ func (p *program) check() error {
 		if err := writable(d.dir); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w; make it, and let user %d write it", d.key, err, os.Geteuid()))
 		}
+	}
+	if _, err := certificate(cfg); err != nil {
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &failure{exitUsage, fmt.Errorf("the configuration can't be used:\n%w", err)}

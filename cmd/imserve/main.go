@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,7 +30,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	os.Exit(run(ctx, signals, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // failure is an error with the exit code that it ends the program with. An error
@@ -43,9 +46,9 @@ func (f *failure) Error() string { return f.err.Error() }
 
 func (f *failure) Unwrap() error { return f.err }
 
-// run is the program. It ends when ctx does.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{stdout: stdout, stderr: stderr}
+// run is the program. It ends when ctx does; signals are those that don't end it.
+func run(ctx context.Context, signals <-chan os.Signal, args []string, stdout, stderr io.Writer) int {
+	p := &program{signals: signals, stdout: stdout, stderr: stderr}
 	root := p.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -65,6 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // program is one call of imserve.
 type program struct {
+	signals        <-chan os.Signal
 	stdout, stderr io.Writer
 
 	configPath, listen, cacheDir string
@@ -100,8 +104,9 @@ func (p *program) command() *cobra.Command {
 	return root
 }
 
-// load reads the configuration with what the command line adds to it.
-func (p *program) load() (*config.Config, error) {
+// load reads the configuration with what the command line adds to it, and with
+// the keys in pinned, which win over both.
+func (p *program) load(pinned map[string]string) (*config.Config, error) {
 	set := map[string]string{}
 	if p.listen != "" {
 		set["serve.listen"] = p.listen
@@ -109,6 +114,7 @@ func (p *program) load() (*config.Config, error) {
 	if p.cacheDir != "" {
 		set["cache_dir"] = p.cacheDir
 	}
+	maps.Copy(set, pinned)
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // Load says so, should it need one

@@ -113,7 +113,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stdout, stderr := newOutput(), newOutput()
-			if code := run(t.Context(), tt.args, stdout, stderr); code != tt.code {
+			if code := run(t.Context(), nil, tt.args, stdout, stderr); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			for _, want := range tt.stdout {
@@ -140,10 +140,10 @@ func TestCommandLine(t *testing.T) {
 func TestCheckLoads(t *testing.T) {
 	alone(t)
 	first, second, stderr := newOutput(), newOutput(), newOutput()
-	if code := run(t.Context(), []string{"check", "--cache-dir", t.TempDir()}, first, stderr); code != 0 {
+	if code := run(t.Context(), nil, []string{"check", "--cache-dir", t.TempDir()}, first, stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	if code := run(t.Context(), []string{"check", "--config", write(t, first.String())}, second, stderr); code != 0 {
+	if code := run(t.Context(), nil, []string{"check", "--config", write(t, first.String())}, second, stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	comments := regexp.MustCompile(`(?m)\s*# .*$`)
@@ -172,7 +172,7 @@ func TestRun(t *testing.T) {
 		stop, stopped := context.WithCancel(ctx)
 		stdout, stderr := newOutput(), newOutput()
 		code := make(chan int, 1)
-		go func() { code <- run(stop, []string{"--config", file}, stdout, stderr) }()
+		go func() { code <- run(stop, nil, []string{"--config", file}, stdout, stderr) }()
 		addr, err := stderr.await(ctx, listening)
 		if err != nil {
 			t.Fatal(err)
@@ -217,7 +217,7 @@ func TestAccessLogToStandardOutput(t *testing.T) {
 	stop, stopped := context.WithCancel(ctx)
 	stdout, stderr := newOutput(), newOutput()
 	code := make(chan int, 1)
-	go func() { code <- run(stop, []string{"--config", file}, stdout, stderr) }()
+	go func() { code <- run(stop, nil, []string{"--config", file}, stdout, stderr) }()
 	addr, err := stderr.await(ctx, listening)
 	if err != nil {
 		t.Fatal(err)
@@ -240,8 +240,7 @@ func TestAccessLogToStandardOutput(t *testing.T) {
 // truncating goes on at its beginning.
 func TestAccessLogIsTruncated(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "new", "access.log")
-	p := &program{}
-	log, err := p.accessLog(&config.Config{Serve: config.Serve{AccessLog: name}})
+	log, err := openAccessLog(name, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +263,7 @@ func TestPortIsTaken(t *testing.T) {
 	}
 	defer l.Close()
 	stderr := newOutput()
-	if code := run(t.Context(), []string{"--cache-dir", t.TempDir(), "--listen", l.Addr().String(),
+	if code := run(t.Context(), nil, []string{"--cache-dir", t.TempDir(), "--listen", l.Addr().String(),
 		"--config", write(t, fmt.Sprintf("state_dir = %q\n", t.TempDir()))}, newOutput(), stderr); code != 1 {
 		t.Errorf("exit code %d", code)
 	}

@@ -3,6 +3,7 @@
 package systemd_test
 
 import (
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/config"
 )
 
 // exposed is the most that `systemd-analyze security` may find, in tenths; up to 20 is its "OK" at its better end.
@@ -78,12 +81,30 @@ func TestUserIsMade(t *testing.T) {
 	}
 }
 
+// TestSocketIsWhereItIs holds that clients find imserve at the same port with its socket unit and without.
+func TestSocketIsWhereItIs(t *testing.T) {
+	cfg, err := config.Load(config.Options{
+		Getenv:   func(string) string { return "" },
+		ReadFile: func(string) ([]byte, error) { return nil, fs.ErrNotExist },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, a := range cfg.Serve.Listen {
+		want = append(want, strings.TrimPrefix(a.String(), ":"))
+	}
+	if got := settings(t, "imserve.socket", []string{"ListenStream"})["ListenStream"]; !slices.Equal(got, want) {
+		t.Errorf("ListenStream=%v, but serve.listen is %v by default", got, want)
+	}
+}
+
 // install puts the units where systemd looks for them, below a root of their own, with a program for each command.
 func install(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	lib, bin := filepath.Join(root, "usr/lib/systemd/system"), filepath.Join(root, "usr/bin")
-	for _, dir := range []string{lib, bin} {
+	lib := filepath.Join(root, "usr/lib/systemd/system")
+	for _, dir := range []string{lib, filepath.Join(root, "usr/bin"), filepath.Join(root, "bin")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -93,8 +114,8 @@ func install(t *testing.T) (root string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"imserve", "imsync"} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
+	for _, name := range []string{"usr/bin/imserve", "usr/bin/imsync", "bin/kill"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +149,11 @@ func units(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(services(t), timers...)
+	sockets, err := filepath.Glob("*.socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(services(t), timers, sockets)
 }
 
 func services(t *testing.T) []string {

@@ -64,6 +64,9 @@ type Cache struct {
 	cancel context.CancelFunc
 	fills  sync.WaitGroup
 
+	activity activity
+	absent   absences
+
 	mu      sync.Mutex
 	closed  bool
 	current map[Key]*fill
@@ -118,7 +121,8 @@ var errAgain = errors.New("the stored copy has changed meanwhile")
 // Get is the file k for one client: the stored copy where it is fresh, else what
 // upstream sends, as it arrives. The caller closes the Object.
 //
-// Errors: fs.ErrNotExist, where neither upstream nor the cache has it;
+// Errors: fs.ErrNotExist, where neither upstream nor the cache has it, an
+// *AbsentError where upstream was not asked this time;
 // ErrNotAFile and ErrUnstorable, where the request is to be relayed;
 // *UnreachableError, where upstream can't be asked and nothing is stored;
 // ErrWrongContent, where upstream's bytes are not what they should be.
@@ -133,7 +137,7 @@ func (c *Cache) Get(ctx context.Context, k Key) (*Object, error) {
 	return nil, err
 }
 
-func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
+func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	want, _ := c.o.Catalog.Lookup(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
@@ -157,6 +161,16 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	if source == nil {
 		return nil, fmt.Errorf("%s: no such repository: %w", k, fs.ErrNotExist)
 	}
+	// What metadata promises is there in a moment: only what nobody vouches for
+	// is not asked for again.
+	var at anchor
+	maybeAbsent := st == nil && !want.Known()
+	if maybeAbsent {
+		at = c.tree.anchor(k)
+		if c.absent.recent(k, at, c.o.Now(), c.o.Policy(k)) {
+			return nil, &AbsentError{Key: k}
+		}
+	}
 	f, leader := c.join(k, want)
 	if f == nil {
 		return nil, &UnreachableError{Err: errors.New("shutting down")}
@@ -164,6 +178,15 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	defer f.leave()
 	if leader {
 		go c.run(c.ctx, f, order{source: source})
+	} else {
+		leave := c.activity.follow()
+		defer func() {
+			if o != nil && o.fill != nil {
+				o.left = leave // it goes on to read
+			} else {
+				leave()
+			}
+		}()
 	}
 	if want.Known() && f.want != want {
 		// What arrives was meant to become another file. Once it is there it
@@ -198,7 +221,13 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	}
 	if st == nil {
 		if now.answer == Gone {
+			if maybeAbsent {
+				c.absent.note(c.tree, k, c.o.Now(), at)
+			}
 			return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+		}
+		if errors.As(now.err, new(*UnreachableError)) && maybeAbsent && c.absent.holds(c.tree, k, at) {
+			return nil, &AbsentError{Key: k, Offline: true}
 		}
 		if now.answer == Same {
 			return nil, errAgain

@@ -40,6 +40,10 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	c.mu.Lock()
 	delete(c.current, f.key)
 	c.mu.Unlock()
+	c.activity.fetched.Add(end.fetched)
+	if end.answer == Changed {
+		c.absent.forget(f.key)
+	}
 	if c.o.Ledger != nil && end.fetched > 0 {
 		c.o.Ledger.Fetched(f.key, end.fetched, o.ahead)
 	}

@@ -34,3 +34,13 @@ func (c *Cache) Left(k Key) int64 {
 	}
 	return fi.Size()
 }
+
+// NoteAbsent is what a request does that finds that k is not there.
+func (c *Cache) NoteAbsent(k Key) { c.absent.note(c.tree, k, c.o.Now(), c.tree.anchor(k)) }
+
+// Absences is how many files are remembered that upstream does not have.
+func (c *Cache) Absences() int {
+	c.absent.mu.Lock()
+	defer c.absent.mu.Unlock()
+	return len(c.absent.of)
+}

@@ -15,6 +15,7 @@ import (
 const (
 	factsAttr   = "user.im.facts"
 	partialAttr = "user.im.partial"
+	absentAttr  = "user.im.absent" // of a repository's metadata: optional files that upstream has not got
 )
 
 // maxAttr bounds an attribute, in bytes: ext4 gives all attributes of a file

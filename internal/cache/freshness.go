@@ -54,6 +54,16 @@ func Decide(now time.Time, f *Facts, w Want, p Policy) Action {
 	return Serve
 }
 
+// absentFor is the longest that upstream's word is taken that a file is not there:
+// as long as clients may be told of old metadata, by default.
+const absentFor = time.Minute
+
+// StillAbsent reports whether upstream's word of that age, that a file is not
+// there, is given again without asking.
+func StillAbsent(age time.Duration, p Policy) bool {
+	return age >= 0 && age < min(p.MaxAge, absentFor)
+}
+
 // Answer is what upstream, all of its mirrors taken together, said of a file.
 type Answer int
 

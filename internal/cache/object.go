@@ -29,6 +29,7 @@ type Object struct {
 	fill  *fill // nil for a stored file
 	epoch int
 	head  Head
+	left  func() // tells that one reader less follows the fill; nil where nobody counts it
 }
 
 // Size is the file's length in bytes, -1 while nobody knows it.
@@ -70,7 +71,13 @@ func (o *Object) Validated() time.Time {
 func (o *Object) Facts() (f Facts, ok bool) { return o.facts, o.fill == nil }
 
 // Close releases the descriptor.
-func (o *Object) Close() error { return o.file.Close() }
+func (o *Object) Close() error {
+	if o.left != nil {
+		o.left()
+		o.left = nil
+	}
+	return o.file.Close()
+}
 
 // SendTo sends n bytes from offset off on, all that follow where n is negative,
 // as they arrive, and returns how many it sent. Where w has ReadFrom, as an

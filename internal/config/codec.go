@@ -102,6 +102,16 @@ func keyFile() codec[string] {
 	})
 }
 
+// optionalFile is a codec for a file that there need not be.
+func optionalFile() codec[string] {
+	return checked("path", `an absolute path such as "/etc/intelligentmirror/tls.pem", or "" for none`, func(s string) (string, error) {
+		if s == "" {
+			return "", nil
+		}
+		return filepath.Clean(s), checkAbsolute(s)
+	})
+}
+
 // fileGlob is a codec for a pattern of file names, as the shell has them.
 func fileGlob() codec[string] {
 	return checked("file glob", `an absolute path, with "*" if need be, such as "/var/log/squid/access.log*"`, func(s string) (string, error) {

@@ -59,14 +59,16 @@ const (
 
 // Serve is how imserve answers.
 type Serve struct {
-	Listen         string   // host:port; the host may be empty, the port 0
-	Clients        Networks // who may ask; never empty
-	Admins         Networks // who may see and do more at /-/
-	TrustedProxies Networks // whose X-Forwarded-For is believed
-	Proxy          bool     // whether absolute-form requests are answered
-	ProxyDeny      Networks // where a proxied request may not lead
-	ProxyAllow     []string // exceptions to ProxyDeny: networks or host names
-	ConnectPorts   []int    // where CONNECT may lead
+	Listen         []Address // never empty
+	TLSCert        string    // a file with the certificate, absolute; "" is plain HTTP
+	TLSKey         string    // a file with its key; "" where TLSCert is
+	Clients        Networks  // who may ask; never empty
+	Admins         Networks  // who may see and do more at /-/
+	TrustedProxies Networks  // whose X-Forwarded-For is believed
+	Proxy          bool      // whether absolute-form requests are answered
+	ProxyDeny      Networks  // where a proxied request may not lead
+	ProxyAllow     []string  // exceptions to ProxyDeny: networks or host names
+	ConnectPorts   []int     // where CONNECT may lead
 	ConnectHosts   []Pattern
 	MetadataMaxAge Duration // how long stored metadata is fresh
 	PackageMaxAge  Duration // how long a stored package is fresh that no metadata vouches for

@@ -14,7 +14,7 @@ func defaults() *Config {
 		MinFree:        1 << 30,
 		GenerationKeep: Duration(7 * day),
 		Serve: Serve{
-			Listen: ":3180",
+			Listen: []Address{{HostPort: ":3180"}},
 			Clients: mustNetworks("127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 				"fc00::/7", "fe80::/10"),
 			Admins:         mustNetworks("127.0.0.0/8", "::1"),

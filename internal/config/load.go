@@ -75,6 +75,11 @@ func Load(o Options) (*Config, error) {
 			l.report("", key, 0, "no home directory is known to put it in; set it in "+SystemFile)
 		}
 	}
+	if cert, key := c.Serve.TLSCert, c.Serve.TLSKey; cert != "" && key == "" {
+		l.report(c.file, "serve.tls_key", document.line("serve"), "a certificate without its key; set it to the file that has it")
+	} else if cert == "" && key != "" {
+		l.report(c.file, "serve.tls_cert", document.line("serve"), "a key without its certificate; set it to the file that has it")
+	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b *Problem) int { return a.Line - b.Line })
 		errs := make([]error, len(l.problems))

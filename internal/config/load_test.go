@@ -235,6 +235,20 @@ func TestAttachedNetworks(t *testing.T) {
 	}
 }
 
+// TestListen holds that one address may be written without a list.
+func TestListen(t *testing.T) {
+	for text, want := range map[string][]Address{
+		`"[::1]:80"`:            {{HostPort: "[::1]:80"}},
+		`["[::1]:80"]`:          {{HostPort: "[::1]:80"}},
+		`["a:1", "http://b:2"]`: {{HostPort: "a:1"}, {HostPort: "b:2", Plain: true}},
+	} {
+		c := mustLoad(t, host(map[string]string{SystemFile: "[serve]\nlisten = " + text}, nil))
+		if !slices.Equal(c.Serve.Listen, want) {
+			t.Errorf("%s is %v, want %v", text, c.Serve.Listen, want)
+		}
+	}
+}
+
 func TestFlags(t *testing.T) {
 	o := host(map[string]string{SystemFile: "cache_dir = '/file'\n[serve]\nlisten = ':1'"}, nil)
 	o.Set = map[string]string{"serve.listen": ":2", "cache_dir": "rel", "sync.top": "5", "serve.proxy": "false", "serve.access_log": "-"}
@@ -243,7 +257,7 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Serve.Listen != ":2" || c.CacheDir != filepath.Join(cwd, "rel") || c.Sync.Top != 5 || c.Serve.Proxy || c.Serve.AccessLog != "-" {
+	if !slices.Equal(c.Serve.Listen, []Address{{HostPort: ":2"}}) || c.CacheDir != filepath.Join(cwd, "rel") || c.Sync.Top != 5 || c.Serve.Proxy || c.Serve.AccessLog != "-" {
 		t.Errorf("the flags do not win: %+v", c)
 	}
 	if from := c.origins["cache_dir"].text; from != "--cache-dir flag" {

@@ -36,7 +36,9 @@ func settings(c *Config) []setting {
 		one("min_free", &c.MinFree, size(0)),
 		one("generation_keep", &c.GenerationKeep, duration(0)),
 
-		one("serve.listen", &v.Listen, checked("address", `host:port such as ":3180"`, parseListen)),
+		addresses("serve.listen", &v.Listen),
+		one("serve.tls_cert", &v.TLSCert, optionalFile()),
+		one("serve.tls_key", &v.TLSKey, optionalFile()),
 		atLeastOne(networks("serve.clients", &v.Clients), `"0.0.0.0/0" and "::/0" let everyone in`),
 		networks("serve.admins", &v.Admins),
 		networks("serve.trusted_proxies", &v.TrustedProxies),

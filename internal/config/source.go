@@ -27,6 +27,16 @@ type field struct {
 	value
 }
 
+// line is where the key name is in t, 0 where it is not.
+func (t table) line(name string) int {
+	for _, f := range t {
+		if f.name == name {
+			return f.line
+		}
+	}
+	return 0
+}
+
 // kind names the value's type in an error.
 func (v value) kind() string {
 	switch v.v.(type) {

@@ -30,7 +30,8 @@ type RefresherOptions struct {
 	Source func(repo string) cache.Source
 	// Rest is how long a root whose new metadata could not be brought together is
 	// left as it is: no longer than one that is well is left unasked.
-	Rest time.Duration
+	// It is asked each time; nil is not at all.
+	Rest func() time.Duration
 	// Patience is how long a client waits for new metadata; 10 s where it is 0.
 	Patience time.Duration
 	Now      func() time.Time // nil is time.Now
@@ -86,6 +87,9 @@ func NewRefresher(o RefresherOptions) *Refresher {
 	}
 	if o.Patience == 0 {
 		o.Patience = patience
+	}
+	if o.Rest == nil {
+		o.Rest = func() time.Duration { return 0 }
 	}
 	f := &Refresher{o: o, flights: map[Root]*flight{}, failed: map[Root]failure{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -263,7 +267,7 @@ func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err erro
 		return nil, false, &cache.UnreachableError{Err: errors.New("shutting down")}
 	}
 	now := f.o.Now()
-	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest {
+	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest() {
 		return nil, false, errResting
 	}
 	source := f.o.Source(r.Repo)

@@ -74,7 +74,7 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	}
 	t.Cleanup(func() { d.cache.Close() })
 	d.fresh = generation.NewRefresher(generation.RefresherOptions{
-		Store: d.store, Cache: d.cache, Source: source, Rest: time.Minute, Patience: patience, Now: now,
+		Store: d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
 	})
 	t.Cleanup(d.fresh.Close)
 	t.Cleanup(d.up.Heal)

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -22,15 +25,21 @@ import (
 
 // Site is one configuration at work. It is safe for concurrent use.
 type Site struct {
-	Config      *config.Config
+	Config      *config.Config // that it was opened with
 	Cache       *cache.Cache
 	Generations *generation.Store
 	Ledger      *cache.Ledger // nil where it can't be opened
 
 	client  *upstream.Client
-	mirrors map[string]*upstream.Mirrors
 	guarded *upstream.Client // for whatever clients name
 	hosts   *upstream.Hosts
+	now     atomic.Pointer[wiring]
+}
+
+// wiring is what a configuration decides of a site at work. It does not change.
+type wiring struct {
+	config  *config.Config
+	mirrors map[string]*upstream.Mirrors
 }
 
 // Options say who opens the site.
@@ -46,7 +55,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
-	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
+	s := &Site{Config: cfg}
 	up := upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
 		Via:       o.Via,
@@ -54,12 +63,10 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		Log:       o.Log,
 	}
 	s.client = upstream.New(up)
-	up.MayReach = cfg.MayReach
+	up.MayReach = func(host string, a netip.Addr) bool { return s.now.Load().config.MayReach(host, a) }
 	s.guarded = upstream.New(up)
 	s.hosts = s.guarded.Hosts()
-	for _, r := range cfg.Repos {
-		s.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
-	}
+	s.Reconfigure(cfg)
 	var err error
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Log: o.Log,
@@ -106,13 +113,38 @@ func (s *Site) Close() error {
 // Refresher answers requests for repomd.xml. Its Close comes before the Site's.
 func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 	return generation.NewRefresher(generation.RefresherOptions{
-		Store: s.Generations, Cache: s.Cache, Source: s.source,
-		Rest: time.Duration(s.Config.Serve.MetadataMaxAge), Log: log,
+		Store: s.Generations, Cache: s.Cache, Source: s.source, Log: log,
+		Rest: func() time.Duration { return time.Duration(s.now.Load().config.Serve.MetadataMaxAge) },
 	})
 }
 
+// Reconfigure makes the repositories of cfg, their mirrors, and how long what is
+// stored of them is fresh, those of the site from now on; directories and sizes
+// stay as they were opened. Mirrors that are the same as before keep what is
+// known of their health.
+func (s *Site) Reconfigure(cfg *config.Config) {
+	before := s.now.Load()
+	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}}
+	for _, r := range cfg.Repos {
+		if before != nil {
+			if was := before.config.Repo(r.Name); was != nil && slices.Equal(was.Upstreams, r.Upstreams) {
+				w.mirrors[r.Name] = before.mirrors[r.Name]
+				continue
+			}
+		}
+		w.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
+	}
+	s.now.Store(w)
+}
+
 // Mirrors is where the files of a repo come from; nil if there is no such repo.
-func (s *Site) Mirrors(repo string) *upstream.Mirrors { return s.mirrors[repo] }
+func (s *Site) Mirrors(repo string) *upstream.Mirrors { return s.now.Load().mirrors[repo] }
+
+// MirrorsNow is Mirrors as it is at this moment, whatever Reconfigure does later.
+func (s *Site) MirrorsNow() func(repo string) *upstream.Mirrors {
+	w := s.now.Load()
+	return func(repo string) *upstream.Mirrors { return w.mirrors[repo] }
+}
 
 // Hosts is the hosts that are no repository's, as far as they may be reached.
 func (s *Site) Hosts() *upstream.Hosts { return s.hosts }
@@ -121,7 +153,7 @@ func (s *Site) source(repo string) cache.Source {
 	if repo == cache.Strangers {
 		return s.hosts
 	}
-	if m := s.mirrors[repo]; m != nil {
+	if m := s.Mirrors(repo); m != nil {
 		return m
 	}
 	return nil
@@ -129,9 +161,10 @@ func (s *Site) source(repo string) cache.Source {
 
 // policy is how the cache treats the file k.
 func (s *Site) policy(k cache.Key) cache.Policy {
-	p := cache.Policy{MaxAge: time.Duration(s.Config.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
-	if s.Config.Serve.Classify("/"+k.String()) == config.Metadata {
-		p.MaxAge = time.Duration(s.Config.Serve.MetadataMaxAge)
+	cfg := s.now.Load().config
+	p := cache.Policy{MaxAge: time.Duration(cfg.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
+	if cfg.Serve.Classify("/"+k.String()) == config.Metadata {
+		p.MaxAge = time.Duration(cfg.Serve.MetadataMaxAge)
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":

@@ -31,8 +31,13 @@ type process struct {
 // start starts one of our programs.
 func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, ended: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(programs, name), args...)
+	return launch(t, name, exec.Command(filepath.Join(programs, name), args...))
+}
+
+// launch starts a program of that name by a command.
+func launch(t testing.TB, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, name: name, cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Env = environment(t.TempDir())
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	// Also when the test's own process is killed.
@@ -51,7 +56,7 @@ func start(t testing.TB, name string, args ...string) *process {
 			t.Errorf("%s has a data race", name)
 		}
 		if t.Failed() {
-			t.Logf("%s %s wrote:\n%s", name, strings.Join(args, " "), p.stderr.String())
+			t.Logf("%s wrote:\n%s", strings.Join(cmd.Args, " "), p.stderr.String())
 		}
 	})
 	return p

@@ -1,0 +1,93 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Entry is a file or a directory of the tree, as its directory lists it.
+type Entry struct {
+	Name    string // decoded, without a slash
+	Dir     bool
+	Size    int64 // bytes; 0 of a directory
+	ModTime time.Time
+}
+
+// List is what is stored in the directory of a repository, directories first,
+// each by name; dir has slashes and is clean, "" is the repository's top. The
+// error wraps fs.ErrNotExist where nothing is stored there.
+func (c *Cache) List(repo, dir string) ([]Entry, error) {
+	name := path.Join(repo, dir)
+	d, err := c.tree.root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", name, err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", name, err)
+	}
+	list := make([]Entry, 0, len(names))
+	for _, n := range names {
+		// Links are followed, as far as they stay within the tree: so a request does.
+		fi, err := c.tree.root.Stat(path.Join(name, n))
+		switch {
+		case err != nil, !fi.Mode().IsRegular() && !fi.IsDir():
+			continue // gone meanwhile, or nothing that is served
+		case fi.IsDir():
+			list = append(list, Entry{Name: n, Dir: true, ModTime: fi.ModTime()})
+		default:
+			list = append(list, Entry{Name: n, Size: fi.Size(), ModTime: fi.ModTime()})
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int {
+		if a.Dir != b.Dir {
+			if a.Dir {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return list, nil
+}
+
+// Walk calls visit with each stored file and what is known of it, repository by
+// repository and in them by path, until visit returns an error, which it then
+// returns, or ctx ends. A file that comes or goes meanwhile may be missed.
+func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
+	return fs.WalkDir(c.tree.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return fmt.Errorf("list the cache: %w", err)
+		case d.IsDir() && name == ownDir:
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		}
+		repo, below, ok := strings.Cut(name, "/")
+		if !ok {
+			return nil // beside the repositories
+		}
+		k := Key{Repo: repo, Path: below}
+		st, err := c.tree.open(k)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list the cache: %w", err)
+		}
+		st.file.Close()
+		return visit(k, st.facts)
+	})
+}

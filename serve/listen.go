@@ -1,0 +1,98 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of a connection. There is none on how long an answer takes: a slow
+// client is no error.
+const (
+	headerTimeout = 10 * time.Second // to send a request's header
+	idleTimeout   = 2 * time.Minute  // between two requests
+	maxHeader     = 64 << 10         // bytes
+)
+
+// listenerSide is the part of the server that net/http is.
+func (s *Server) listenerSide() *http.Server {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+		// A handler of the library's own would answer without Cache-Status.
+		DisableGeneralOptionsHandler: true,
+		// A connection is a client's: what breaks an answer off breaks it.
+		Protocols: new(http.Protocols),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.metrics.connections.Inc()
+			case http.StateClosed, http.StateHijacked:
+				s.metrics.connections.Dec()
+			}
+		},
+	}
+	h.Protocols.SetHTTP1(true)
+	return h
+}
+
+// Serve answers what comes to the listeners until ctx ends. Then no connection
+// is accepted any more, answers and tunnels that are under way get Options.Grace to end, and
+// what is left is broken off. The error is nil for an orderly stop. Serve is
+// called once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	for _, l := range listeners {
+		s.Add(l)
+	}
+	select {
+	case err := <-s.failed:
+		return errors.Join(err, s.http.Close())
+	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	s.o.Log.Info("stopping: answers that are under way may end", "at_most", s.o.Grace.String())
+	grace, cancel := context.WithTimeout(context.Background(), s.o.Grace)
+	defer cancel()
+	err := s.http.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
+		err = s.http.Close()
+	}
+	if s.tunnels.drain(grace) {
+		s.o.Log.Warn("tunnels were broken off: their clients take longer than the time to stop")
+	}
+	if err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	return nil
+}
+
+// Add answers what comes to l too, while Serve runs, until l is closed; the
+// connections that came by way of it stay.
+func (s *Server) Add(l net.Listener) {
+	s.o.Log.Info("listening", "addr", l.Addr().String())
+	go func() {
+		err := s.http.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		select {
+		case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+		default: // one is enough to end the server
+		}
+	}()
+}
