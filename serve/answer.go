@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -48,7 +49,10 @@ type answer struct {
 func newAnswer(w http.ResponseWriter, r *http.Request, patience time.Duration, now func() time.Time) *answer {
 	a := &answer{w: w, r: r, control: http.NewResponseController(w), patience: patience, now: now, cut: true}
 	if r.Body != nil && r.Body != http.NoBody {
-		a.body = &body{ReadCloser: r.Body, control: a.control, patience: patience}
+		a.body = &body{
+			ReadCloser: r.Body, control: a.control, patience: patience,
+			unasked: strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
+		}
 		a.r = r.WithContext(r.Context())
 		a.r.Body = a.body
 	}

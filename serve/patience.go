@@ -3,6 +3,7 @@ package serve
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,11 +50,13 @@ type body struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	patience time.Duration
-	begun    bool
+	begun    atomic.Bool // somebody reads it: a transport, beside whoever answers
+	// unasked says that the client waits for a word before it sends it.
+	unasked bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	b.begun = true
+	b.begun.Store(true)
 	b.hurry()
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
@@ -65,9 +68,10 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // giveUp takes the body off the connection, if nobody has read it. net/http does
-// that before the answer's header goes, and waits without limit.
+// that before the answer's header goes, and waits without limit. One that is not
+// sent before somebody asks for it never comes, and ends the connection.
 func (b *body) giveUp() {
-	if b.begun {
+	if b.begun.Load() || b.unasked {
 		return
 	}
 	b.hurry()
