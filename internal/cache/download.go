@@ -142,7 +142,10 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		// asked for the stored one.
 		if r.Stored != nil && Settle(Gone, true, held, c.o.Policy(f.key).Anchor) == Delete {
 			end.deleted = true
-			if err := c.tree.remove(f.key, st); err != nil {
+			freed, err := c.tree.remove(f.key, st)
+			if err == nil {
+				c.account(-freed)
+			} else {
 				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
 			}
 		}
@@ -161,12 +164,13 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 			return f, err
 		}
 	}
-	f, err := c.tree.commit(p, to, f)
+	f, more, err := c.tree.commit(p, to, f)
 	if err != nil {
 		p.Reject()
 		return f, err
 	}
 	p.committed = true
+	c.account(more)
 	return f, nil
 }
 

@@ -50,6 +50,7 @@ type Partial struct {
 	hashed int64
 	fits   bool // the first bytes are the format's
 
+	claimed   int64 // bytes that count among those under way
 	roomFor   int64 // the size at which to look for room again, where no length is known
 	committed bool  // the file has its name in the tree
 
@@ -125,7 +126,8 @@ func (p *Partial) Begin(h Head) error {
 	h = h.bounded()
 	h.Want = p.want
 	p.head = h
-	if err := p.dir.reserve(p.file, h.Length); err != nil {
+	p.claim(max(h.Length, 0))
+	if err := p.reserve(max(h.Length, 0)); err != nil {
 		return err
 	}
 	if err := writeAttr(p.file, partialAttr, h); err != nil {
@@ -147,6 +149,7 @@ func (p *Partial) Continue(length int64) error {
 		p.head.Length = length
 	}
 	p.continued = true
+	p.claim(max(p.head.Length-p.size, 0))
 	p.resumed = max(p.resumed, p.size-p.fetched)
 	p.grow()
 	return nil
@@ -189,7 +192,8 @@ func (p *Partial) Write(b []byte) (int, error) {
 		return n, fmt.Errorf("%s: more than the %d bytes that were promised: %w", p.head.URL, most, ErrWrongContent)
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
-		if err := p.dir.reserve(p.file, 0); err != nil {
+		p.claim(p.size + roomEvery)
+		if err := p.reserve(0); err != nil {
 			return n, err
 		}
 		p.roomFor = p.size + roomEvery
@@ -363,6 +367,7 @@ func (p *Partial) release(shared bool) {
 	if !p.committed && (p.stale || p.size == 0) {
 		os.Remove(p.path)
 	}
+	p.claim(0)
 	unlock(p.file)
 	if !shared {
 		p.file.Close()
