@@ -67,7 +67,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 		a.text(code, missed, "No route to host: no upstream of "+t.repo+" can be asked for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
-		s.o.Log.Warn("a file can't be stored, its request is passed on", "file", name, "error", err)
+		s.o.Log.Debug("a request is passed on, since its file can't be stored", "file", name, "error", err)
 		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
 	case errors.Is(err, fs.ErrNotExist):
 		missed.FwdStatus = http.StatusNotFound

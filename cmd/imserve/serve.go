@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"intelligentmirror/internal/config"
@@ -58,6 +59,11 @@ func (p *program) serve(ctx context.Context) (err error) {
 		AccessLog: access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 	})
 	defer server.Close()
+	tend, stop := context.WithCancel(ctx)
+	var tending sync.WaitGroup
+	tending.Go(func() { s.Cache.Tend(tend) })
+	defer tending.Wait()
+	defer stop()
 	log.Info("imserve", "version", site.Version(), "cache_dir", cfg.CacheDir, "access_log", cfg.Serve.AccessLog, "config", cfg.File())
 	return server.Serve(ctx, l)
 }

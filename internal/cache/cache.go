@@ -63,6 +63,7 @@ type Cache struct {
 	partials partials
 	space    *space
 	usage    *usage
+	trouble  trouble
 
 	ctx    context.Context // of the fills, which belong to no client
 	cancel context.CancelFunc
@@ -142,6 +143,9 @@ func (c *Cache) get(ctx context.Context, k Key) (*Object, error) {
 	want, _ := c.o.Catalog.Lookup(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
+		if errors.Is(err, ErrUnstorable) {
+			c.failed(k, err)
+		}
 		return nil, err
 	}
 	defer func() {

@@ -52,6 +52,7 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 	for {
 		file, held, err := c.partials.lock(path)
 		if err != nil {
+			c.failed(f.key, err)
 			return ending{answer: Unreachable, err: err}
 		}
 		if !held {
@@ -73,6 +74,7 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 		p, err := newPartial(&c.partials, file, path, f.want, c.o.Policy(f.key).Format)
 		if err != nil {
 			file.Close()
+			c.failed(f.key, err)
 			return ending{answer: Unreachable, err: storeError(err)}
 		}
 		p.grown = f.grow
@@ -107,6 +109,9 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 	}
 
 	err = o.source.Fetch(ctx, r, p)
+	if errors.Is(err, ErrUnstorable) {
+		c.failed(f.key, err)
+	}
 	end := ending{fetched: p.fetched, resumed: p.resumed}
 	var unreachable *UnreachableError
 	switch {
@@ -122,7 +127,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		end.facts, end.err = c.commit(f.key, o, p, end.facts)
 		if errors.Is(end.err, ErrUnstorable) || errors.Is(end.err, ErrNotAFile) {
 			// The bytes are right; whoever waits for them shall have them.
-			c.o.Log.Warn("a download can't be stored", "file", f.key.String(), "error", end.err)
+			c.failed(f.key, end.err)
 			if !o.ahead {
 				end.err = nil
 			}
@@ -170,6 +175,7 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 		return f, err
 	}
 	p.committed = true
+	c.trouble.stored()
 	c.account(more)
 	return f, nil
 }

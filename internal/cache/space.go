@@ -179,11 +179,14 @@ func (p *Partial) claim(n int64) {
 	p.claimed = n
 }
 
+// errTooLarge is of a file that will never be stored, however much room is made.
+var errTooLarge = fmt.Errorf("%w: larger than cache_size", ErrUnstorable)
+
 // reserve makes room for n bytes more in p's file, without changing its size.
 func (p *Partial) reserve(n int64) error {
 	s := p.dir.space
 	if s.size > 0 && n > s.size {
-		return fmt.Errorf("%w: %d bytes are more than cache_size (%d)", ErrUnstorable, n, s.size)
+		return fmt.Errorf("%w: %d bytes of %d", errTooLarge, n, s.size)
 	}
 	err := p.hasRoom(n)
 	if err != nil && s.await() {

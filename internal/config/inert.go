@@ -15,7 +15,6 @@ type inert struct {
 
 // inertKeys are those outside [[repo]].
 var inertKeys = [...]inert{
-	{"cache_size", "", "nothing is evicted yet, and the cache grows until min_free is reached"},
 	{"serve.proxy", "false", "imserve is no forward proxy yet, and refuses such requests"},
 	{"serve.proxy_deny", "", "imserve is no forward proxy yet"},
 	{"serve.proxy_allow", "[]", "imserve is no forward proxy yet"},

@@ -69,6 +69,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	}
 	s.Cache, err = cache.Open(cache.Options{
 		Dir:     cfg.CacheDir,
+		Size:    int64(cfg.CacheSize),
 		MinFree: int64(cfg.MinFree),
 		Policy:  s.policy,
 		Source:  s.source,
@@ -109,7 +110,7 @@ func (s *Site) source(repo string) cache.Source {
 func (s *Site) policy(k cache.Key) cache.Policy {
 	p := cache.Policy{MaxAge: time.Duration(s.Config.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
 	if s.Config.Serve.Classify("/"+k.String()) == config.Metadata {
-		p.MaxAge = time.Duration(s.Config.Serve.MetadataMaxAge)
+		p.MaxAge, p.Metadata = time.Duration(s.Config.Serve.MetadataMaxAge), true
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":
