@@ -45,8 +45,9 @@ func (c *Cache) MakeRoom(ctx context.Context, n int64) (Eviction, error) {
 	return c.evict(ctx, n, rankOrdinary, false)
 }
 
-// Room is how many bytes can be stored with MakeRoom.
-func (c *Cache) Room(ctx context.Context) (int64, error) {
+// Room is how many bytes can be stored with MakeRoom once wanted is what the
+// latest plan wants.
+func (c *Cache) Room(ctx context.Context, wanted []Key) (int64, error) {
 	unlock, err := c.lockEviction(ctx)
 	if err != nil {
 		return 0, err
@@ -56,8 +57,12 @@ func (c *Cache) Room(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	places := make(map[string]int, len(wanted))
+	for i, k := range wanted {
+		places[k.String()] = i
+	}
 	var can int64 // be freed
-	for _, f := range c.judge(ctx, found.files) {
+	for _, f := range c.judge(ctx, found.files, places) {
 		if f.rank(c.o.Now()) <= rankOrdinary {
 			can += f.bytes
 		}
@@ -81,7 +86,11 @@ func (c *Cache) evict(ctx context.Context, n int64, most rank, rehearse bool) (E
 	if over <= 0 {
 		return e, nil
 	}
-	all := c.judge(ctx, found.files)
+	wanted, err := c.wanted()
+	if err != nil {
+		c.o.Log.Warn("what the plan wants is not known", "error", err)
+	}
+	all := c.judge(ctx, found.files, wanted)
 	arrange(all, c.o.Now())
 	errs := c.sacrifice(ctx, &e, all, most, over, rehearse)
 	e.Short = max(c.space.over(e.After+n, free-n+e.Bytes), 0)
@@ -174,14 +183,12 @@ func (c *Cache) count(ctx context.Context) (found *census, free int64, err error
 	return found, free, nil
 }
 
-// judge is files with all that their worth depends on.
-func (c *Cache) judge(ctx context.Context, files []*found) []*resident {
-	wanted, err := c.wanted()
-	if err != nil {
-		c.o.Log.Warn("what the plan wants is not known", "error", err)
-	}
+// judge is files with all that their worth depends on; wanted is the place of
+// each file in the plan that has one.
+func (c *Cache) judge(ctx context.Context, files []*found, wanted map[string]int) []*resident {
 	var uses map[string]use
 	if c.o.Ledger != nil {
+		var err error
 		if uses, err = c.o.Ledger.uses(ctx); err != nil {
 			c.o.Log.Warn("what clients have used is not known", "error", err)
 		}

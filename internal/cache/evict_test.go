@@ -264,7 +264,7 @@ func TestEvictWhatWasReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := c.judge(t.Context(), found.files)[0]
+	was := c.judge(t.Context(), found.files, nil)[0]
 	if err := os.Remove(filepath.Join(s.dir, "r/a.rpm")); err != nil {
 		t.Fatal(err)
 	}
@@ -353,13 +353,14 @@ func TestRoom(t *testing.T) {
 	}
 	s.put("r/wanted.rpm", 50)
 	c := s.open()
-	if err := c.SetWanted([]Key{{"r", "wanted.rpm"}}); err != nil {
+	wanted := []Key{{"r", "wanted.rpm"}}
+	if err := c.SetWanted(wanted); err != nil {
 		t.Fatal(err)
 	}
 	s.evict(c)
 	own := s.own()
 	c.space.size = own + 200*block
-	room, err := c.Room(t.Context())
+	room, err := c.Room(t.Context(), wanted)
 	if want := c.space.size - 2*(c.space.size/slackParts) - own - 50*block; err != nil || room != want {
 		t.Fatalf("room for %d bytes, %v; want %d", room, err, want)
 	}
@@ -375,8 +376,8 @@ func TestRoom(t *testing.T) {
 	}
 	// A plan of long ago has no say.
 	s.now = s.now.Add(wantedFor)
-	if room, err := c.Room(t.Context()); err != nil || room <= 50*block {
-		t.Errorf("room for %d bytes, %v", room, err)
+	if e, err := c.MakeRoom(t.Context(), room+10*block); err != nil || e.Short != 0 || len(e.Files) != 1 {
+		t.Errorf("after a month: %d evicted, %d bytes short, %v", len(e.Files), e.Short, err)
 	}
 }
 

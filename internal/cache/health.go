@@ -28,8 +28,8 @@ type Space struct {
 	Problem string    `json:"problem,omitempty"` // why nothing can be stored now, for people
 }
 
-// Space says how full the cache is. The part that comes from the ledger is
-// missing where ctx ends before.
+// Space says how full the cache is. What the ledger knows is as of its last
+// Flush, and missing where ctx ends before.
 func (c *Cache) Space(ctx context.Context) Space {
 	s := Space{Size: c.o.Size, MinFree: c.o.MinFree, Refused: c.trouble.count()}
 	var err error

@@ -36,6 +36,7 @@ type Options struct {
 	Program string // "imserve", "imsync": named to mirrors
 	Via     string // this server's name in Via, by which a loop shows; "" sends none
 	Rate    upstream.RateLimiter
+	Now     func() time.Time // nil is time.Now
 	Log     *slog.Logger
 }
 
@@ -44,11 +45,15 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
 	s.client = upstream.New(upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
 		Via:       o.Via,
 		Rate:      o.Rate,
+		Now:       o.Now,
 		Log:       o.Log,
 	})
 	for _, r := range cfg.Repos {
@@ -56,12 +61,12 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	}
 	var err error
 	s.Generations, err = generation.Open(generation.Options{
-		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Log: o.Log,
+		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), time.Now, o.Log)
+	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), o.Now, o.Log)
 	if err != nil {
 		// Statistics are not worth a package that is not served.
 		o.Log.Warn("nothing is accounted", "error", err)
@@ -75,6 +80,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		Source:  s.source,
 		Catalog: s.Generations,
 		Ledger:  s.Ledger,
+		Now:     o.Now,
 		Log:     o.Log,
 	})
 	if err != nil {
