@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,6 +34,8 @@ type Evicted struct {
 // mark is reached (see worth.go for which). Files that anybody has open, in
 // whatever process, stay, and so do those that are being downloaded. A rehearsal
 // deletes nothing, and lists them too. It waits while the other program evicts.
+// Where others fill the disk so that min_free can't be kept by deleting all that
+// is stored, nothing is deleted for it.
 //
 // Whoever is killed in the middle has deleted only what was to go.
 func (c *Cache) Evict(ctx context.Context, rehearse bool) (Eviction, error) {
@@ -92,6 +95,16 @@ func (c *Cache) evict(ctx context.Context, n int64, most rank, rehearse bool) (E
 	}
 	all := c.judge(ctx, found.files, wanted)
 	arrange(all, c.o.Now())
+	var can int64 // go
+	for _, f := range all {
+		if f.goes <= most {
+			can += f.bytes
+		}
+	}
+	if c.o.MinFree-(free-n) > can {
+		// Others have filled the disk: all that is stored would go, and in vain.
+		over = c.space.over(found.bytes+n, math.MaxInt64)
+	}
 	errs := c.sacrifice(ctx, &e, all, most, over, rehearse)
 	e.Short = max(c.space.over(e.After+n, free-n+e.Bytes), 0)
 	if len(e.Files) > 0 && !rehearse {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,7 +84,7 @@ func (s *space) check(bytes, free, n int64) error {
 	case s.size > 0 && bytes+n > s.size:
 		return fmt.Errorf("%w: %d bytes would make the cache larger than cache_size (%d of %d are in use)", ErrUnstorable, n, bytes, s.size)
 	case free-n < s.minFree:
-		return fmt.Errorf("%w: %d bytes would leave less than min_free (%d) of the %d that are free", ErrUnstorable, n, s.minFree, free)
+		return fmt.Errorf("%w: %d bytes would leave less than min_free (%d) of the %d that are free: %w", ErrUnstorable, n, s.minFree, free, syscall.ENOSPC)
 	}
 	return nil
 }
