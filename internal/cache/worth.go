@@ -143,6 +143,7 @@ func arrange(files []*resident, now time.Time) {
 	}
 	slices.SortFunc(files, func(a, b *resident) int {
 		// The plan has weighed what it wants better than its past uses do.
-		return cmp.Or(cmp.Compare(a.goes, b.goes), cmp.Compare(b.place, a.place), cmp.Compare(a.value, b.value), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.goes, b.goes), cmp.Compare(b.place, a.place), cmp.Compare(a.value, b.value),
+			a.changed.Compare(b.changed), cmp.Compare(a.name, b.name))
 	})
 }

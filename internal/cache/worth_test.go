@@ -39,6 +39,7 @@ func TestWorth(t *testing.T) {
 		{"often, but by clients of a month ago", file(100, used(noon, 30*day, 30*day, 31*day, 32*day)), file(100, used(noon, day))},
 		{"twice as large, and half as often", file(200, used(noon, day)), file(100, used(noon, day, day))},
 		{"worth the same, by name", resident{name: "a", bytes: 1, use: used(noon, day)}, resident{name: "b", bytes: 1, use: used(noon, day)}},
+		{"worth the same, by age", resident{name: "b", changed: old, bytes: 1, use: used(noon, day)}, resident{name: "a", changed: noon.Add(-2 * time.Hour), bytes: 1, use: used(noon, day)}},
 		{"unknown to the ledger, against a use of the time", file(100, use{}), file(100, used(noon, 60*day))},
 		{"used a year ago, against one that came just now", file(100, used(noon, 365*day)), resident{bytes: 100, changed: noon.Add(-2 * time.Hour)}},
 		{"ordinary, however often used, against the wanted", file(1, used(noon, day, day)), resident{bytes: 1 << 30, changed: old, wanted: true}},
