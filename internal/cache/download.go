@@ -149,7 +149,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 			end.deleted = true
 			freed, err := c.tree.remove(f.key, st)
 			if err == nil {
-				c.account(-freed)
+				c.partials.account(-freed)
 			} else {
 				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
 			}
@@ -169,14 +169,15 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 			return f, err
 		}
 	}
-	f, more, err := c.tree.commit(p, to, f)
+	f, replaced, err := c.tree.commit(p, to, f)
 	if err != nil {
 		p.Reject()
 		return f, err
 	}
 	p.committed = true
 	c.trouble.stored()
-	c.account(more)
+	p.count() // its attributes may have taken a block
+	c.partials.account(-replaced)
 	return f, nil
 }
 

@@ -376,7 +376,7 @@ func TestRoom(t *testing.T) {
 	}
 	// A plan of long ago has no say.
 	s.now = s.now.Add(wantedFor)
-	if e, err := c.MakeRoom(t.Context(), room+10*block); err != nil || e.Short != 0 || len(e.Files) != 1 {
+	if e, err := c.MakeRoom(t.Context(), room+20*block); err != nil || e.Short != 0 || len(e.Files) != 1 {
 		t.Errorf("after a month: %d evicted, %d bytes short, %v", len(e.Files), e.Short, err)
 	}
 }

@@ -50,7 +50,7 @@ type Partial struct {
 	hashed int64
 	fits   bool // the first bytes are the format's
 
-	claimed   int64 // bytes that count among those under way
+	counted   int64 // bytes of the disk that are accounted for it
 	roomFor   int64 // the size at which to look for room again, where no length is known
 	committed bool  // the file has its name in the tree
 
@@ -68,7 +68,7 @@ func newPartial(d *partials, file *os.File, path string, w Want, format Format) 
 	if err != nil {
 		return nil, err
 	}
-	p.size = fi.Size()
+	p.size, p.counted = fi.Size(), sizeOnDisk(fi)
 	if p.size == 0 {
 		return p, nil
 	}
@@ -126,7 +126,6 @@ func (p *Partial) Begin(h Head) error {
 	h = h.bounded()
 	h.Want = p.want
 	p.head = h
-	p.claim(max(h.Length, 0))
 	if err := p.reserve(max(h.Length, 0)); err != nil {
 		return err
 	}
@@ -149,7 +148,6 @@ func (p *Partial) Continue(length int64) error {
 		p.head.Length = length
 	}
 	p.continued = true
-	p.claim(max(p.head.Length-p.size, 0))
 	p.resumed = max(p.resumed, p.size-p.fetched)
 	p.grow()
 	return nil
@@ -192,7 +190,6 @@ func (p *Partial) Write(b []byte) (int, error) {
 		return n, fmt.Errorf("%s: more than the %d bytes that were promised: %w", p.head.URL, most, ErrWrongContent)
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
-		p.claim(p.size + roomEvery)
 		if err := p.reserve(0); err != nil {
 			return n, err
 		}
@@ -355,6 +352,8 @@ func (p *Partial) restart() error {
 		p.grown(fresh, Head{Length: -1}, 0)
 	}
 	old.Close()
+	p.dir.account(-p.counted)
+	p.counted = 0
 	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
 	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
 	p.digest, p.met, p.head = "", "", Head{}
@@ -364,10 +363,14 @@ func (p *Partial) restart() error {
 // release gives up the lock, and the file too unless it is stored or worth
 // continuing. The descriptor stays open where it is shared with readers.
 func (p *Partial) release(shared bool) {
-	if !p.committed && (p.stale || p.size == 0) {
+	switch {
+	case p.committed:
+	case p.stale || p.size == 0:
 		os.Remove(p.path)
+		p.dir.account(-p.counted)
+	default:
+		p.count()
 	}
-	p.claim(0)
 	unlock(p.file)
 	if !shared {
 		p.file.Close()

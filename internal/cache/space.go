@@ -39,7 +39,7 @@ type space struct {
 	size    int64 // bytes that the cache may take, 0 for no limit
 	minFree int64 // bytes that stay free on the file system
 
-	// pending is the bytes that downloads under way in this process will add.
+	// pending is the bytes that downloads of this process wait for room for.
 	pending atomic.Int64
 	tended  atomic.Bool // somebody evicts when he is woken
 	resting atomic.Bool // evicting has just been of no use
@@ -89,12 +89,14 @@ func (s *space) check(bytes, free, n int64) error {
 	return nil
 }
 
-// await wakes whoever evicts and waits until an eviction is over; it does not
-// wait where none can help.
-func (s *space) await() bool {
+// await wakes whoever evicts to make room for n bytes, and waits until an
+// eviction is over; it does not wait where none can help.
+func (s *space) await(n int64) bool {
 	if !s.tended.Load() || s.resting.Load() {
 		return false
 	}
+	s.pending.Add(n)
+	defer s.pending.Add(-n)
 	s.mu.Lock()
 	round := s.round
 	s.mu.Unlock()
@@ -162,24 +164,6 @@ func (c *Cache) Tend(ctx context.Context) {
 	}
 }
 
-// account adds delta bytes to what the cache takes.
-func (c *Cache) account(delta int64) {
-	bytes, err := c.usage.add(delta)
-	if err != nil {
-		c.o.Log.Warn("the cache's size can't be kept", "error", err)
-		return
-	}
-	if s := c.space; s.over(bytes+s.pending.Load(), math.MaxInt64) > 0 {
-		s.rouse()
-	}
-}
-
-// claim changes the bytes that p is going to add to n.
-func (p *Partial) claim(n int64) {
-	p.dir.space.pending.Add(n - p.claimed)
-	p.claimed = n
-}
-
 // errTooLarge is of a file that will never be stored, however much room is made.
 var errTooLarge = fmt.Errorf("%w: larger than cache_size", ErrUnstorable)
 
@@ -190,19 +174,18 @@ func (p *Partial) reserve(n int64) error {
 		return fmt.Errorf("%w: %d bytes of %d", errTooLarge, n, s.size)
 	}
 	err := p.hasRoom(n)
-	if err != nil && s.await() {
+	if err != nil && s.await(n) {
 		err = p.hasRoom(n)
 	}
-	if err != nil || n <= 0 {
-		return err
+	if err == nil && n > 0 {
+		err = allocate(p.file, n)
 	}
-	return allocate(p.file, n)
+	p.count()
+	return err
 }
 
-// hasRoom looks whether n bytes more may be stored: those of all downloads that
-// are under way count.
+// hasRoom looks whether n bytes more may be stored.
 func (p *Partial) hasRoom(n int64) error {
-	s := p.dir.space
 	// What can't be learned is no reason against it: the write itself shows.
 	free := int64(math.MaxInt64)
 	var st unix.Statfs_t
@@ -210,8 +193,30 @@ func (p *Partial) hasRoom(n int64) error {
 		free = int64(st.Bavail) * st.Bsize
 	}
 	bytes, _, _ := p.dir.usage.get()
-	if s.over(bytes+s.pending.Load(), free-n) > 0 {
-		s.rouse()
+	return p.dir.space.check(bytes, free, n)
+}
+
+// count accounts what p's file takes on the disk now.
+func (p *Partial) count() {
+	if fi, err := p.file.Stat(); err == nil {
+		n := sizeOnDisk(fi)
+		p.dir.account(n - p.counted)
+		p.counted = n
 	}
-	return s.check(bytes+s.pending.Load()-n, free, n)
+}
+
+// account adds delta bytes to what the cache takes, and wakes whoever evicts if
+// that is too much or too little is left.
+func (d *partials) account(delta int64) {
+	bytes, err := d.usage.add(delta)
+	if err != nil {
+		return // the next walk counts it
+	}
+	_, free, err := disk(d.dir)
+	if err != nil {
+		free = math.MaxInt64
+	}
+	if d.space.over(bytes, free) > 0 {
+		d.space.rouse()
+	}
 }

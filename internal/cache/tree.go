@@ -91,9 +91,9 @@ func placeError(err error) error {
 }
 
 // commit gives the complete file of p its facts and its name: to (slashes,
-// below the cache directory). After it p's file is the stored one. more is how
-// many bytes the cache takes more than before.
-func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, more int64, err error) {
+// below the cache directory). After it p's file is the stored one. replaced is
+// how many bytes of the disk the one before took.
+func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, replaced int64, err error) {
 	from := path.Join(ownDir, "partial", filepath.Base(p.path))
 	fail := func(err error) (Facts, int64, error) {
 		return f, 0, storeError(fmt.Errorf("store %s: %w", to, err))
@@ -126,14 +126,11 @@ func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, more int64, err 
 	if err := p.file.Sync(); err != nil {
 		return fail(err)
 	}
-	if fi, err = p.file.Stat(); err != nil {
-		return fail(err)
-	}
-	more = sizeOnDisk(fi) - t.takes(to)
+	replaced = t.takes(to)
 	if err := t.rename(from, to); err != nil {
 		return fail(placeError(err))
 	}
-	return f, more, nil
+	return f, replaced, nil
 }
 
 // mostRenames is how often the directory of a file is made again that was
