@@ -76,7 +76,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 		a.text(code, missed, "No route to host: "+t.unasked()+" for "+name+", and there is no stored copy ("+unreachable.Err.Error()+").",
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
-		s.o.Log.Warn("a file can't be stored, its request is passed on", "file", name, "error", err)
+		s.o.Log.Debug("a request is passed on, since its file can't be stored", "file", name, "error", err)
 		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
 	case errors.As(err, &absent) && absent.Offline:
 		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "upstream-unreachable"},

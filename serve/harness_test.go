@@ -58,13 +58,19 @@ type setup struct {
 	listed  func(path string) (generation.Listed, bool)
 	claims  func(host, path string) (repo, rest string, ok bool)
 	bases   []string // upstreams besides the usual one
+	dir     string   // the cache directory; "" is one of the test's
+	size    int64    // of the cache; 0 is no limit
 	minFree int64
 	listen  net.Listener // nil is one on a free port
+	tend    bool         // keep the cache to its size
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
 	t.Helper()
 	m := &mirror{t: t, dir: filepath.Join(t.TempDir(), "cache"), log: &buffer{}, access: &buffer{}, served: make(chan error, 1)}
+	if o.dir != "" {
+		m.dir = o.dir
+	}
 	m.up = testrepo.Start(t, t.TempDir())
 	// Later than all that the upstream has.
 	m.clock.Store(time.Now().Add(24 * time.Hour).UnixNano())
@@ -105,7 +111,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		t.Fatal(err)
 	}
 	m.cache, err = cache.Open(cache.Options{
-		Dir: m.dir, MinFree: o.minFree, Catalog: o.catalog, Ledger: m.ledger, Now: now, Log: log,
+		Dir: m.dir, Size: o.size, MinFree: o.minFree, Catalog: o.catalog, Ledger: m.ledger, Now: now, Log: log,
 		Policy: func(k cache.Key) cache.Policy {
 			p := cache.Policy{MaxAge: time.Duration(cfg.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
 			if cfg.Serve.Classify("/"+k.String()) == config.Metadata {
@@ -140,6 +146,10 @@ func newMirror(t testing.TB, o setup) *mirror {
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())
 	go func() { m.served <- m.server.Serve(ctx, l) }()
+	var tending sync.WaitGroup
+	if o.tend {
+		tending.Go(func() { m.cache.Tend(ctx) })
+	}
 	transport := &http.Transport{DisableCompression: true}
 	m.http = &http.Client{
 		Transport:     transport,
@@ -149,6 +159,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		transport.CloseIdleConnections()
 		m.up.Heal()
 		m.close()
+		tending.Wait()
 		m.cache.Close()
 		m.ledger.Close()
 	})

@@ -75,6 +75,7 @@ type report struct {
 	UptimeSeconds int64         `json:"uptime_seconds"`
 	Today         *cache.Totals `json:"today"`        // null where nothing is accounted
 	Last30Days    *cache.Totals `json:"last_30_days"` // today included; days are UTC's
+	Cache         cache.Space   `json:"cache"`
 	SinceStart    sinceStart    `json:"since_start"`
 	MissedHTTPS   []missedHTTPS `json:"missed_https"` // through tunnels to hosts of repositories since the start, the most first
 	Recent        []recent      `json:"recent"`       // the latest first
@@ -113,6 +114,7 @@ func (s *Server) report(ctx context.Context) report {
 		r.Recent = append(r.Recent, recent{e.At, e.Took.Seconds(), e.Client, e.Method, e.Target, e.Code, e.Sent, e.Outcome})
 	}
 	if s.o.Ledger == nil {
+		r.Cache = s.o.Cache.Space(ctx)
 		return r
 	}
 	ctx, cancel := context.WithTimeout(ctx, totalsWithin)
@@ -120,6 +122,7 @@ func (s *Server) report(ctx context.Context) report {
 	if err := s.o.Ledger.Flush(ctx); err != nil {
 		s.o.Log.Warn("the status lacks the last answers", "error", err)
 	}
+	r.Cache = s.o.Cache.Space(ctx)
 	totals := func(since time.Time) *cache.Totals {
 		t, err := s.o.Ledger.Totals(ctx, since)
 		if err != nil {

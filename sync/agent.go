@@ -129,6 +129,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	for round := 1; ; round++ {
+		r.makeRoom(ctx)
 		fetched := r.download(ctx, r.report.Plan.Items)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -216,9 +217,11 @@ func (r *run) plan(ctx context.Context) error {
 	for i, p := range cfg.Packages {
 		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
 	}
-	r.report.Plan = Plan(r.ranks, idx, r.stored, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude})
+	r.fit(ctx, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude}, func(b Budget) Result {
+		return Plan(r.ranks, idx, r.stored, b)
+	})
 	r.report.planned()
-	return nil
+	return ctx.Err()
 }
 
 // stored reports whether the cache has what metadata promises of k.

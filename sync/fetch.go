@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -125,15 +124,6 @@ func (r *run) flip(ctx context.Context) error {
 			r.report.fail(s.Root.String(), s.Root.String()+"/repodata/repomd.xml", err)
 		}
 	}
-	if err := r.site.Generations.Expire(); err != nil {
-		r.log.Warn("old metadata can't be removed", "error", err)
-	}
-	if n, err := r.site.Cache.Sweep(partialsKept); n > 0 || err != nil {
-		r.log.Info("downloads that nobody went on with are removed", "files", n, "error", err)
-	}
+	r.tidy(ctx)
 	return nil
 }
-
-// partialsKept is how long what a broken-off download has left is kept to be
-// continued: longer than a package stays the newest, mostly.
-const partialsKept = 14 * 24 * time.Hour

@@ -54,6 +54,8 @@ type Result struct {
 	Bytes int64  // their size
 	Cut   []Item // wanted, but too large for what was left of the budget when its turn came
 
+	Wanted []cache.Key // all that shall be there: Items and what is stored already, the most valuable first
+
 	Stored      int   // wanted, and stored already
 	StoredBytes int64 // their size
 
@@ -201,6 +203,7 @@ func (p *planner) admit(i int) bool {
 	want := cache.Want{Digest: k.digest, Size: k.size}
 	if p.stored(key, want) {
 		p.seen[key] = true
+		p.res.Wanted = append(p.res.Wanted, key)
 		p.res.Stored++
 		p.res.StoredBytes += k.size
 		return true
@@ -212,6 +215,7 @@ func (p *planner) admit(i int) bool {
 		return false
 	}
 	p.seen[key] = true
+	p.res.Wanted = append(p.res.Wanted, key)
 	p.res.Bytes += k.size
 	p.res.Items = append(p.res.Items, item)
 	return true

@@ -26,6 +26,7 @@ type Report struct {
 
 	Logs  popularity.Report `json:"-"`
 	Plan  Result            `json:"-"`
+	Room  int64             `json:"-"` // bytes that the cache had room for, where that is less than the budget; else -1
 	Items []FetchedItem     `json:"-"` // in the order in which they came
 
 	mu sync.Mutex
@@ -56,7 +57,7 @@ type FetchedItem struct {
 	Outcome cache.Outcome
 }
 
-func newReport(now time.Time) *Report { return &Report{Started: now, Roots: []*RootReport{}} }
+func newReport(now time.Time) *Report { return &Report{Started: now, Roots: []*RootReport{}, Room: -1} }
 
 func (r *Report) finish(now time.Time) {
 	r.Finished = now

@@ -102,6 +102,7 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener) error {
 	d.tell(stateReady)
 	beside.Go(func() { d.heed(ctx, ended) })
 	beside.Go(func() { d.watch(ended) })
+	beside.Go(func() { d.site.Cache.Tend(ended) })
 	return d.server.Serve(ctx)
 }
 

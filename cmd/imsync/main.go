@@ -95,7 +95,7 @@ of these depend on into the cache that imserve serves from.`,
 	})
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
-	root.AddCommand(newOnce(p), newPlan(p), newRank(p), newRun(p))
+	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newRun(p))
 	for _, c := range root.Commands() {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -130,7 +130,11 @@ func writeNotes(w io.Writer, r *imsync.Report) {
 		for _, it := range r.Plan.Cut {
 			bytes += it.Size
 		}
-		fmt.Fprintf(w, "note: %d packages (%s) did not fit the budget (sync.budget)\n", c, size(bytes))
+		limit := "the budget (sync.budget)"
+		if r.Room >= 0 {
+			limit = fmt.Sprintf("the %s that the cache has room for (cache_size, min_free)", size(r.Room))
+		}
+		fmt.Fprintf(w, "note: %d packages (%s) did not fit %s\n", c, size(bytes), limit)
 	}
 }
 

@@ -38,6 +38,8 @@ import (
 type Options struct {
 	// Dir is the cache directory, on a local file system; it is created.
 	Dir string
+	// Size is how many bytes of the disk the cache may take; 0 is no limit.
+	Size int64
 	// MinFree is how much of the file system stays free, in bytes.
 	MinFree int64
 	// Policy is how the files of a kind are treated.
@@ -59,6 +61,9 @@ type Cache struct {
 	o        Options
 	tree     *tree
 	partials partials
+	space    *space
+	usage    *usage
+	trouble  trouble
 
 	ctx    context.Context // of the fills, which belong to no client
 	cancel context.CancelFunc
@@ -93,9 +98,10 @@ func Open(o Options) (*Cache, error) {
 	}
 	c := &Cache{
 		o: o, tree: t,
-		partials: partials{dir: filepath.Join(dir, ownDir, "partial"), minFree: o.MinFree},
-		current:  make(map[Key]*fill),
+		space: newSpace(o.Size, o.MinFree), usage: openUsage(dir),
+		current: make(map[Key]*fill),
 	}
+	c.partials = partials{dir: filepath.Join(dir, ownDir, "partial"), space: c.space, usage: c.usage}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -141,6 +147,9 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	want, _ := c.o.Catalog.Lookup(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
+		if errors.Is(err, ErrUnstorable) {
+			c.failed(k, err)
+		}
 		return nil, err
 	}
 	defer func() {

@@ -56,6 +56,7 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 	for {
 		file, held, err := c.partials.lock(path)
 		if err != nil {
+			c.failed(f.key, err)
 			return ending{answer: Unreachable, err: err}
 		}
 		if !held {
@@ -77,6 +78,7 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 		p, err := newPartial(&c.partials, file, path, f.want, c.o.Policy(f.key).Format)
 		if err != nil {
 			file.Close()
+			c.failed(f.key, err)
 			return ending{answer: Unreachable, err: storeError(err)}
 		}
 		p.grown = f.grow
@@ -111,6 +113,9 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 	}
 
 	err = o.source.Fetch(ctx, r, p)
+	if errors.Is(err, ErrUnstorable) {
+		c.failed(f.key, err)
+	}
 	end := ending{fetched: p.fetched, resumed: p.resumed}
 	var unreachable *UnreachableError
 	switch {
@@ -126,7 +131,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		end.facts, end.err = c.commit(f.key, o, p, end.facts)
 		if errors.Is(end.err, ErrUnstorable) || errors.Is(end.err, ErrNotAFile) {
 			// The bytes are right; whoever waits for them shall have them.
-			c.o.Log.Warn("a download can't be stored", "file", f.key.String(), "error", end.err)
+			c.failed(f.key, end.err)
 			if !o.ahead {
 				end.err = nil
 			}
@@ -146,7 +151,10 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		// asked for the stored one.
 		if r.Stored != nil && Settle(Gone, true, held, c.o.Policy(f.key).Anchor) == Delete {
 			end.deleted = true
-			if err := c.tree.remove(f.key, st); err != nil {
+			freed, err := c.tree.remove(f.key, st)
+			if err == nil {
+				c.partials.account(-freed)
+			} else {
 				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
 			}
 		}
@@ -165,12 +173,15 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 			return f, err
 		}
 	}
-	f, err := c.tree.commit(p, to, f)
+	f, replaced, err := c.tree.commit(p, to, f)
 	if err != nil {
 		p.Reject()
 		return f, err
 	}
 	p.committed = true
+	c.trouble.stored()
+	p.count() // its attributes may have taken a block
+	c.partials.account(-replaced)
 	return f, nil
 }
 

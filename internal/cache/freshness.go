@@ -12,6 +12,8 @@ type Policy struct {
 	// Anchor marks a file that a request never deletes: repomd.xml and
 	// InRelease, by which everything else is found.
 	Anchor bool
+	// Metadata marks a file by which clients find packages: it is evicted last.
+	Metadata bool
 }
 
 // Action is what a request for a file leads to.

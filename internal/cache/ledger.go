@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	_ "embed" // the schema
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -41,6 +42,7 @@ type entry struct {
 	sent  int64 // bytes to a client; notAnAnswer, lastEntry
 	came  int64 // bytes from upstream
 	ahead bool
+	files int           // that were evicted; then came is their bytes
 	flush chan struct{} // not an entry but a wait for those before it
 }
 
@@ -84,6 +86,11 @@ func (l *Ledger) Served(k Key, sent int64, hit bool) {
 // for one.
 func (l *Ledger) Fetched(k Key, n int64, ahead bool) {
 	l.add(entry{path: k.String(), sent: notAnAnswer, came: n, ahead: ahead})
+}
+
+// evicted accounts that files went to make room, which took n bytes.
+func (l *Ledger) evicted(files int, n int64) {
+	l.add(entry{sent: notAnAnswer, files: files, came: n})
 }
 
 func (l *Ledger) add(e entry) {
@@ -182,8 +189,7 @@ func (l *Ledger) commit(batch []entry) error {
 			if e.hit {
 				hits = 1
 			}
-			_, err = tx.Exec(`INSERT INTO file (path, hits, bytes, last_used) VALUES (?1, ?2, ?3, ?4)
-				ON CONFLICT (path) DO UPDATE SET hits = hits + ?2, bytes = bytes + ?3, last_used = max(last_used, ?4)`, e.path, hits, e.sent, at)
+			err = served(tx, e, hits)
 			if err == nil {
 				_, err = tx.Exec(`INSERT INTO day (day, requests, hits, served) VALUES (?1, 1, ?2, ?3)
 					ON CONFLICT (day) DO UPDATE SET requests = requests + 1, hits = hits + ?2, served = served + ?3`, day, hits, e.sent)
@@ -194,6 +200,14 @@ func (l *Ledger) commit(batch []entry) error {
 			if err == nil {
 				_, err = tx.Exec(`INSERT INTO day (day, ahead) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET ahead = ahead + ?2`, day, e.came)
 			}
+		case e.files > 0:
+			_, err = tx.Exec(`INSERT INTO evicted (at, files, bytes) VALUES (?, ?, ?)`, at, e.files, e.came)
+			if err == nil {
+				_, err = tx.Exec(`DELETE FROM file WHERE max(last_used, prefetched) < ?`, e.at.Add(-forgetAfter).Unix())
+			}
+			if err == nil {
+				_, err = tx.Exec(`DELETE FROM evicted WHERE at < ?`, e.at.Add(-forgetAfter).Unix())
+			}
 		default:
 			_, err = tx.Exec(`INSERT INTO day (day, upstream) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET upstream = upstream + ?2`, day, e.came)
 		}
@@ -202,6 +216,63 @@ func (l *Ledger) commit(batch []entry) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// forgetAfter is how long the uses of a file are remembered, stored or not: one
+// that was evicted and comes back has not lost them.
+const forgetAfter = 180 * 24 * time.Hour
+
+// usesWithin is how long whoever evicts waits for the latest uses to be written.
+const usesWithin = 10 * time.Second
+
+// uses is what is known of each file, by its path.
+func (l *Ledger) uses(ctx context.Context) (map[string]use, error) {
+	latest, cancel := context.WithTimeout(ctx, usesWithin)
+	defer cancel()
+	if err := l.Flush(latest); err != nil {
+		l.log.Warn("the latest uses of files are not known yet", "error", err)
+	}
+	rows, err := l.db.QueryContext(ctx, `SELECT path, heat, last_used, prefetched FROM file`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := make(map[string]use)
+	for rows.Next() {
+		var path string
+		var last, prefetched int64
+		u := use{known: true}
+		if err := rows.Scan(&path, &u.heat.uses, &last, &prefetched); err != nil {
+			return nil, err
+		}
+		u.last, u.prefetched = unixTime(last), unixTime(prefetched)
+		u.heat.at = u.last
+		all[path] = u
+	}
+	return all, rows.Err()
+}
+
+// EvictedSince is how many files went to make room from since on, and what they
+// took on the disk.
+func (l *Ledger) EvictedSince(ctx context.Context, since time.Time) (files, bytes int64, err error) {
+	err = l.db.QueryRowContext(ctx, `SELECT coalesce(sum(files), 0), coalesce(sum(bytes), 0) FROM evicted WHERE at >= ?`, since.Unix()).Scan(&files, &bytes)
+	return files, bytes, err
+}
+
+// served accounts an answer for its file.
+func served(tx *sql.Tx, e entry, hits int) error {
+	var h heat
+	var last int64
+	err := tx.QueryRow(`SELECT heat, last_used FROM file WHERE path = ?`, e.path).Scan(&h.uses, &last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	h.at = unixTime(last)
+	h = h.add(e.at)
+	_, err = tx.Exec(`INSERT INTO file (path, hits, bytes, last_used, heat) VALUES (?1, ?2, ?3, ?4, ?5)
+		ON CONFLICT (path) DO UPDATE SET hits = hits + ?2, bytes = bytes + ?3, last_used = ?4, heat = ?5`,
+		e.path, hits, e.sent, h.at.Unix(), h.uses)
+	return err
 }
 
 // Totals sums up days of accounting; all but Requests and Hits are bytes.

@@ -50,6 +50,7 @@ type Partial struct {
 	hashed int64
 	fits   bool // the first bytes are the format's
 
+	counted   int64 // bytes of the disk that are accounted for it
 	roomFor   int64 // the size at which to look for room again, where no length is known
 	committed bool  // the file has its name in the tree
 
@@ -67,7 +68,7 @@ func newPartial(d *partials, file *os.File, path string, w Want, format Format) 
 	if err != nil {
 		return nil, err
 	}
-	p.size = fi.Size()
+	p.size, p.counted = fi.Size(), sizeOnDisk(fi)
 	if p.size == 0 {
 		return p, nil
 	}
@@ -125,7 +126,7 @@ func (p *Partial) Begin(h Head) error {
 	h = h.bounded()
 	h.Want = p.want
 	p.head = h
-	if err := p.dir.reserve(p.file, h.Length); err != nil {
+	if err := p.reserve(max(h.Length, 0)); err != nil {
 		return err
 	}
 	if err := writeAttr(p.file, partialAttr, h); err != nil {
@@ -189,7 +190,7 @@ func (p *Partial) Write(b []byte) (int, error) {
 		return n, fmt.Errorf("%s: more than the %d bytes that were promised: %w", p.head.URL, most, ErrWrongContent)
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
-		if err := p.dir.reserve(p.file, 0); err != nil {
+		if err := p.reserve(0); err != nil {
 			return n, err
 		}
 		p.roomFor = p.size + roomEvery
@@ -351,6 +352,8 @@ func (p *Partial) restart() error {
 		p.grown(fresh, Head{Length: -1}, 0)
 	}
 	old.Close()
+	p.dir.account(-p.counted)
+	p.counted = 0
 	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
 	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
 	p.digest, p.met, p.head = "", "", Head{}
@@ -360,8 +363,13 @@ func (p *Partial) restart() error {
 // release gives up the lock, and the file too unless it is stored or worth
 // continuing. The descriptor stays open where it is shared with readers.
 func (p *Partial) release(shared bool) {
-	if !p.committed && (p.stale || p.size == 0) {
+	switch {
+	case p.committed:
+	case p.stale || p.size == 0:
 		os.Remove(p.path)
+		p.dir.account(-p.counted)
+	default:
+		p.count()
 	}
 	unlock(p.file)
 	if !shared {

@@ -57,7 +57,7 @@ func TestFollowTheLastMoment(t *testing.T) {
 	if err != nil || held {
 		t.Fatal(held, err)
 	}
-	if _, err := c.tree.commit(p, testKey.String(), p.facts()); err != nil {
+	if _, _, err := c.tree.commit(p, testKey.String(), p.facts()); err != nil {
 		t.Fatal(err)
 	}
 	p.committed = true
@@ -163,7 +163,7 @@ func TestPartialSurvives(t *testing.T) {
 		{"in the middle of the commit", Want{}, func(c *Cache, p *Partial) error {
 			// The rename fails: in its place is a directory.
 			err := errors.Join(p.Begin(h), write(p, body), p.Complete(), c.tree.root.MkdirAll("r/x/y/z", 0o755))
-			if _, cerr := c.tree.commit(p, "r/x/y", p.facts()); cerr == nil {
+			if _, _, cerr := c.tree.commit(p, "r/x/y", p.facts()); cerr == nil {
 				return errors.New("a directory was replaced")
 			}
 			return err
@@ -200,7 +200,7 @@ func TestRoomForUnknownLength(t *testing.T) {
 	if _, err := p.Write(block); err != nil {
 		t.Fatal(err)
 	}
-	c.partials.minFree = 1 << 60 // somebody else fills the disk
+	c.space.minFree = 1 << 60 // somebody else fills the disk
 	for n := 1; ; n++ {
 		_, err := p.Write(block)
 		if errors.Is(err, ErrUnstorable) {
@@ -226,16 +226,16 @@ func TestReserve(t *testing.T) {
 		t.Errorf("%d bytes on %d blocks: nothing was reserved", fi.Size(), st.Blocks)
 	}
 	for _, n := range []int64{-1, 0, 1} {
-		c.partials.minFree = 1 << 60
-		if err := c.partials.reserve(p.file, n); !errors.Is(err, ErrUnstorable) {
+		c.space.minFree = 1 << 60
+		if err := p.reserve(n); !errors.Is(err, ErrUnstorable) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
-		c.partials.minFree = 0
-		if err := c.partials.reserve(p.file, n); err != nil {
+		c.space.minFree = 0
+		if err := p.reserve(n); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
-	if err := c.partials.reserve(p.file, 1<<60); !errors.Is(err, ErrUnstorable) {
+	if err := p.reserve(1 << 60); !errors.Is(err, ErrUnstorable) {
 		t.Errorf("more than any disk has: %v", err)
 	}
 }

@@ -13,8 +13,9 @@ import (
 
 // partials is the directory of the files that are being downloaded.
 type partials struct {
-	dir     string
-	minFree int64 // bytes that stay free on the file system
+	dir   string
+	space *space
+	usage *usage
 }
 
 // path is the name of the partial file for k. It is the key's, whatever is
@@ -72,17 +73,8 @@ func (d *partials) replace(path string) (*os.File, error) {
 	return fresh, nil
 }
 
-// reserve makes room for n bytes in file, without changing its size.
-func (d *partials) reserve(file *os.File, n int64) error {
-	var st unix.Statfs_t
-	if err := control(file, func(fd int) error { return unix.Fstatfs(fd, &st) }); err == nil {
-		if free := int64(st.Bavail) * st.Bsize; free-max(n, 0) < d.minFree {
-			return fmt.Errorf("%w: %d bytes would leave less than min_free (%d) of the %d that are free", ErrUnstorable, max(n, 0), d.minFree, free)
-		}
-	}
-	if n <= 0 {
-		return nil
-	}
+// allocate takes n bytes of the disk for file, without changing its size.
+func allocate(file *os.File, n int64) error {
 	err := control(file, func(fd int) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, n) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil

@@ -38,12 +38,15 @@ func TestSweep(t *testing.T) {
 	}
 	// The file's own time is the machine's; the cache's clock is far ahead of it.
 	s.now.Store(time.Now().Add(time.Hour).UnixNano())
-	if n, err := c.Sweep(2 * time.Hour); n != 0 || err != nil {
-		t.Errorf("young files: %d removed, %v", n, err)
+	if gone, err := c.Sweep(2*time.Hour, false); len(gone) != 0 || err != nil {
+		t.Errorf("young files: %v removed, %v", gone, err)
 	}
 	s.pass(24 * time.Hour)
-	if n, err := c.Sweep(2 * time.Hour); n != 1 || err != nil {
-		t.Errorf("%d removed, %v", n, err)
+	if gone, err := c.Sweep(2*time.Hour, true); len(gone) != 2 || err != nil {
+		t.Errorf("a rehearsal: %v removed, %v", gone, err)
+	}
+	if gone, err := c.Sweep(2*time.Hour, false); len(gone) != 1 || err != nil || gone[0].Path != ".im/partial/left" || gone[0].Bytes == 0 {
+		t.Errorf("%v removed, %v", gone, err)
 	}
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
 		t.Errorf("the old file: %v", err)

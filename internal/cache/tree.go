@@ -51,6 +51,10 @@ func (t *tree) open(k Key) (*stored, error) { return t.openAt(k.String()) }
 func (t *tree) openAt(name string) (*stored, error) {
 	// Not to wait at a named pipe that somebody put there.
 	file, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.EAGAIN) {
+		// Whoever evicts has made sure that nobody reads it, and is deleting it.
+		return nil, fmt.Errorf("%s is being evicted: %w", name, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, placeError(err)
 	}
@@ -90,14 +94,12 @@ func placeError(err error) error {
 }
 
 // commit gives the complete file of p its facts and its name: to (slashes,
-// below the cache directory). After it p's file is the stored one.
-func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
+// below the cache directory). After it p's file is the stored one. replaced is
+// how many bytes of the disk the one before took.
+func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, replaced int64, err error) {
 	from := path.Join(ownDir, "partial", filepath.Base(p.path))
-	fail := func(err error) (Facts, error) {
-		return f, storeError(fmt.Errorf("store %s: %w", to, err))
-	}
-	name := func(err error) (Facts, error) {
-		return f, storeError(fmt.Errorf("store %s: %w", to, placeError(err)))
+	fail := func(err error) (Facts, int64, error) {
+		return f, 0, storeError(fmt.Errorf("store %s: %w", to, err))
 	}
 	if sec, ok := p.head.modTime(); ok {
 		m := time.Unix(sec, 0)
@@ -127,13 +129,44 @@ func (t *tree) commit(p *Partial, to string, f Facts) (Facts, error) {
 	if err := p.file.Sync(); err != nil {
 		return fail(err)
 	}
-	if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil {
-		return name(err)
+	replaced = t.takes(to)
+	if err := t.rename(from, to); err != nil {
+		return fail(placeError(err))
 	}
-	if err := t.root.Rename(from, to); err != nil {
-		return name(err)
+	return f, replaced, nil
+}
+
+// mostRenames is how often the directory of a file is made again that was
+// removed, each time, before the file was in it.
+const mostRenames = 100
+
+// rename gives the file from its name, in a directory that it makes. An eviction
+// that has left that directory empty may be removing it.
+func (t *tree) rename(from, to string) error {
+	for i := 1; ; i++ {
+		err := t.root.MkdirAll(path.Dir(to), 0o755)
+		if err == nil {
+			err = t.root.Rename(from, to)
+		}
+		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
+			return err
+		}
+		if _, gone := t.root.Lstat(from); gone != nil {
+			return err
+		}
 	}
-	return f, nil
+}
+
+// takes is how many bytes of the disk the deletion of a stored file would free.
+func (t *tree) takes(name string) int64 {
+	fi, err := t.root.Lstat(name)
+	if err != nil {
+		return 0
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+		return 0
+	}
+	return sizeOnDisk(fi)
 }
 
 // setFacts replaces the facts of a stored file.
@@ -169,17 +202,19 @@ func (s *stored) verify(w Want, now time.Time) error {
 	return nil
 }
 
-// remove deletes the stored file k, if it still is the one that s has open.
-func (t *tree) remove(k Key, s *stored) error {
+// remove deletes the stored file k, if it still is the one that s has open, and
+// returns how many bytes that frees.
+func (t *tree) remove(k Key, s *stored) (freed int64, err error) {
 	now, err := t.root.Stat(k.String())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if was, err := s.file.Stat(); err != nil || !os.SameFile(now, was) {
-		return err
+		return 0, err
 	}
-	return t.root.Remove(k.String())
+	freed = t.takes(k.String())
+	return freed, t.root.Remove(k.String())
 }

@@ -15,7 +15,6 @@ type inert struct {
 
 // inertKeys are those outside [[repo]].
 var inertKeys = [...]inert{
-	{"cache_size", "", "nothing is evicted yet, and the cache grows until min_free is reached"},
 	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
 	{"sync.window", `""`, "a run goes on until it is done"},
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},

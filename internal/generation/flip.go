@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"time"
 )
 
 // ErrOvertaken says that another has made its metadata current since g's was asked for.
@@ -44,11 +43,9 @@ func (s *Store) Flip(g *Generation) error {
 			if k.Replaced.IsZero() {
 				k.Replaced = now
 			}
-			if now.Sub(k.Replaced) < s.keep {
-				next = append(next, k)
-			}
+			next = append(next, k)
 		}
-		f.Kept = next
+		f.Kept = s.still(next)
 		return nil
 	})
 	if err != nil {
@@ -117,36 +114,4 @@ func (s *Store) place(g *Generation, name string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(to))
-}
-
-// Expire removes the generations that no root keeps any more, but those that
-// are younger than a day: a run may be bringing them together.
-func (s *Store) Expire() error {
-	used := map[string]bool{}
-	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		f, err := readRoot(name)
-		if err != nil {
-			return err
-		}
-		for _, k := range f.Kept {
-			used[k.Digest] = true
-		}
-	}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil || !e.IsDir() || used[e.Name()] || s.now().Sub(fi.ModTime()) < 24*time.Hour {
-			continue
-		}
-		errs = append(errs, os.RemoveAll(s.path(e.Name())))
-	}
-	return errors.Join(errs...)
 }

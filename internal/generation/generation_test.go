@@ -197,8 +197,9 @@ func TestStageAndFlip(t *testing.T) {
 			if _, held := b.open().Lookup(mustKey(t, b.root, one)); held {
 				t.Error("an expired generation is still kept")
 			}
-			if err := b.store.Expire(); err != nil {
-				t.Fatal(err)
+			gone, err := b.store.Expire(false)
+			if err != nil || len(gone) != 1 || gone[0].Path != ".im/gen/"+first.Digest || gone[0].Bytes == 0 {
+				t.Fatalf("%v, %v", gone, err)
 			}
 			if _, err := os.Stat(filepath.Join(b.dir, ".im/gen", first.Digest)); !os.IsNotExist(err) {
 				t.Errorf("the expired generation is still there: %v", err)
@@ -207,6 +208,43 @@ func TestStageAndFlip(t *testing.T) {
 				t.Errorf("the kept generation is gone: %v", err)
 			}
 		})
+	}
+}
+
+// TestExpireWithoutAnother: a generation's time is over though none has become
+// current since.
+func TestExpireWithoutAnother(t *testing.T) {
+	one, two := spec("kernel", "6.8"), spec("kernel", "6.9")
+	b := newBench(t, testrepo.BuildOptions{}, one)
+	// Directories have the machine's times, and stay for a day.
+	b.now = time.Now().Add(48 * time.Hour)
+	first := b.mustStage()
+	b.flip(first)
+	b.publish(testrepo.BuildOptions{}, two)
+	b.flip(b.mustStage())
+	for _, tt := range []struct {
+		name     string
+		pass     time.Duration
+		rehearse bool
+		gone     int
+		held     bool
+	}{
+		{"not yet", 0, false, 0, true},
+		{"a rehearsal", 7 * 24 * time.Hour, true, 1, true},
+		{"its time is over", 0, false, 1, false},
+		{"and again", 0, false, 0, false},
+	} {
+		b.now = b.now.Add(tt.pass)
+		gone, err := b.store.Expire(tt.rehearse)
+		if err != nil || len(gone) != tt.gone {
+			t.Errorf("%s: %v, %v", tt.name, gone, err)
+		}
+		if _, held := b.open().Lookup(mustKey(t, b.root, one)); held != tt.held {
+			t.Errorf("%s: held %v", tt.name, held)
+		}
+		if _, err := os.Stat(filepath.Join(b.dir, ".im/gen", first.Digest)); (err == nil) != tt.held {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }
 

@@ -318,7 +318,7 @@ func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) erro
 		return err
 	}
 	f.o.Log.Info("new metadata is current", "root", g.Root.String(), "repomd", g.Digest[:12], "files", done.Files, "bytes", done.Fetched)
-	if err := s.Expire(); err != nil {
+	if _, err := s.Expire(false); err != nil {
 		f.o.Log.Warn("old metadata can't be removed", "error", err)
 	}
 	return nil

@@ -47,6 +47,7 @@ type Options struct {
 	Program string // "imserve", "imsync": named to mirrors
 	Via     string // this server's name in Via, by which a loop shows; "" sends none
 	Rate    upstream.RateLimiter
+	Now     func() time.Time // nil is time.Now
 	Log     *slog.Logger
 }
 
@@ -55,11 +56,15 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Site{Config: cfg}
 	up := upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
 		Via:       o.Via,
 		Rate:      o.Rate,
+		Now:       o.Now,
 		Log:       o.Log,
 	}
 	s.client = upstream.New(up)
@@ -69,12 +74,12 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	s.Reconfigure(cfg)
 	var err error
 	s.Generations, err = generation.Open(generation.Options{
-		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Log: o.Log,
+		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), time.Now, o.Log)
+	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), o.Now, o.Log)
 	if err != nil {
 		// Statistics are not worth a package that is not served.
 		o.Log.Warn("nothing is accounted", "error", err)
@@ -82,11 +87,13 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	}
 	s.Cache, err = cache.Open(cache.Options{
 		Dir:     cfg.CacheDir,
+		Size:    int64(cfg.CacheSize),
 		MinFree: int64(cfg.MinFree),
 		Policy:  s.policy,
 		Source:  s.source,
 		Catalog: s.Generations,
 		Ledger:  s.Ledger,
+		Now:     o.Now,
 		Log:     o.Log,
 	})
 	if err != nil {
@@ -164,7 +171,7 @@ func (s *Site) policy(k cache.Key) cache.Policy {
 	cfg := s.now.Load().config
 	p := cache.Policy{MaxAge: time.Duration(cfg.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
 	if cfg.Serve.Classify("/"+k.String()) == config.Metadata {
-		p.MaxAge = time.Duration(cfg.Serve.MetadataMaxAge)
+		p.MaxAge, p.Metadata = time.Duration(cfg.Serve.MetadataMaxAge), true
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":

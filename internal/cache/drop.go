@@ -1,0 +1,116 @@
+package cache
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Why a file stays.
+var (
+	errInUse   = errors.New("in use")
+	errNotSure = errors.New("prefetched a short while ago, as the file says and the ledger does not")
+)
+
+// drop deletes a file, unless somebody has it open, is downloading it, or has
+// changed it since the walk.
+func (c *Cache) drop(f *resident, sure bool) error {
+	for _, name := range f.found.names {
+		k, _ := keyOf(name)
+		if err := c.dropName(f, k, sure); err != nil {
+			return err
+		}
+	}
+	// What can't be accounted, the next walk counts.
+	_, _ = c.usage.add(-f.bytes)
+	return nil
+}
+
+func (c *Cache) dropName(f *resident, k Key, sure bool) error {
+	// Whoever commits a file holds the lock on its partial: while we do, what is
+	// looked at is what is deleted.
+	unlock, err := c.partials.hold(k)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	st, err := c.tree.open(k)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
+		return errInUse // by whoever has deleted it, or put something else there
+	}
+	if err != nil {
+		return err
+	}
+	defer st.file.Close()
+	fi, err := st.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || uint64(now.Dev) != f.found.dev || now.Ino != f.found.ino || len(f.found.names) == 1 && !time.Unix(now.Ctim.Unix()).Equal(f.changed) {
+		return errInUse
+	}
+	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at) < aheadFor {
+		return errNotSure
+	}
+	if !alone(st.file) {
+		return errInUse
+	}
+	if err := c.tree.root.Remove(k.String()); err != nil {
+		return err
+	}
+	c.tree.tidy(k)
+	return nil
+}
+
+// hold takes the lock on the partial file of k, so that nobody can commit it
+// before unlock; errInUse where somebody is downloading it.
+func (d *partials) hold(k Key) (unlock func(), err error) {
+	path := d.path(k)
+	file, held, err := d.lock(path)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// There is no room for a lock, and so for no download either.
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		file.Close()
+		return nil, errInUse
+	}
+	return func() {
+		if fi, err := file.Stat(); err == nil && fi.Size() == 0 {
+			os.Remove(path) // it was made for the lock alone
+		}
+		file.Close()
+	}, nil
+}
+
+// alone reports whether nobody else, in whatever process, has the file open. The
+// kernel says so by granting a lease. Where it does, nobody can open the file
+// until we close it: tree.open takes it for deleted. A file system
+// without leases can't tell, and there the file is taken to be unused: who has
+// it open reads on.
+func alone(file *os.File) bool {
+	err := control(file, func(fd int) error {
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+		return err
+	})
+	return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EBUSY)
+}
+
+// tidy removes the directories that the deletion of k has left empty, but for
+// its repository's. A commit that had made one for itself makes it again.
+func (t *tree) tidy(k Key) {
+	for dir := path.Dir(k.String()); dir != "." && dir != k.Repo; dir = path.Dir(dir) {
+		if err := t.root.Remove(dir); err != nil {
+			return // mostly since there is something in it
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fetch is a Source made of steps.
+type fetch func(p *Partial) error
+
+func (f fetch) Fetch(_ context.Context, _ Request, p *Partial) error { return f(p) }
+
+// TestAccount: what both programs account for is what a walk finds, however a
+// download ends.
+func TestAccount(t *testing.T) {
+	body := strings.Repeat("body of a package ", 10_000)
+	broken := errors.New("the connection broke")
+	begin := func(p *Partial) error { return p.Begin(Head{Length: int64(len(body)), URL: "u"}) }
+	half := func(p *Partial) error { return errors.Join(begin(p), write(p, body[:len(body)/2])) }
+	s := newShelf(t, 1<<40)
+	s.put("r/adopted", 3)
+	for _, tt := range []struct {
+		name  string
+		key   string
+		steps fetch
+		fails bool
+	}{
+		{"a download", "a", func(p *Partial) error { return errors.Join(begin(p), write(p, body), p.Complete()) }, false},
+		{"one of unknown length", "b", func(p *Partial) error {
+			return errors.Join(p.Begin(Head{Length: -1, URL: "u"}), write(p, body), p.Complete())
+		}, false},
+		{"one that replaces a larger file", "adopted", func(p *Partial) error {
+			return errors.Join(p.Begin(Head{Length: 4, URL: "u"}), write(p, "body"), p.Complete())
+		}, false},
+		{"one that is broken off", "c", func(p *Partial) error { return errors.Join(half(p), broken) }, true},
+		{"and goes on", "c", func(p *Partial) error {
+			n, h := p.Resume()
+			return errors.Join(p.Continue(h.Length), write(p, body[n:]), p.Complete())
+		}, false},
+		{"one that is wrong", "d", func(p *Partial) error { p.Reject(); return errors.Join(half(p), broken) }, true},
+		{"one that starts over", "d", func(p *Partial) error {
+			err := half(p)
+			p.Reject()
+			return errors.Join(err, begin(p), write(p, body), p.Complete())
+		}, false},
+		{"one that never began", "e", func(p *Partial) error { return broken }, true},
+	} {
+		c := s.open()
+		if _, err := c.Evict(t.Context(), false); err != nil { // sets the account
+			t.Fatal(err)
+		}
+		_, err := c.Prefetch(t.Context(), Key{"r", tt.key}, Want{}, tt.steps)
+		if tt.fails != errors.Is(err, broken) || !tt.fails && err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		got, walked, err := c.usage.get()
+		found, werr := walk(t.Context(), s.dir)
+		if err != nil || werr != nil || got != found.bytes || walked.IsZero() {
+			t.Errorf("%s: %d bytes are accounted for, there are %d (%v, %v)", tt.name, got, found.bytes, err, werr)
+		}
+	}
+}
+
+// TestUsage: two programs change one number, and a damaged one is set right by
+// the next walk.
+func TestUsage(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, ownDir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a, b := openUsage(dir), openUsage(dir)
+	var wg sync.WaitGroup
+	for _, u := range []*usage{a, b, a, b} {
+		wg.Go(func() {
+			for range 200 {
+				if _, err := u.add(3); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n, at, err := b.get(); n != 2400 || !at.IsZero() || err != nil {
+		t.Errorf("%d of %s, %v", n, at, err)
+	}
+	// A walk that began at 2000 and found 1900: 400 came meanwhile, that it may have missed.
+	if n, err := a.set(2000, 1900, noon); n != 2300 || err != nil {
+		t.Errorf("after a walk: %d, %v", n, err)
+	}
+	if n, at, err := b.get(); n != 2300 || !at.Equal(noon) || err != nil {
+		t.Errorf("%d of %s, %v", n, at, err)
+	}
+	if n, err := b.add(-5000); n != 0 || err != nil {
+		t.Errorf("below nothing: %d, %v", n, err)
+	}
+	for _, text := range []string{"", "12", "no number", strings.Repeat("9", 100)} {
+		if err := os.WriteFile(a.path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := a.add(7); n != 7 || err != nil {
+			t.Errorf("%q: %d, %v", text, n, err)
+		}
+		if n, _, err := b.get(); n != 7 || err != nil {
+			t.Errorf("%q, then: %d, %v", text, n, err)
+		}
+	}
+}
+
+// TestTend: it evicts at its start, when it is woken and each hour, but not over
+// and over where that is of no use.
+func TestTend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t, 0)
+		c := s.open()
+		c.space.size = 40 * block
+		ctx, cancel := context.WithCancel(t.Context())
+		var done sync.WaitGroup
+		left := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if n := len(s.names()); n != want {
+				t.Errorf("%d files are left, want %d", n, want)
+			}
+		}
+		fill := func(n int) {
+			for i := range n {
+				s.put(filepath.Join("r", string(rune('a'+i))), 10)
+			}
+		}
+		fill(5)
+		done.Go(func() { c.Tend(ctx) })
+		left(3)
+		fill(5)
+		time.Sleep(time.Minute)
+		left(5) // others have put them there: nobody knows yet
+		time.Sleep(recountEvery)
+		left(3)
+		fill(5)
+		c.partials.account(100 * block) // as a download does
+		left(3)
+
+		// Something that must stay takes the room.
+		s.put("README", 100)
+		if !c.space.await(1) {
+			t.Error("nobody has tried to make room")
+		}
+		left(1)
+		if c.space.await(1) {
+			t.Error("a download waits though it has just been of no use")
+		}
+		fill(2)
+		c.space.rouse()
+		left(3)
+		time.Sleep(restFor)
+		left(1)
+		cancel()
+		done.Wait()
+		if c.space.await(1) {
+			t.Error("a download waits though nobody evicts")
+		}
+	})
+}
