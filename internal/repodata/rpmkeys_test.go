@@ -32,7 +32,7 @@ func (r *rpmkeys) imports(name string) bool {
 }
 
 // check is rpm's verdict in our words; why is what it said.
-func (r *rpmkeys) check(name string) (verdict error, why string) {
+func (r *rpmkeys) check(name string) (why string, verdict error) {
 	// With this level a package needs signatures of all of it; without, digests will do.
 	cmd := exec.Command("rpmkeys", "--dbpath", r.db, "--define", "_pkgverify_level signature", "--checksig", "-v", name)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -40,15 +40,15 @@ func (r *rpmkeys) check(name string) (verdict error, why string) {
 	said := string(out)
 	switch {
 	case strings.Contains(said, "BAD"):
-		return ErrBadSignature, said
+		return said, ErrBadSignature
 	case strings.Contains(said, ": NOKEY"):
-		return ErrUnknownKey, said
+		return said, ErrUnknownKey
 	case err == nil:
-		return nil, said
+		return said, nil
 	case !strings.Contains(said, "digest: "):
-		return ErrNoRPM, said
+		return said, ErrNoRPM
 	}
-	return ErrUnsigned, said
+	return said, ErrUnsigned
 }
 
 // compare holds our verdict of the file to rpm's. Of one that none of the keys
@@ -60,7 +60,7 @@ func (r *rpmkeys) compare(k *Keyring, name string) {
 		r.t.Fatal(err)
 	}
 	ours := k.CheckPackage(bytes.NewReader(b), int64(len(b)))
-	theirs, why := r.check(name)
+	why, theirs := r.check(name)
 	damaged := errors.Is(theirs, ErrBadSignature) && ours != nil && !errors.Is(ours, ErrBadSignature)
 	if !errors.Is(ours, theirs) && !damaged {
 		r.t.Errorf("%s: %v, but rpm says: %s", filepath.Base(name), ours, why)
@@ -186,7 +186,7 @@ func TestRPMSign(t *testing.T) {
 				b := flipped(signed, at)
 				put(t, name, b)
 				ours := k.CheckPackage(bytes.NewReader(b), int64(len(b)))
-				theirs, why := r.check(name)
+				why, theirs := r.check(name)
 				// rpm also judges how entries lie that nothing depends on.
 				if theirs == nil && ours != nil || ours == nil && (strings.Contains(why, "digest: BAD") || strings.Contains(why, "Signature, key ID") && theirs == ErrBadSignature) {
 					t.Errorf("byte %d changed: %v, but rpm says: %s", at, ours, why)
@@ -211,7 +211,7 @@ func TestPayloadUncovered(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "old.rpm")
 	put(t, name, p.file(filler, blob(tagRSAHeader, s.signAs(0, crypto.SHA256, p.header))))
 	r.compare(s.keyring(), name)
-	if verdict, why := r.check(name); verdict == nil {
+	if why, verdict := r.check(name); verdict == nil {
 		t.Errorf("rpm takes it: %s", why)
 	}
 }
