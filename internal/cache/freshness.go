@@ -12,6 +12,8 @@ type Policy struct {
 	// Anchor marks a file that a request never deletes: repomd.xml and
 	// InRelease, by which everything else is found.
 	Anchor bool
+	// Check is what has to hold of the bytes beyond their digest; nil for nothing.
+	Check *Check
 }
 
 // Action is what a request for a file leads to.
