@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
 )
 
 // check validates the configuration and what it names, and prints it.
@@ -33,6 +34,9 @@ func (p *program) check() error {
 		if err := writable(d.dir); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w; make it, and let user %d write it", d.key, err, os.Geteuid()))
 		}
+	}
+	if _, err := site.Keyrings(cfg); err != nil {
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &failure{exitUsage, fmt.Errorf("the configuration can't be used:\n%w", err)}

@@ -27,7 +27,10 @@ func (p *program) serve(ctx context.Context) (err error) {
 		log.Warn(w)
 	}
 	defer func() {
-		if err != nil {
+		switch {
+		case errors.Is(err, site.ErrKeys):
+			err = &failure{exitUsage, err}
+		case err != nil:
 			err = &failure{exitFailed, err}
 		}
 	}()

@@ -29,6 +29,7 @@ type Site struct {
 
 	client  *upstream.Client
 	mirrors map[string]*upstream.Mirrors
+	checks  map[string]*cache.Check // of packages, by repo; none where it has no keys
 }
 
 // Options say who opens the site.
@@ -40,11 +41,16 @@ type Options struct {
 }
 
 // Open opens the cache of cfg, and makes its directories where they are missing.
+// The error wraps ErrKeys where the keys of a repo can't be read.
 func Open(cfg *config.Config, o Options) (*Site, error) {
+	checks, err := packageChecks(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
-	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
+	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}, checks: checks}
 	s.client = upstream.New(upstream.Options{
 		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
 		Via:       o.Via,
@@ -54,7 +60,6 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	for _, r := range cfg.Repos {
 		s.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
 	}
-	var err error
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Log: o.Log,
 	})
@@ -110,6 +115,9 @@ func (s *Site) policy(k cache.Key) cache.Policy {
 	p := cache.Policy{MaxAge: time.Duration(s.Config.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
 	if s.Config.Serve.Classify("/"+k.String()) == config.Metadata {
 		p.MaxAge = time.Duration(s.Config.Serve.MetadataMaxAge)
+	}
+	if signed(k) {
+		p.Check = s.checks[k.Repo]
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":
