@@ -69,6 +69,7 @@ type Cache struct {
 	fills  sync.WaitGroup
 
 	checks     singleflight.Group // of stored files
+	refusals   refusals
 	quarantine *quarantine
 
 	mu      sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 )
 
 // Check is what has to hold of a complete file's bytes beyond their digest, as
@@ -28,6 +29,9 @@ type WrongContentError struct {
 	Expected, Came string // a digest and a size, or what a Check says
 	// Err is why a Check refused the bytes; nil for a digest.
 	Err error
+	// Promised says that the bytes are those that metadata promises: no other
+	// mirror has better ones.
+	Promised bool
 }
 
 func (e *WrongContentError) Error() string {
@@ -59,13 +63,52 @@ func (p *Partial) approve() error {
 // of it is to be continued.
 func (p *Partial) refuse(expected, came string, why error) error {
 	p.stale = true
-	e := &WrongContentError{URL: p.head.URL, Expected: expected, Came: came, Err: why}
+	e := &WrongContentError{URL: p.head.URL, Expected: expected, Came: came, Err: why, Promised: p.want.Known() && p.met != ""}
 	// Of parts that came at different times nobody knows whether they belong
 	// together, or whose they are, unless a digest has shown it.
 	if p.refused != nil && (p.met != "" || !p.continued && p.fetched >= p.size) {
 		p.refused(e)
 	}
 	return e
+}
+
+// refusals remembers which promised bytes a Check has refused. As long as the
+// same bytes are promised there is nothing to be had from upstream by asking
+// again. It is safe for concurrent use.
+type refusals struct {
+	mu   sync.Mutex
+	errs map[Key]refusal
+}
+
+type refusal struct {
+	want Want
+	err  *WrongContentError
+}
+
+const maxRefusals = 1024
+
+// note remembers err, where it is one of promised bytes.
+func (r *refusals) note(k Key, w Want, err error) {
+	var wrong *WrongContentError
+	if !errors.As(err, &wrong) || !wrong.Promised || !w.Known() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.errs == nil || len(r.errs) >= maxRefusals {
+		r.errs = make(map[Key]refusal)
+	}
+	r.errs[k] = refusal{w, wrong}
+}
+
+// of is the error that a download of k would end in, nil if that is not known.
+func (r *refusals) of(k Key, w Want) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if was, ok := r.errs[k]; ok && w.Known() && was.want == w {
+		return was.err
+	}
+	return nil
 }
 
 // approved has the file of st, which is stored, checked, unless that has been

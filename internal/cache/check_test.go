@@ -76,6 +76,7 @@ func TestCheckScenarios(t *testing.T) {
 		{name: "bad", mirrors: from(bad), want: none, sample: bad},
 		{name: "bad, promised", mirrors: from(bad), promise: bad, want: none, sample: bad},
 		{name: "bad, chunked", mirrors: faulty(bad, testrepo.Chunked()), want: none, sample: bad},
+		{name: "bad, promised, of two mirrors", mirrors: from(bad, bad), promise: bad, want: end{err: refused, sent: len(bad)}, sample: bad},
 		{name: "bad everywhere", mirrors: from(bad, bad), want: none, sample: bad},
 		{name: "bad, then an honest mirror", mirrors: from(bad, good), want: all, sample: bad},
 		{name: "another than is promised, then an honest mirror", mirrors: from(bad, good), promise: good, want: all, sample: bad},
@@ -135,6 +136,9 @@ func TestCheckScenarios(t *testing.T) {
 					}
 					if tt.want.err == nil && !strings.Contains(d.Facts[pkg.String()], `"checked":"seals"`) {
 						t.Errorf("facts: %s", d.Facts[pkg.String()])
+					}
+					if n := b.sent(); tt.want.sent > 0 && n != int64(tt.want.sent) {
+						t.Errorf("the mirrors sent %d bytes, want %d", n, tt.want.sent)
 					}
 					if len(d.Partials) > 0 {
 						t.Errorf("%d partials left", len(d.Partials))
@@ -288,6 +292,32 @@ func TestStoredIsCheckedOnce(t *testing.T) {
 	}
 	if n := s.gets.Load(); n != 1 {
 		t.Errorf("upstream saw %d requests", n)
+	}
+}
+
+// TestRefusedIsNotFetchedAgain: bytes that are promised and refused are not
+// fetched for each request; those that are promised next are.
+func TestRefusedIsNotFetchedAgain(t *testing.T) {
+	bad, good := broken(200_000, 48), sealed(200_000, 49)
+	b := newBench(t, pkg, mirror{body: bad})
+	b.check = checking("seals", new(atomic.Int64))
+	promise := &changing{}
+	promise.set(want(bad))
+	c := b.openWith(promise)
+	defer c.Close()
+	for range 3 {
+		if _, _, err := get(c, pkg); !refused(err) {
+			t.Errorf("err = %v", err)
+		}
+		c.Settled()
+	}
+	if n := b.sent(); n != int64(len(bad)) {
+		t.Errorf("the mirror sent %d bytes", n)
+	}
+	b.put(0, good, day1)
+	promise.set(want(good))
+	if body, _, err := get(c, pkg); err != nil || !bytes.Equal(body, good) {
+		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }
 

@@ -108,7 +108,10 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 	}
 
-	err = o.source.Fetch(ctx, r, p)
+	if err = c.refusals.of(r.Key, r.Want); err == nil {
+		err = o.source.Fetch(ctx, r, p)
+		c.refusals.note(r.Key, r.Want, err)
+	}
 	end := ending{fetched: p.fetched, resumed: p.resumed}
 	var unreachable *UnreachableError
 	switch {
