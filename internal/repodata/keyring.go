@@ -27,9 +27,9 @@ const (
 // none. Once all keys are in it, it is safe for concurrent use.
 //
 // The keys are trusted as they are: whoever wrote the file is the
-// administrator. Who certified a key, whether it has expired, and whether it was
-// bound to its subkeys with a digest that is still good (old ones were with
-// SHA-1), is not asked.
+// administrator. Who certified a key, whether it has expired or was revoked, and
+// whether it was bound to its subkeys with a digest that is still good (old ones
+// were with SHA-1), is not asked.
 type Keyring struct {
 	keys map[uint64]*packet.PublicKey // by key ID
 }

@@ -196,6 +196,36 @@ func TestRPMSign(t *testing.T) {
 	}
 }
 
+// TestGPGDetached: signatures beside a file, as gpg makes them for a repomd.xml.
+func TestGPGDetached(t *testing.T) {
+	for _, algorithm := range []string{"rsa2048", "ed25519"} {
+		g := newGPG(t, algorithm)
+		var k Keyring
+		if err := k.Add(g.public()); err != nil {
+			t.Fatal(err)
+		}
+		doc := filepath.Join(t.TempDir(), "repomd.xml")
+		text := []byte("<repomd>\n</repomd>\n")
+		put(t, doc, text)
+		for suffix, how := range map[string][]string{".asc": {"--armor"}, ".sig": nil} {
+			g.run("gpg", append(append([]string{"--batch", "--quiet", "--output", doc + suffix}, how...), "--detach-sign", doc)...)
+			sig, err := os.ReadFile(doc + suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.CheckDetached(text, sig); err != nil {
+				t.Errorf("%s, %s: %v", algorithm, suffix, err)
+			}
+			if err := k.CheckDetached(text[1:], sig); !errors.Is(err, ErrBadSignature) {
+				t.Errorf("%s, %s, another document: %v", algorithm, suffix, err)
+			}
+			if err := newSigner(t, eddsaV4).keyring().CheckDetached(text, sig); !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("%s, %s, another key: %v", algorithm, suffix, err)
+			}
+		}
+	}
+}
+
 // TestPayloadUncovered: of a package whose header alone is signed, and says
 // nothing of the payload, rpm demands a signature of the payload too.
 func TestPayloadUncovered(t *testing.T) {
