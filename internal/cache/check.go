@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"time"
 )
 
 // Check is what has to hold of a complete file's bytes beyond their digest, as
@@ -72,25 +73,30 @@ func (p *Partial) refuse(expected, came string, why error) error {
 	return e
 }
 
-// refusals remembers which promised bytes a Check has refused. As long as the
-// same bytes are promised there is nothing to be had from upstream by asking
-// again. It is safe for concurrent use.
+// refusals remembers which files a Check has refused, so that each client's
+// tries, dnf makes four, do not fetch them again. It is safe for concurrent use.
 type refusals struct {
 	mu   sync.Mutex
 	errs map[Key]refusal
 }
 
 type refusal struct {
-	want Want
-	err  *WrongContentError
+	want  Want
+	err   *WrongContentError
+	until time.Time
 }
 
-const maxRefusals = 1024
+const (
+	// refusedFor is how long what was refused is not fetched again. Promised bytes
+	// are not as long as they are promised: there are no others to be had.
+	refusedFor  = time.Minute
+	maxRefusals = 1024
+)
 
-// note remembers err, where it is one of promised bytes.
-func (r *refusals) note(k Key, w Want, err error) {
+// note remembers err, where it is a Check's.
+func (r *refusals) note(k Key, w Want, err error, now time.Time) {
 	var wrong *WrongContentError
-	if !errors.As(err, &wrong) || !wrong.Promised || !w.Known() {
+	if !errors.As(err, &wrong) || wrong.Err == nil {
 		return
 	}
 	r.mu.Lock()
@@ -98,14 +104,15 @@ func (r *refusals) note(k Key, w Want, err error) {
 	if r.errs == nil || len(r.errs) >= maxRefusals {
 		r.errs = make(map[Key]refusal)
 	}
-	r.errs[k] = refusal{w, wrong}
+	r.errs[k] = refusal{w, wrong, now.Add(refusedFor)}
 }
 
 // of is the error that a download of k would end in, nil if that is not known.
-func (r *refusals) of(k Key, w Want) error {
+func (r *refusals) of(k Key, w Want, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if was, ok := r.errs[k]; ok && w.Known() && was.want == w {
+	was, ok := r.errs[k]
+	if ok && was.want == w && (was.err.Promised || now.Before(was.until)) {
 		return was.err
 	}
 	return nil

@@ -295,29 +295,38 @@ func TestStoredIsCheckedOnce(t *testing.T) {
 	}
 }
 
-// TestRefusedIsNotFetchedAgain: bytes that are promised and refused are not
-// fetched for each request; those that are promised next are.
+// TestRefusedIsNotFetchedAgain: what was refused is not fetched for each
+// request: for a minute, or as long as the same bytes are promised.
 func TestRefusedIsNotFetchedAgain(t *testing.T) {
 	bad, good := broken(200_000, 48), sealed(200_000, 49)
-	b := newBench(t, pkg, mirror{body: bad})
-	b.check = checking("seals", new(atomic.Int64))
-	promise := &changing{}
-	promise.set(want(bad))
-	c := b.openWith(promise)
-	defer c.Close()
-	for range 3 {
-		if _, _, err := get(c, pkg); !refused(err) {
-			t.Errorf("err = %v", err)
+	for _, w := range []cache.Want{{}, want(bad)} {
+		b := newBench(t, pkg, mirror{body: bad})
+		b.check = checking("seals", new(atomic.Int64))
+		promise := &changing{}
+		promise.set(w)
+		c := b.openWith(promise)
+		for range 3 {
+			if _, _, err := get(c, pkg); !refused(err) {
+				t.Errorf("err = %v", err)
+			}
+			c.Settled()
+			if w.Known() {
+				b.now.Add(int64(time.Hour))
+			}
 		}
-		c.Settled()
-	}
-	if n := b.sent(); n != int64(len(bad)) {
-		t.Errorf("the mirror sent %d bytes", n)
-	}
-	b.put(0, good, day1)
-	promise.set(want(good))
-	if body, _, err := get(c, pkg); err != nil || !bytes.Equal(body, good) {
-		t.Errorf("%d bytes, %v", len(body), err)
+		if n := b.sent(); n != int64(len(bad)) {
+			t.Errorf("the mirror sent %d bytes", n)
+		}
+		b.put(0, good, day1)
+		if w.Known() {
+			promise.set(want(good))
+		} else {
+			b.now.Add(int64(time.Minute))
+		}
+		if body, _, err := get(c, pkg); err != nil || !bytes.Equal(body, good) {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+		c.Close()
 	}
 }
 

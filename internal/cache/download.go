@@ -108,9 +108,9 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 	}
 
-	if err = c.refusals.of(r.Key, r.Want); err == nil {
+	if err = c.refusals.of(r.Key, r.Want, c.o.Now()); err == nil {
 		err = o.source.Fetch(ctx, r, p)
-		c.refusals.note(r.Key, r.Want, err)
+		c.refusals.note(r.Key, r.Want, err, c.o.Now())
 	}
 	end := ending{fetched: p.fetched, resumed: p.resumed}
 	var unreachable *UnreachableError
