@@ -57,6 +57,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 	var disk *fs.PathError
 	var denied *upstream.DeniedError
 	var absent *cache.AbsentError
+	var wrong *cache.WrongContentError
 	missed := cache.Status{Fwd: "uri-miss"}
 	name := t.String()
 	switch {
@@ -90,6 +91,11 @@ func (s *Server) fail(a *answer, t target, err error) {
 			"If a repository's metadata still lists it, refresh that: dnf clean expire-cache, or apt update.")
 	case errors.Is(err, context.Canceled):
 		a.text(http.StatusServiceUnavailable, cache.Status{Detail: "stopping"}, "This mirror is stopping.", "Try again in a minute.")
+	case errors.As(err, &wrong):
+		missed.Detail = "wrong-content"
+		a.text(http.StatusBadGateway, missed, "Upstream sends something else than "+name+".",
+			"Expected: "+wrong.Expected, "Came: "+wrong.Came, "From: "+wrong.URL,
+			"Try again in some minutes: an upstream may be in the middle of an update. This mirror's administrator may find a sample in .im/quarantine.")
 	case errors.Is(err, cache.ErrWrongContent):
 		missed.Detail = "wrong-content"
 		a.text(http.StatusBadGateway, missed, "Upstream sends something else than "+name+" ("+err.Error()+").",

@@ -575,6 +575,15 @@ func TestSmallDigest(t *testing.T) {
 	if r.StatusCode != 502 || !strings.HasPrefix(string(r.body), "Upstream sends something else") {
 		t.Errorf("%s %q", r.Status, r.body)
 	}
+	for _, line := range []string{
+		fmt.Sprintf("\nExpected: %s of 1000 bytes, as the metadata promises\n", promise(rpm(1000, 1)).Digest),
+		fmt.Sprintf("\nCame: %s of 1000 bytes\n", promise(rpm(1000, 2)).Digest),
+		"\nFrom: " + m.up.URL + "/r/",
+	} {
+		if !strings.Contains(string(r.body), line) {
+			t.Errorf("no %q in %q", line, r.body)
+		}
+	}
 }
 
 // TestManyClients holds that a file is downloaded once, however many ask.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
 )
 
 // check validates the configuration and what it names, and prints it.
@@ -35,6 +36,9 @@ func (p *program) check() error {
 		}
 	}
 	if _, err := certificate(cfg); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := site.Keyrings(cfg); err != nil {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

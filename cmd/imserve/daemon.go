@@ -47,7 +47,11 @@ func (p *program) serve(ctx context.Context) (err error) {
 	}
 	defer func() {
 		var f *failure
-		if err != nil && !errors.As(err, &f) {
+		switch {
+		case err == nil || errors.As(err, &f):
+		case errors.Is(err, site.ErrKeys):
+			err = &failure{exitUsage, err}
+		default:
 			err = &failure{exitFailed, err}
 		}
 	}()

@@ -88,6 +88,7 @@ func TestCommandLine(t *testing.T) {
 	bad := write(t, "cache_dir = 5\nnonsense = 1\n[serve]\nlisten = \"x\"\n")
 	inert := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nobjective = \"bytes\"\n", dir, dir))
 	under := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n", file+"/cache", dir))
+	keys := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"x\"\nupstreams = [\"http://127.0.0.1:1\"]\ngpg_keys = [%q, %q]\n", dir, dir, file, file+".none"))
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -108,6 +109,8 @@ func TestCommandLine(t *testing.T) {
 		{"check, all that is wrong", []string{"check", "--config", bad}, 2, nil, []string{"cache_dir", "nonsense", "listen"}},
 		{"check, a directory that can't be made", []string{"check", "--config", under}, 2, nil, []string{"cache_dir: ", "file/cache: not a directory; make it"}},
 		{"check, a file for a directory", []string{"check", "--config", good, "--cache-dir", file}, 2, nil, []string{"cache_dir: ", "file is no directory; make it"}},
+		{"check, keys that are none", []string{"check", "--config", keys}, 2, nil, []string{"repo x: gpg_keys: " + file + ": no public key", "repo x: gpg_keys: open " + file + ".none", "put the repository's public key there"}},
+		{"run, keys that are none", []string{"--config", keys, "--listen", "127.0.0.1:0"}, 2, nil, []string{"repo x: gpg_keys: " + file + ": no public key", file + ".none"}},
 		{"run, all that is wrong", []string{"--config", bad}, 2, nil, []string{"cache_dir", "nonsense", "listen"}},
 		{"run, a directory that can't be made", []string{"--config", under, "--listen", "127.0.0.1:0"}, 1, nil, []string{"imserve: "}},
 	} {

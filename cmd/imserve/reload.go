@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/site"
 )
 
 // reload reads the configuration again and puts it in effect for the requests
@@ -42,6 +43,10 @@ func (d *daemon) tryReload() error {
 			return err
 		}
 	}
+	rings, err := site.Keyrings(cfg)
+	if err != nil {
+		return err
+	}
 	cert, err := certificate(cfg)
 	if err != nil {
 		return err
@@ -63,7 +68,7 @@ func (d *daemon) tryReload() error {
 		d.log.Warn(w)
 	}
 	d.sizesStay(cfg)
-	d.site.Reconfigure(cfg)
+	d.site.Reconfigure(cfg, rings)
 	d.server.Reconfigure(cfg, d.site.MirrorsNow())
 	d.cert.Use(cert)
 	if d.doors.open == nil {

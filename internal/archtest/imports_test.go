@@ -51,7 +51,8 @@ var parts = map[string]part{
 		reason:  "a ranking comes from log lines alone, so that replay and tests need no cache and no network",
 	},
 	"internal/site": {
-		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation"},
+		// repodata for the keyrings alone: whoever else checks signatures gets them from here.
+		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata"},
 		reason:  "site builds the one cache that both programs share; what it knew of a program, the other would get too",
 	},
 	"internal/generation": {
@@ -229,7 +230,8 @@ func TestRefused(t *testing.T) {
 
 		{"site builds the cache", edge{"internal/site/site.go", "", "internal/cache"}, ""},
 		{"site knows no program", edge{"internal/site/site.go", "", "serve"}, "both programs"},
-		{"site does not parse", edge{"internal/site/site.go", "", "internal/repodata"}, "both programs"},
+		{"site reads keys", edge{"internal/site/keys.go", "", "internal/repodata"}, ""},
+		{"site ranks nothing", edge{"internal/site/site.go", "", "popularity"}, "both programs"},
 		{"a generation is cached", edge{"internal/generation/flip.go", "", "internal/cache"}, ""},
 		{"a generation is parsed", edge{"internal/generation/flip.go", "", "internal/repodata"}, ""},
 		{"a generation is fetched", edge{"internal/generation/flip.go", "", "internal/upstream"}, ""},

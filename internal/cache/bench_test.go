@@ -59,6 +59,7 @@ type bench struct {
 	now     atomic.Int64
 	idle    time.Duration
 	minFree int64
+	check   *cache.Check
 	begun   atomic.Bool // the mirrors are those of the scenario, not of what was before
 	trees   []string
 	mirrors []*testrepo.Upstream
@@ -161,12 +162,13 @@ func (b *bench) build(catalog cache.Catalog) (*cache.Cache, *upstream.Mirrors) {
 		bases = append(bases, s.URL)
 	}
 	m := client.Mirrors(b.key.Repo, bases)
+	check := b.check // each process has its own
 	c, err := cache.Open(cache.Options{
 		Dir:     b.dir,
 		MinFree: b.minFree,
 		Catalog: catalog,
 		Policy: func(k cache.Key) cache.Policy {
-			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path)}
+			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path), Check: check}
 		},
 		Source: func(string) cache.Source { return m },
 		Now:    func() time.Time { return time.Unix(0, b.now.Load()) },
@@ -253,6 +255,16 @@ type disk struct {
 	Modified map[string]time.Time
 	Ahead    map[string]bool // fetched before anyone asked
 	Partials []string        // bytes of each
+	Samples  []string        // bytes of each that is in the quarantine
+	Texts    []string        // what lies beside them, with mirrors for addresses
+}
+
+// anonymous is text with mirrors for their addresses.
+func (b *bench) anonymous(text string) string {
+	for i, s := range b.servers {
+		text = strings.ReplaceAll(text, s.URL, fmt.Sprintf("mirror%d:", i))
+	}
+	return text
 }
 
 func (b *bench) disk() disk {
@@ -277,6 +289,14 @@ func (b *bench) disk() disk {
 		if name == filepath.Join(".im", "usage") {
 			return nil // the account of the size
 		}
+		if strings.HasPrefix(name, filepath.Join(".im", "quarantine")) {
+			if filepath.Ext(name) == ".txt" {
+				d.Texts = append(d.Texts, b.anonymous(string(body)))
+			} else {
+				d.Samples = append(d.Samples, string(body))
+			}
+			return nil
+		}
 		fi, err := e.Info()
 		if err != nil {
 			return err
@@ -295,9 +315,7 @@ func (b *bench) disk() disk {
 			b.t.Errorf("the facts of %s say %d bytes of %s, it has %d of %s", name, f.Size, f.ModTime, fi.Size(), fi.ModTime())
 		}
 		d.Ahead[name], f.Prefetched = !f.Prefetched.IsZero(), time.Time{}
-		for i, s := range b.servers {
-			f.URL = strings.ReplaceAll(f.URL, s.URL, fmt.Sprintf("mirror%d:", i))
-		}
+		f.URL = b.anonymous(f.URL)
 		text, err := json.Marshal(f)
 		d.Facts[name] = string(text)
 		return err

@@ -9,7 +9,8 @@
 //     the rename that commits it. Nothing else has to be consulted, or can disagree.
 //   - Nothing wrong is stored, or handed out as complete. A body whose digest is
 //     promised is stored when it has that digest; one without is stored when its
-//     framing is complete and its first bytes are its format's.
+//     framing is complete and its first bytes are its format's. Where its policy
+//     has a Check, it has to pass that too.
 //   - A replacement destroys what it replaces by the rename that commits it, and
 //     not before.
 //   - One download per file: within a process by its fill, across processes by
@@ -19,7 +20,8 @@
 //
 // Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
 // then cache.go and download.go (the way of a request), fill.go and object.go
-// (one download, many readers), partial.go and tree.go (the disk).
+// (one download, many readers), partial.go and tree.go (the disk), check.go and
+// quarantine.go (what is refused).
 package cache
 
 import (
@@ -32,6 +34,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Options configure a Cache.
@@ -69,8 +73,11 @@ type Cache struct {
 	cancel context.CancelFunc
 	fills  sync.WaitGroup
 
-	activity activity
-	absent   absences
+	activity   activity
+	absent     absences
+	checks     singleflight.Group // of stored files
+	refusals   refusals
+	quarantine *quarantine
 
 	mu      sync.Mutex
 	closed  bool
@@ -100,6 +107,8 @@ func Open(o Options) (*Cache, error) {
 		o: o, tree: t,
 		space: newSpace(o.Size, o.MinFree), usage: openUsage(dir),
 		current: make(map[Key]*fill),
+
+		quarantine: newQuarantine(filepath.Join(dir, ownDir, "quarantine"), o.Now),
 	}
 	c.partials = partials{dir: filepath.Join(dir, ownDir, "partial"), space: c.space, usage: c.usage}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -298,6 +307,13 @@ func (c *Cache) look(k Key, w Want) (*stored, Action, error) {
 		return nil, Fetch, err
 	}
 	p := c.o.Policy(k)
+	if err := c.approved(k, st, p.Check); err != nil {
+		// It stays where it is: the keys may be what is wrong. Until it is replaced,
+		// it is as if it were not there.
+		c.o.Log.Warn("a stored file is refused", "file", k.String(), "expected", p.Check.Expected, "error", err)
+		st.file.Close()
+		return nil, Fetch, nil
+	}
 	action := Decide(c.o.Now(), &st.facts, w, p)
 	if action == Verify {
 		if err := st.verify(w, c.o.Now()); err != nil {
@@ -320,6 +336,7 @@ func (c *Cache) join(k Key, w Want) (f *fill, leader bool) {
 	f = c.current[k]
 	if f == nil {
 		f, leader = newFill(k, w), true
+		f.now.checks = c.o.Policy(k).Check != nil
 		c.current[k] = f
 		c.fills.Add(1)
 	}

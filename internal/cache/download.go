@@ -82,6 +82,8 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 			return ending{answer: Unreachable, err: storeError(err)}
 		}
 		p.grown = f.grow
+		p.check = c.o.Policy(f.key).Check
+		p.refused = func(e *WrongContentError) { c.keepSample(f.key, p, e) }
 		end := c.download(ctx, f, o, p)
 		p.release(f.owns(p.file))
 		return end
@@ -112,7 +114,10 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 	}
 
-	err = o.source.Fetch(ctx, r, p)
+	if err = c.refusals.of(r.Key, r.Want, c.o.Now()); err == nil {
+		err = o.source.Fetch(ctx, r, p)
+		c.refusals.note(r.Key, r.Want, err, c.o.Now())
+	}
 	if errors.Is(err, ErrUnstorable) {
 		c.failed(f.key, err)
 	}
@@ -191,7 +196,8 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 func (c *Cache) follow(ctx context.Context, f *fill, file *os.File, path string) (held bool, end ending, err error) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	format := c.o.Policy(f.key).Format
+	policy := c.o.Policy(f.key)
+	format, check := policy.Format, policy.Check
 	var head Head
 	var begun, foreign, fits bool
 	var seen int64 = -1
@@ -211,6 +217,10 @@ func (c *Cache) follow(ctx context.Context, f *fill, file *os.File, path string)
 			defer unlock(file)
 			facts := readFacts(file, fi)
 			if facts == nil || f.want.Known() && !facts.Keeps(f.want.Digest) {
+				return false, ending{}, errAgain
+			}
+			// The other may have been started with other keys.
+			if c.approved(f.key, &stored{file: file, facts: *facts}, check) != nil {
 				return false, ending{}, errAgain
 			}
 			f.grow(file, Head{

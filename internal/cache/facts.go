@@ -46,6 +46,8 @@ type Facts struct {
 	// Prefetched is when the agent fetched the file before anyone asked; zero
 	// for a file that a client asked for.
 	Prefetched time.Time `json:"prefetched,omitzero"`
+	// Checked is the ID of the Check that the bytes have passed; "" if none.
+	Checked string `json:"checked,omitempty"`
 }
 
 // Keeps reports whether the file is known to have the digest d.

@@ -28,6 +28,8 @@ type progress struct {
 	epoch int      // counts the inodes
 	head  Head
 	size  int64 // bytes that have passed the checks made on the way
+	// checks says that a Check follows when all bytes are there.
+	checks bool
 
 	done    bool
 	answer  Answer

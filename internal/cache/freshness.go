@@ -14,6 +14,8 @@ type Policy struct {
 	Anchor bool
 	// Metadata marks a file by which clients find packages: it is evicted last.
 	Metadata bool
+	// Check is what has to hold of the bytes beyond their digest; nil for nothing.
+	Check *Check
 }
 
 // Action is what a request for a file leads to.

@@ -12,8 +12,8 @@ import (
 // errBroken ends an answer whose download failed after it had begun.
 var errBroken = errors.New("the download failed")
 
-// verifiedFirst is the size, in bytes, below which a file whose digest is known
-// is verified before its first byte leaves.
+// verifiedFirst is the size, in bytes, below which a file whose digest is known,
+// or which has to pass a Check, is verified before its first byte leaves.
 const verifiedFirst = 1 << 20
 
 // Object is a file to be sent to one client: a stored one, or one that is
@@ -82,7 +82,8 @@ func (o *Object) Close() error {
 // SendTo sends n bytes from offset off on, all that follow where n is negative,
 // as they arrive, and returns how many it sent. Where w has ReadFrom, as an
 // http.ResponseWriter has, they go out with sendfile. The last byte of a file
-// whose digest is promised is sent after it has been verified. An error other
+// whose digest is promised, or which has to pass a Check, is sent after it has
+// been verified. An error other
 // than w's or ctx's means that the file did not become whole: the caller has to
 // break the connection, so that nobody takes what was sent for all of it.
 func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
@@ -95,7 +96,7 @@ func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, 
 	var sent int64
 	for n < 0 || sent < n {
 		at := off + sent
-		now, err := o.fill.await(ctx, func(p progress) bool { return p.done || o.readable(p) > at || p.epoch != o.epoch })
+		now, err := o.fill.await(ctx, func(p progress) bool { return p.done || p.readable() > at || p.epoch != o.epoch })
 		if err != nil {
 			return sent, err
 		}
@@ -103,7 +104,7 @@ func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, 
 			// The inode that this reader has was given up, for another or for good.
 			return sent, fmt.Errorf("%s after %d bytes: %w", o.fill.key, at, errors.Join(errBroken, now.err))
 		}
-		ready := o.readable(now) - at
+		ready := now.readable() - at
 		if ready <= 0 {
 			// Done, and no byte is left.
 			return sent, nil
@@ -123,27 +124,30 @@ func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, 
 	return sent, nil
 }
 
-// readable is how many of the file's bytes may be handed out.
-func (o *Object) readable(p progress) int64 {
+// readable is how many of the file's bytes may be handed out. What waits for a
+// verdict keeps its last byte back, or all that there is of a small file.
+func (p progress) readable() int64 {
 	w := p.head.Want
-	switch {
-	case p.done || !w.Known():
+	if p.done || !w.Known() && !p.checks {
 		return p.size
-	case w.Size < verifiedFirst:
-		return 0
 	}
-	return min(p.size, w.Size-1)
+	length := p.head.Length
+	if w.Known() {
+		length = w.Size
+	}
+	switch {
+	case length < 0 && p.size <= verifiedFirst, length >= 0 && length < verifiedFirst:
+		return 0
+	case length < 0:
+		// Any byte may be the last.
+		return p.size - 1
+	}
+	return min(p.size, length-1)
 }
 
 // servable reports whether a client can be given an answer: what it is has been
 // decided, and bytes of it may leave or it is all over.
-func (p progress) servable() bool {
-	if p.done {
-		return true
-	}
-	w := p.head.Want
-	return p.file != nil && p.size > 0 && !(w.Known() && w.Size < verifiedFirst)
-}
+func (p progress) servable() bool { return p.done || p.file != nil && p.readable() > 0 }
 
 // copy sends n bytes that are there.
 func (o *Object) copy(w io.Writer, off, n int64) (int64, error) {

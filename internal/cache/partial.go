@@ -57,6 +57,10 @@ type Partial struct {
 	digest Digest // SHA-256 of the whole, once complete
 	met    Digest // the promise that was kept
 
+	check   *Check // nil for none
+	checked string // the ID of the check that was passed
+	refused func(*WrongContentError)
+
 	resumed, fetched int64 // bytes that were there, bytes that came
 	grown            func(file *os.File, h Head, visible int64)
 }
@@ -276,24 +280,23 @@ func (p *Partial) Complete() error {
 	p.digest = SHA256(p.sha.Sum(nil))
 	w := p.promise()
 	if !w.Known() {
-		return nil
+		return p.approve()
 	}
 	got := p.digest
 	if p.other != nil {
 		got = sumOf(w.Digest.Type(), p.other)
 	}
 	if got != w.Digest || p.size != w.Size {
-		p.stale = true
-		return fmt.Errorf("%s: %s of %d bytes, the metadata promises %s of %d: %w",
-			p.head.URL, got, p.size, w.Digest, w.Size, ErrWrongContent)
+		return p.refuse(fmt.Sprintf("%s of %d bytes, as the metadata promises", w.Digest, w.Size),
+			fmt.Sprintf("%s of %d bytes", got, p.size), nil)
 	}
 	p.met = got
-	return nil
+	return p.approve()
 }
 
 // Vouch is Complete for a Source that wrote the file itself and has verified it
 // against the promise: the bytes are read again only for a SHA-256 that nobody
-// knows yet.
+// knows yet, and for a Check.
 func (p *Partial) Vouch() error {
 	if err := p.Measure(); err != nil {
 		return err
@@ -302,7 +305,7 @@ func (p *Partial) Vouch() error {
 		return p.Complete()
 	}
 	p.digest, p.met = p.want.Digest, p.want.Digest
-	return nil
+	return p.approve()
 }
 
 // Measure takes in what a Source has written by itself, whether it came to an
@@ -356,7 +359,7 @@ func (p *Partial) restart() error {
 	p.counted = 0
 	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
 	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
-	p.digest, p.met, p.head = "", "", Head{}
+	p.digest, p.met, p.checked, p.head = "", "", "", Head{}
 	return nil
 }
 
@@ -380,7 +383,7 @@ func (p *Partial) release(shared bool) {
 // facts is what is known of the complete file but for its times.
 func (p *Partial) facts() Facts {
 	return Facts{
-		SHA256: p.digest, Met: p.met, Size: p.size,
+		SHA256: p.digest, Met: p.met, Checked: p.checked, Size: p.size,
 		ETag: p.head.ETag, LastModified: p.head.LastModified, URL: p.head.URL,
 	}
 }

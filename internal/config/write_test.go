@@ -119,13 +119,13 @@ func TestWarnings(t *testing.T) {
 	}
 	got := strings.Join(c.Warnings(), "\n")
 	for _, want := range []string{
-		"config.toml:10: repo site: gpg_keys is set, but has no effect in this version: signatures are NOT checked",
+		"config.toml:11: repo site: repo_gpgcheck is set, but has no effect in this version: signatures of repomd.xml are NOT checked",
 	} {
 		if !strings.Contains(got+"\n", want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	for _, silent := range []string{"cache_size", "connect_ports", "poll", "metalink", "generation_keep", "rate"} {
+	for _, silent := range []string{"cache_size", "gpg_keys", "connect_ports", "poll", "metalink", "generation_keep", "rate"} {
 		if strings.Contains(got, silent) {
 			t.Errorf("a warning about %s, which asks for nothing or is acted on:\n%s", silent, got)
 		}

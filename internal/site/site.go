@@ -20,6 +20,7 @@ import (
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/upstream"
 )
 
@@ -40,6 +41,7 @@ type Site struct {
 type wiring struct {
 	config  *config.Config
 	mirrors map[string]*upstream.Mirrors
+	checks  map[string]*cache.Check // of packages, by repo; none where it has no keys
 }
 
 // Options say who opens the site.
@@ -52,7 +54,12 @@ type Options struct {
 }
 
 // Open opens the cache of cfg, and makes its directories where they are missing.
+// The error wraps ErrKeys where the keys of a repo can't be read.
 func Open(cfg *config.Config, o Options) (*Site, error) {
+	rings, err := Keyrings(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
@@ -71,8 +78,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	up.MayReach = func(host string, a netip.Addr) bool { return s.now.Load().config.MayReach(host, a) }
 	s.guarded = upstream.New(up)
 	s.hosts = s.guarded.Hosts()
-	s.Reconfigure(cfg)
-	var err error
+	s.Reconfigure(cfg, rings)
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Now: o.Now, Log: o.Log,
 	})
@@ -125,13 +131,13 @@ func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 	})
 }
 
-// Reconfigure makes the repositories of cfg, their mirrors, and how long what is
-// stored of them is fresh, those of the site from now on; directories and sizes
+// Reconfigure makes the repositories of cfg, their mirrors and keys (Keyrings has
+// read them), and how long what is stored of them is fresh, those of the site from now on; directories and sizes
 // stay as they were opened. Mirrors that are the same as before keep what is
 // known of their health.
-func (s *Site) Reconfigure(cfg *config.Config) {
+func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyring) {
 	before := s.now.Load()
-	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}}
+	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}, checks: packageChecks(rings)}
 	for _, r := range cfg.Repos {
 		if before != nil {
 			if was := before.config.Repo(r.Name); was != nil && slices.Equal(was.Upstreams, r.Upstreams) {
@@ -168,10 +174,14 @@ func (s *Site) source(repo string) cache.Source {
 
 // policy is how the cache treats the file k.
 func (s *Site) policy(k cache.Key) cache.Policy {
-	cfg := s.now.Load().config
+	now := s.now.Load()
+	cfg := now.config
 	p := cache.Policy{MaxAge: time.Duration(cfg.Serve.PackageMaxAge), Format: cache.FormatOf(k.Path)}
 	if cfg.Serve.Classify("/"+k.String()) == config.Metadata {
 		p.MaxAge, p.Metadata = time.Duration(cfg.Serve.MetadataMaxAge), true
+	}
+	if signed(k) {
+		p.Check = now.checks[k.Repo]
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":

@@ -40,7 +40,8 @@ type site struct {
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration
-// says beyond the directories and the upstream: tables with their keys.
+// says beyond the directories and the upstream: tables with their keys, those of
+// its repo under [[repo]].
 func newSite(t testing.TB, extra ...string) *site {
 	t.Helper()
 	dir := t.TempDir()
@@ -78,7 +79,8 @@ state_dir = %q
 name      = "fedora"
 upstreams = [%q]
 aliases   = ["https://dl.fedoraproject.org%s"]
-`, s.dir+"/cache", s.dir+"/state", s.base+upstreamBase, upstreamBase)
+%s
+`, s.dir+"/cache", s.dir+"/state", s.base+upstreamBase, upstreamBase, tables["[[repo]]"])
 	for _, table := range []string{"[serve]", "[sync]"} {
 		text += "\n" + table + "\n" + tables[table] + "\n"
 	}

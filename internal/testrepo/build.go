@@ -41,6 +41,10 @@ type BuildOptions struct {
 	// Time is repomd.xml's revision, and the modification time of the metadata.
 	// Zero is the newest build time of the packages.
 	Time time.Time
+	// Sign is what signs a package: it makes an OpenPGP signature of the bytes
+	// that it is given, and is called for the header, and for header and payload.
+	// Where it is nil, or returns nil, nobody signs.
+	Sign func(Spec) func([]byte) ([]byte, error)
 }
 
 // Build makes dir a repository of exactly these packages: real RPMs below
@@ -61,7 +65,7 @@ func Build(dir string, specs []Spec, o BuildOptions) error {
 	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
 	for i, s := range specs {
 		g.Go(func() error {
-			p, raw, err := buildRPM(s, o.Seed)
+			p, raw, err := buildRPM(s, o)
 			if err != nil {
 				return fmt.Errorf("build %s: %w", s.NEVRA(), err)
 			}

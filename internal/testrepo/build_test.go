@@ -122,11 +122,11 @@ func TestBuildTimeGivesOtherBytes(t *testing.T) {
 	s := Spec{Name: "app", Version: "1", Release: "1", Size: 5000}
 	again := s
 	again.BuildTime = defaultBuildTime.Add(time.Hour)
-	_, a, err := buildRPM(s, 1)
+	_, a, err := buildRPM(s, BuildOptions{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, b, err := buildRPM(again, 1)
+	_, b, err := buildRPM(again, BuildOptions{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,8 +44,8 @@ type file struct {
 }
 
 // buildRPM makes the package file of s. The payload file's bytes depend on
-// seed, on the package's full name and on its build time.
-func buildRPM(s Spec, seed uint64) (*pkg, []byte, error) {
+// the seed, on the package's full name and on its build time.
+func buildRPM(s Spec, o BuildOptions) (*pkg, []byte, error) {
 	p := &pkg{Spec: s}
 	if err := p.resolve(); err != nil {
 		return nil, nil, err
@@ -74,7 +74,12 @@ func buildRPM(s Spec, seed uint64) (*pkg, []byte, error) {
 	// NewRPM adds the package's name without the epoch; ours have it.
 	r.Provides = relations(p.provides)
 	r.AddCustomTag(tagSourceRPM, rpmpack.EntryString(p.sourceRPM()))
-	p.addFiles(r, seed)
+	p.addFiles(r, o.Seed)
+	if o.Sign != nil {
+		if sign := o.Sign(s); sign != nil {
+			r.SetPGPSigner(sign)
+		}
+	}
 
 	var buf bytes.Buffer
 	if err := r.Write(&buf); err != nil {

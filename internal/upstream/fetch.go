@@ -40,7 +40,7 @@ func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, l
 		progress, err := m.ask(ctx, x, r, p, i == len(list)-1, try)
 		begun = begun || progress
 		switch {
-		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, cache.ErrUnstorable):
+		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, cache.ErrUnstorable), promised(err):
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -71,6 +71,13 @@ func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, l
 		}
 	}
 	return &cache.UnreachableError{Err: failure, TimedOut: late}
+}
+
+// promised reports whether err is of bytes that are wrong, and yet what metadata
+// promises: every other mirror would send the same.
+func promised(err error) bool {
+	var wrong *cache.WrongContentError
+	return errors.As(err, &wrong) && wrong.Promised
 }
 
 // ask asks one mirror, again as long as that brings more of the file: progress

@@ -107,6 +107,12 @@ func (g grabber) verdict(err error, url string, off int64, p *cache.Partial) err
 		return fmt.Errorf("%s: %d: %w", url, int(status), fs.ErrNotExist)
 	case errors.Is(err, grab.ErrBadChecksum), errors.Is(err, grab.ErrBadLength), errors.Is(err, errGuard),
 		errors.As(err, &status) && status == http.StatusRequestedRangeNotSatisfiable:
+		if off == 0 && errors.Is(err, grab.ErrBadChecksum) {
+			// Read once more: grab does not say what came, and of what is whole a sample is kept.
+			if wrong := p.Complete(); errors.Is(wrong, cache.ErrWrongContent) {
+				return wrong
+			}
+		}
 		p.Reject()
 		if off > 0 {
 			return fmt.Errorf("%s: %w: %w", url, err, errStale)

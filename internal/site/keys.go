@@ -1,0 +1,68 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/repodata"
+)
+
+// ErrKeys says that the files in gpg_keys can't be used. Another try won't help
+// before somebody has changed the files or the configuration.
+var ErrKeys = errors.New("gpg_keys can't be used")
+
+// Keyrings reads the keys of the repos that name some, by the repo's name. The
+// error wraps ErrKeys, and names each repo and file that is wrong.
+func Keyrings(cfg *config.Config) (map[string]*repodata.Keyring, error) {
+	rings := map[string]*repodata.Keyring{}
+	var errs []error
+	for _, r := range cfg.Repos {
+		if len(r.GPGKeys) == 0 {
+			continue
+		}
+		ring := &repodata.Keyring{}
+		for _, name := range r.GPGKeys {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("repo %s: gpg_keys: %w; put the repository's public key there, or take the file out of gpg_keys", r.Name, err))
+				continue
+			}
+			if err := ring.Add(b); err != nil {
+				errs = append(errs, fmt.Errorf("repo %s: gpg_keys: %s: %w; it should be a file of OpenPGP public keys, as repositories publish them", r.Name, name, err))
+			}
+		}
+		rings[r.Name] = ring
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("%w:\n%w", ErrKeys, errors.Join(errs...))
+	}
+	return rings, nil
+}
+
+// packageChecks is what the packages of the repos with keys have to pass.
+func packageChecks(rings map[string]*repodata.Keyring) map[string]*cache.Check {
+	checks := make(map[string]*cache.Check, len(rings))
+	for repo, ring := range rings {
+		checks[repo] = &cache.Check{
+			// Other keys are another check, and so would another kind of check be.
+			ID:       "rpm:" + ring.ID(),
+			Expected: "a package signed by one of the keys in gpg_keys of " + repo,
+			Do:       ring.CheckPackage,
+		}
+	}
+	return checks
+}
+
+// signed reports whether a file is of a kind that carries its signature.
+func signed(k cache.Key) bool {
+	switch strings.ToLower(path.Ext(k.Path)) {
+	case ".rpm", ".drpm":
+		return true
+	}
+	return false
+}
