@@ -60,10 +60,8 @@ type Options struct {
 	// Grace is how long answers, and tunnels, may take to end once the server
 	// stops; 30 s where it is 0.
 	Grace time.Duration
-	// TunnelIdle is how long nothing may be said in a tunnel; 10 min where it is 0.
-	TunnelIdle time.Duration
-	Now        func() time.Time // nil is time.Now
-	Log        *slog.Logger     // nil discards
+	Now   func() time.Time // nil is time.Now
+	Log   *slog.Logger     // nil discards
 }
 
 // Limits of a connection. There is none on how long an answer takes: a slow
@@ -73,7 +71,7 @@ const (
 	idleTimeout   = 2 * time.Minute  // between two requests
 	maxHeader     = 64 << 10         // bytes
 	defaultGrace  = 30 * time.Second
-	tunnelIdle    = 10 * time.Minute
+	tunnelIdle    = 10 * time.Minute // without a byte in either direction
 )
 
 // Server answers requests. It is an http.Handler, safe for concurrent use.
@@ -104,9 +102,6 @@ func New(o Options) *Server {
 	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
-	}
-	if o.TunnelIdle == 0 {
-		o.TunnelIdle = tunnelIdle
 	}
 	s := &Server{
 		o:        o,
