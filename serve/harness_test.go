@@ -54,6 +54,7 @@ type setup struct {
 	repo    string // more of [[repo]]
 	catalog cache.Catalog
 	header  time.Duration // upstream's time-out for a header
+	connect time.Duration // and to connect
 	grace   time.Duration
 	listed  func(path string) (generation.Listed, bool)
 	claims  func(host, path string) (repo, rest string, ok bool)
@@ -95,7 +96,10 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if o.header == 0 {
 		o.header = time.Minute
 	}
-	up := upstream.Options{Via: via, UserAgent: "imserve/test", Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
+	if o.connect == 0 {
+		o.connect = time.Minute
+	}
+	up := upstream.Options{Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
 	client := upstream.New(up)
 	t.Cleanup(client.Close)
 	up.MayReach = cfg.MayReach

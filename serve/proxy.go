@@ -73,8 +73,8 @@ func (s *Server) fileOf(r *http.Request, u *url.URL) (t target, k cache.Key, cla
 	}
 	t = target{repo: cache.Strangers, rest: u.Host + path, named: u}
 	k, err = cache.NewKey(t.repo, t.rest)
-	// A path that has to be cleaned may mean something else to a stranger.
-	if err != nil || u.Host+u.Path != k.Path || u.Scheme != "http" || r.Header["Cookie"] != nil {
+	// Two slashes are not one to everybody.
+	if err != nil || strings.Contains(path, "//") || u.Scheme != "http" || r.Header["Cookie"] != nil {
 		return t, k, class, false
 	}
 	class = s.o.Config.Serve.Classify("/" + k.String())

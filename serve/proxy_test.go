@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -123,7 +124,7 @@ func TestProxyStores(t *testing.T) {
 		}
 		m.settle(at + path)
 		n := s.Count("GET", path)
-		for _, spelled := range []string{path, strings.ReplaceAll(path, "~", "%7E"), strings.ReplaceAll(path, "+", "%2B")} {
+		for _, spelled := range []string{path, strings.ReplaceAll(path, "~", "%7E"), strings.ReplaceAll(path, "+", "%2B"), "/." + path, "/y/.." + path} {
 			if r := m.ask("GET", at+spelled); !bytes.Equal(r.body, first.body) || r.status() != "imserve; hit" {
 				t.Errorf("%s again: %s, Cache-Status %q", spelled, r.Status, r.status())
 			}
@@ -150,7 +151,7 @@ func TestProxyStores(t *testing.T) {
 		{"a cookie", "GET", "/x/a+b-1~rc.noarch.rpm", []string{"Cookie", "a=b"}, 200},
 		{"another method", "PUT", "/x/a+b-1~rc.noarch.rpm", nil, 405},
 		{"an escaped slash", "GET", "/x%2Fa.rpm", nil, 404},
-		{"a path to be cleaned", "GET", "//x/a+b-1~rc.noarch.rpm", nil, 200},
+		{"two slashes", "GET", "//x/a+b-1~rc.noarch.rpm", nil, 200},
 	} {
 		s.Forget()
 		r := m.ask(tt.method, at+tt.path, tt.fields...)
@@ -208,7 +209,7 @@ func TestProxyUnreachable(t *testing.T) {
 // TestProxyDenied holds that no form of a request leads where proxy_deny forbids
 // it, and that the log says how to allow it.
 func TestProxyDenied(t *testing.T) {
-	m := newMirror(t, setup{config: "[serve]\nproxy_allow = [\"good.test\"]\nconnect_ports = [443, 8443]\nconnect_hosts = [\"*.good.test\"]\n"})
+	m := newMirror(t, setup{config: "[serve]\nproxy_allow = [\"good.test\"]\nconnect_ports = [443, 8443]\nconnect_hosts = [\"*.Good.test\"]\n"})
 	s := m.aside(map[string][]byte{"/a.rpm": rpm(3000, 1), "/index": []byte("text")})
 	named := "localhost:" + s.Addr[strings.LastIndexByte(s.Addr, ':')+1:]
 	for _, host := range []string{s.Addr, named} {
@@ -226,7 +227,7 @@ func TestProxyDenied(t *testing.T) {
 		`place=` + named + ` client=127.0.0.1 to_allow_it="proxy_allow = [\"good.test\", \"localhost\"]"`,
 		`place=127.0.0.1:22 client=127.0.0.1 to_allow_it="connect_ports = [443, 8443, 22]"`,
 		`place=127.0.0.1:25 client=127.0.0.1 to_allow_it="connect_ports = [443, 8443, 25]"`,
-		`place=127.0.0.1:8443 client=127.0.0.1 to_allow_it="connect_hosts = [\"*.good.test\", \"127.0.0.1\"]"`,
+		`place=127.0.0.1:8443 client=127.0.0.1 to_allow_it="connect_hosts = [\"*.Good.test\", \"127.0.0.1\"]"`,
 	} {
 		if n := strings.Count(m.log.String(), want); n != 1 {
 			t.Errorf("%d times in the log: %s\n%s", n, want, m.log)
@@ -240,6 +241,37 @@ func TestProxyDenied(t *testing.T) {
 	if r := m.ask("GET", m.up.URL+"/r/os/notes"); r.StatusCode != 200 || string(r.body) != "text" {
 		t.Errorf("an upstream: %s %q", r.Status, r.body)
 	}
+}
+
+// FuzzHost holds that what is taken for a host is one, and that the files of one
+// host never lie among another's.
+func FuzzHost(f *testing.F) {
+	for _, x := range [][2]string{
+		{"example.org", "/a.rpm"}, {"EXAMPLE.org.:80", "/x/../../y.rpm"}, {"[::1]:8080", "/%2e%2e/a.rpm"}, {"127.1", "//a.rpm"}, {"..", "/a.rpm"},
+		{"a/b", "/a.rpm"}, {"host:0", "/"}, {"[fe80::1%25eth0]", "/a.rpm"}, {"\xff", "/a.rpm"}, {".im", "/a.rpm"}, {"::", "/x"},
+	} {
+		f.Add(x[0], x[1])
+	}
+	f.Fuzz(func(t *testing.T, authority, path string) {
+		host, port, ok := hostPort(authority, "80")
+		if !ok {
+			return
+		}
+		text := hostText(host, port, "http")
+		if u, err := url.Parse("http://" + text + "/"); err != nil || u.Host != text || port < 1 || port > 65535 {
+			t.Fatalf("%q is taken for %q", authority, text)
+		}
+		if again, number, ok := hostPort(text, "80"); !ok || again != host || number != port {
+			t.Errorf("%q is %q, and that is %q, %d", authority, text, again, number)
+		}
+		clean, ok := cleanPath(path)
+		if !ok {
+			return
+		}
+		if k, err := cache.NewKey(cache.Strangers, text+clean); err == nil && !strings.HasPrefix(k.Path, text+"/") {
+			t.Errorf("%q on %q is stored as %q", path, text, k.Path)
+		}
+	})
 }
 
 // TestProxyOff holds that a mirror can be no proxy.

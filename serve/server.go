@@ -62,8 +62,6 @@ type Options struct {
 	// Grace is how long answers, and tunnels, may take to end once the server
 	// stops; 30 s where it is 0.
 	Grace time.Duration
-	// TunnelIdle is how long nothing may be said in a tunnel; 10 min where it is 0.
-	TunnelIdle time.Duration
 	// Patience is how long a client may stand still in an answer or in its
 	// request's body; 3 min where it is 0.
 	Patience time.Duration
@@ -75,7 +73,7 @@ type Options struct {
 
 const (
 	defaultGrace = 30 * time.Second
-	tunnelIdle   = 10 * time.Minute
+	tunnelIdle   = 10 * time.Minute // without a byte in either direction
 )
 
 // Server answers requests. It is an http.Handler, safe for concurrent use.
@@ -116,9 +114,6 @@ func New(o Options) *Server {
 	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
-	}
-	if o.TunnelIdle == 0 {
-		o.TunnelIdle = tunnelIdle
 	}
 	if o.Patience == 0 {
 		o.Patience = defaultPatience

@@ -36,7 +36,7 @@ func (s *Server) connect(a *answer) {
 	case !slices.Contains(c.ConnectPorts, port):
 		s.refuse(a, to, "its port is none of serve.connect_ports", portsLine(c, port))
 		return
-	case !slices.ContainsFunc(c.ConnectHosts, func(p config.Pattern) bool { return p.Match(host) }):
+	case !slices.ContainsFunc(c.ConnectHosts, func(p config.Pattern) bool { return config.Pattern(strings.ToLower(string(p))).Match(host) }):
 		s.refuse(a, to, "it is none of serve.connect_hosts", hostsLine(c, host))
 		return
 	}
@@ -62,7 +62,7 @@ func (s *Server) connect(a *answer) {
 	}
 	a.begun, a.tunnelled = true, true
 	a.decide(http.StatusOK, cache.Status{Fwd: "bypass"})
-	t := &tunnel{client: client, host: far, idle: s.o.TunnelIdle}
+	t := &tunnel{client: client, host: far, idle: tunnelIdle}
 	greeting := "HTTP/1.1 200 Connection established\r\nCache-Status: " + a.status.String() + "\r\n\r\n"
 	if _, err := io.WriteString(near, greeting); err != nil {
 		a.lost = err

@@ -222,6 +222,18 @@ func TestTunnelFails(t *testing.T) {
 	}
 }
 
+// TestConnectTimesOut holds that a host which does not answer in time is told from
+// one that refuses.
+func TestConnectTimesOut(t *testing.T) {
+	f := newFarEnd(t)
+	m := newMirror(t, setup{config: f.config(), connect: time.Nanosecond})
+	for _, line := range []string{"CONNECT " + f.addr, "GET http://" + f.addr + "/", "GET http://" + f.addr + "/a.rpm", "HEAD http://" + f.addr + "/a.rpm"} {
+		if r := m.send(line + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); r.StatusCode != 504 {
+			t.Errorf("%s: %s %q", line, r.Status, r.body)
+		}
+	}
+}
+
 // TestTunnelLeadsBack holds that no tunnel leads to this server, whose addresses
 // of this machine would then be a client's.
 func TestTunnelLeadsBack(t *testing.T) {
