@@ -68,8 +68,8 @@ func (a *answer) begin() {
 	a.w.Header().Add("Cache-Status", a.status.String())
 	if a.body != nil {
 		a.body.giveUp()
-		a.hurry()
 	}
+	a.hurry() // also for a header that nothing follows
 	a.w.WriteHeader(a.code)
 }
 

@@ -9,8 +9,10 @@
 //
 // Read server.go and route.go first (what a request can be), then mirror.go with
 // conditional.go and ranges.go (files that are cached), relay.go (all else),
-// errors.go (what a client is told), clients.go (who may ask), and status.go,
-// accesslog.go and stats.go (what the administrator sees).
+// errors.go and retry.go (what a client is told), listing.go (what a browser is
+// shown), clients.go (who may ask), listen.go, certificate.go and patience.go (the
+// connections), and status.go, metrics.go, manifest.go, ready.go, accesslog.go and
+// stats.go (what the administrator and other machines see).
 package serve
 
 import (
