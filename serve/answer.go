@@ -79,8 +79,8 @@ func (a *answer) begin() {
 	}
 	if a.body != nil {
 		a.body.giveUp()
-		a.hurry()
 	}
+	a.hurry() // also for a header that nothing follows
 	a.w.WriteHeader(a.code)
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -29,6 +31,9 @@ func TestListing(t *testing.T) {
 		}
 	}
 	if err := os.Symlink("/etc", filepath.Join(m.dir, "r/os/list/out")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(m.dir, "r/os/list/pipe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r := m.get("os/list/", "Accept", browser)
@@ -62,6 +67,8 @@ func TestListing(t *testing.T) {
 		{"anything but a page", "os/list/", "text/html;q=0, */*", "imserve; fwd=bypass", 404},
 		{"upstream's", "os/list/?upstream", browser, "imserve; fwd=bypass", 404},
 		{"nothing is stored", "os/nothing/", browser, "imserve; fwd=bypass", 404},
+		{"a file", "os/list/.treeinfo/", browser, "imserve; fwd=bypass", 404},
+		{"a pipe", "os/list/pipe/", browser, "imserve; fwd=bypass", 404},
 		{"a link that leads out", "os/list/out/", browser, "imserve; fwd=bypass", 404},
 		{"out of the repository", "..%2f/", browser, "imserve", 400},
 	} {

@@ -21,7 +21,7 @@ func TestManifest(t *testing.T) {
 	m.put(pkg, body)
 	m.prime(pkg)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, name := range []string{"r/os/<adopted>&.rpm", "q/x.rpm", "beside", ".im/partial/left"} {
+	for _, name := range []string{"r/os/<adopted>&.rpm", "q/x.rpm", "q/\xff.rpm", "beside", ".im/partial/left"} {
 		file := filepath.Join(m.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)

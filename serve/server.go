@@ -10,9 +10,12 @@
 //
 // Read server.go and route.go first (what a request can be), then mirror.go with
 // conditional.go and ranges.go (files that are cached), relay.go (all else),
-// errors.go (what a client is told), clients.go and refusals.go (who may ask, and
-// for what), proxy.go and shared.go (requests for other hosts), tunnel.go
-// (CONNECT), and status.go, accesslog.go and stats.go (what the administrator sees).
+// errors.go and retry.go (what a client is told), listing.go (what a browser is
+// shown), clients.go and refusals.go (who may ask, and for what), proxy.go and
+// shared.go (requests for other hosts), tunnel.go (CONNECT), listen.go,
+// certificate.go and patience.go (the connections), and status.go, metrics.go,
+// manifest.go, ready.go, accesslog.go and stats.go (what the administrator and other
+// machines see).
 package serve
 
 import (

@@ -3,24 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -296,87 +287,6 @@ func TestAccessLogIsRotated(t *testing.T) {
 	}
 }
 
-// issue writes a certificate for localhost and its key, and returns the files and
-// a pool that trusts it.
-func issue(t *testing.T, dir string) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mirror"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "tls.pem"), filepath.Join(dir, "tls.key")
-	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: raw}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AddCert(parsed)
-	return cert, key, pool
-}
-
-func trusting(pool *x509.CertPool) *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-}
-
-// TestTLS holds that TLS is spoken where there is a certificate, and that SIGHUP
-// brings a new one, or none.
-func TestTLS(t *testing.T) {
-	up := upstream(t)
-	dir := t.TempDir()
-	cert, key, old := issue(t, dir)
-	secure := fmt.Sprintf("listen = [\"127.0.0.1:0\", \"http://127.0.0.1:0\"]\ntls_cert = %q\ntls_key = %q", cert, key)
-	m := startMirror(t, up, secure, 2)
-	https, plain := "https://"+m.addrs[0], "http://"+m.addrs[1]
-	const file = "/r/a-1-1.noarch.rpm"
-	if got := status(t, trusting(old), https+file); got != 200 {
-		t.Error(got)
-	}
-	if got := status(t, http.DefaultClient, plain+file); got != 200 {
-		t.Error(got)
-	}
-
-	_, _, renewed := issue(t, dir)
-	m.reload(wasRead, 1)
-	if got := status(t, trusting(renewed), https+file); got != 200 {
-		t.Error(got)
-	}
-	if _, err := trusting(old).Get(https + file); err == nil {
-		t.Error("the old certificate is still shown")
-	}
-
-	if err := os.WriteFile(key, []byte("no key"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.reload(stays, 1)
-	if got := status(t, trusting(renewed), https+file); got != 200 {
-		t.Error(got)
-	}
-
-	m.configure(m.text(up, `listen = ["127.0.0.1:0", "http://127.0.0.1:0"]`))
-	m.reload(wasRead, 2)
-	if got := status(t, http.DefaultClient, "http://"+m.addrs[0]+file); got != 200 {
-		t.Error(got)
-	}
-}
-
 // TestMetrics holds what the program adds to the server's metrics: what became of
 // its configuration, and what imsync did.
 func TestMetrics(t *testing.T) {
@@ -428,88 +338,5 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s in\n%s", want, text)
 		}
-	}
-}
-
-// TestSupervisor holds what a service manager is told, and in which order.
-func TestSupervisor(t *testing.T) {
-	up := upstream(t)
-	socket := filepath.Join(t.TempDir(), "notify")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	t.Setenv("NOTIFY_SOCKET", socket)
-	t.Setenv("WATCHDOG_USEC", "20000")
-	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	alive := 0
-	// next is the next state but for signs of life, which come whenever they come.
-	next := func() string {
-		t.Helper()
-		for {
-			b := make([]byte, 4096)
-			n, err := c.Read(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if state := string(b[:n]); state != stateAlive {
-				return state
-			}
-			alive++
-		}
-	}
-	m := startMirror(t, up, `listen = "127.0.0.1:0"`, 1)
-	if got := next(); got != stateReady {
-		t.Errorf("%q", got)
-	}
-	m.signals <- syscall.SIGHUP
-	if got := next(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=\d+$`).MatchString(got) {
-		t.Errorf("%q", got)
-	}
-	if got := next(); got != stateReady {
-		t.Errorf("%q", got)
-	}
-	b := make([]byte, 4096)
-	for alive < 3 {
-		n, err := c.Read(b)
-		if err != nil || string(b[:n]) != stateAlive {
-			t.Fatalf("%q, %v", b[:n], err)
-		}
-		alive++
-	}
-	m.stop()
-	if got := next(); got != stateStopping {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestNewSupervisor(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		env  map[string]string
-		want supervisor
-		fail bool
-	}{
-		{"nobody", nil, supervisor{}, false},
-		{"all of it", map[string]string{"NOTIFY_SOCKET": "@abstract", "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "42", "LISTEN_PID": "42", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:other"},
-			supervisor{"@abstract", 3 * time.Second, []inherited{{3, "http"}, {4, "other"}}}, false},
-		{"sockets without names", map[string]string{"LISTEN_PID": "42", "LISTEN_FDS": "2"}, supervisor{sockets: []inherited{{3, ""}, {4, ""}}}, false},
-		{"sockets of another process", map[string]string{"LISTEN_PID": "41", "LISTEN_FDS": "2"}, supervisor{}, false},
-		{"the watchdog of another process", map[string]string{"WATCHDOG_USEC": "1", "WATCHDOG_PID": "41"}, supervisor{}, false},
-		{"no number of sockets", map[string]string{"LISTEN_PID": "42", "LISTEN_FDS": "-1"}, supervisor{}, true},
-		{"no time", map[string]string{"WATCHDOG_USEC": "soon"}, supervisor{}, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := newSupervisor(func(name string) string { return tt.env[name] }, 42)
-			if (err != nil) != tt.fail {
-				t.Fatal(err)
-			}
-			if err == nil && (got.socket != tt.want.socket || got.watchdog != tt.want.watchdog || !slices.Equal(got.sockets, tt.want.sockets)) {
-				t.Errorf("%+v, want %+v", got, tt.want)
-			}
-		})
 	}
 }

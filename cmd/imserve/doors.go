@@ -29,6 +29,9 @@ func openDoors(want []config.Address, sockets []inherited, cert *serve.Certifica
 	if len(sockets) == 0 {
 		d.open = map[config.Address]net.Listener{}
 		more, err := d.missing(want)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: is imserve running already? Else set serve.listen, or --listen", err)
+		}
 		return d, d.settle(want, more), err
 	}
 	var list []net.Listener
@@ -62,9 +65,6 @@ func (d *doors) missing(want []config.Address) (map[config.Address]net.Listener,
 		}
 		l, err := net.Listen("tcp", a.HostPort)
 		if err != nil {
-			if errors.Is(err, syscall.EADDRINUSE) {
-				err = fmt.Errorf("%w: is imserve running already? Else set serve.listen, or --listen", err)
-			}
 			for _, l := range more {
 				err = errors.Join(err, l.Close())
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"slices"
 
@@ -54,7 +55,7 @@ func (d *daemon) tryReload() error {
 	var more map[config.Address]net.Listener
 	if d.doors.open != nil {
 		if more, err = d.doors.missing(cfg.Serve.Listen); err != nil {
-			return err
+			return fmt.Errorf("serve.listen: %w", err)
 		}
 	}
 	if err := d.access.reopen(cfg.Serve.AccessLog, d.p.stdout); err != nil {

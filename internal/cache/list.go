@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Entry is a file or a directory of the tree, as its directory lists it.
@@ -24,6 +25,14 @@ type Entry struct {
 // error wraps fs.ErrNotExist where nothing is stored there.
 func (c *Cache) List(repo, dir string) ([]Entry, error) {
 	name := path.Join(repo, dir)
+	// Not to wait at a named pipe that somebody put there.
+	fi, err := c.tree.root.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", name, err)
+	}
+	if !fi.IsDir() {
+		return nil, fmt.Errorf("list %s: no directory: %w", name, fs.ErrNotExist)
+	}
 	d, err := c.tree.root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", name, err)
@@ -72,8 +81,8 @@ func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
 			return fmt.Errorf("list the cache: %w", err)
 		case d.IsDir() && name == ownDir:
 			return fs.SkipDir
-		case !d.Type().IsRegular():
-			return nil
+		case !d.Type().IsRegular(), !utf8.ValidString(name):
+			return nil // nothing that has a Key
 		}
 		repo, below, ok := strings.Cut(name, "/")
 		if !ok {
