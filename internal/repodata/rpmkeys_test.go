@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,39 +34,67 @@ func (r *rpmkeys) imports(name string) bool {
 	return err == nil
 }
 
-// check is rpm's verdict in our words; why is what it said.
-func (r *rpmkeys) check(name string) (why string, verdict error) {
-	// With this level a package needs signatures of all of it; without, digests will do.
-	cmd := exec.Command("rpmkeys", "--dbpath", r.db, "--define", "_pkgverify_level signature", "--checksig", "-v", name)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	said := string(out)
-	switch {
-	case strings.Contains(said, "BAD"):
-		return said, ErrBadSignature
-	case strings.Contains(said, ": NOKEY"):
-		return said, ErrUnknownKey
-	case err == nil:
-		return said, nil
-	case !strings.Contains(said, "digest: "):
-		return said, ErrNoRPM
-	}
-	return said, ErrUnsigned
+// said is rpm's verdict of a file in our words, and in its own.
+type said struct {
+	verdict error
+	why     string
 }
 
-// compare holds our verdict of the file to rpm's. Of one that none of the keys
-// has signed, rpm tells first that it is damaged; none of them is good for either.
-func (r *rpmkeys) compare(k *Keyring, name string) {
+// check has rpm judge the files, all in one run.
+func (r *rpmkeys) check(names ...string) map[string]said {
 	r.t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
+	// With this level a package needs signatures of all of it; without, digests will do.
+	cmd := exec.Command("rpmkeys", append([]string{"--dbpath", r.db, "--define", "_pkgverify_level signature", "--checksig", "-v"}, names...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		r.t.Fatal(err)
 	}
-	ours := k.CheckPackage(bytes.NewReader(b), int64(len(b)))
-	why, theirs := r.check(name)
-	damaged := errors.Is(theirs, ErrBadSignature) && ours != nil && !errors.Is(ours, ErrBadSignature)
-	if !errors.Is(ours, theirs) && !damaged {
-		r.t.Errorf("%s: %v, but rpm says: %s", filepath.Base(name), ours, why)
+	// Of each file a line with its name, and lines with what was looked at below it.
+	sections := map[string]string{}
+	name := ""
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, " ") {
+			name = strings.TrimSuffix(line, ":\n")
+			continue
+		}
+		sections[name] += line
+	}
+	all := make(map[string]said, len(names))
+	for _, name := range names {
+		why := sections[name]
+		verdict := ErrUnsigned
+		switch {
+		case why == "":
+			verdict, why = ErrNoRPM, errs.String()
+		case strings.Contains(why, ": BAD"):
+			verdict = ErrBadSignature
+		case strings.Contains(why, ": NOKEY"):
+			verdict = ErrUnknownKey
+		case strings.Contains(why, "Signature, key ID") && !strings.Contains(why, ": NOTFOUND"):
+			verdict = nil
+		}
+		all[name] = said{verdict, why}
+	}
+	return all
+}
+
+// compare holds our verdict of the files to rpm's. Of one that none of the keys
+// has signed, rpm tells first that it is damaged; none of them is good for either.
+func (r *rpmkeys) compare(k *Keyring, names ...string) {
+	r.t.Helper()
+	for name, theirs := range r.check(names...) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ours := k.CheckPackage(bytes.NewReader(b), int64(len(b)))
+		damaged := errors.Is(theirs.verdict, ErrBadSignature) && ours != nil && !errors.Is(ours, ErrBadSignature)
+		if !errors.Is(ours, theirs.verdict) && !damaged {
+			r.t.Errorf("%s: %v, but rpm says %v: %s", filepath.Base(name), ours, theirs.verdict, theirs.why)
+		}
 	}
 }
 
@@ -76,9 +107,7 @@ func TestRealPackages(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	var k Keyring
-	for _, name := range files {
-		r.compare(&k, name)
-	}
+	r.compare(&k, files...)
 	keys, err := filepath.Glob(filepath.Join(sharedData(t, "rpms"), "*", "*KEY*"))
 	if err != nil || len(keys) < 8 {
 		t.Fatalf("%d keys, %v", len(keys), err)
@@ -98,8 +127,8 @@ func TestRealPackages(t *testing.T) {
 			}
 		}
 	}
+	r.compare(&k, files...)
 	for _, name := range files {
-		r.compare(&k, name)
 		if !strings.Contains(name, "centos-release") {
 			continue
 		}
@@ -172,24 +201,28 @@ func TestRPMSign(t *testing.T) {
 						t.Fatal("rpm does not take the key")
 					}
 				}
+				var names []string
 				for what, b := range variants {
 					name := filepath.Join(t.TempDir(), with+", "+what+".rpm")
 					put(t, name, b)
-					r.compare(&k, name)
+					names = append(names, name)
 				}
+				r.compare(&k, names...)
 			}
 			if err := k.CheckPackage(bytes.NewReader(signed), int64(len(signed))); err != nil {
 				t.Error(err)
 			}
-			for at := leadSize; at < start; at += 19 {
-				name := filepath.Join(t.TempDir(), "changed.rpm")
-				b := flipped(signed, at)
-				put(t, name, b)
-				ours := k.CheckPackage(bytes.NewReader(b), int64(len(b)))
-				why, theirs := r.check(name)
-				// rpm also judges how entries lie that nothing depends on.
-				if theirs == nil && ours != nil || ours == nil && (strings.Contains(why, "digest: BAD") || strings.Contains(why, "Signature, key ID") && theirs == ErrBadSignature) {
-					t.Errorf("byte %d changed: %v, but rpm says: %s", at, ours, why)
+			changed := map[string][]byte{}
+			for at := leadSize; at < start; at += 7 {
+				name := filepath.Join(t.TempDir(), fmt.Sprintf("byte %d.rpm", at))
+				changed[name] = flipped(signed, at)
+				put(t, name, changed[name])
+			}
+			for name, theirs := range r.check(slices.Collect(maps.Keys(changed))...) {
+				ours := k.CheckPackage(bytes.NewReader(changed[name]), int64(len(changed[name])))
+				// rpm also judges how entries lie that nothing depends on, and knows a key by less.
+				if theirs.verdict == nil && ours != nil || theirs.verdict == ErrBadSignature && ours == nil {
+					t.Errorf("%s changed: %v, but rpm says: %s", filepath.Base(name), ours, theirs.why)
 				}
 			}
 		})
@@ -241,8 +274,8 @@ func TestPayloadUncovered(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "old.rpm")
 	put(t, name, p.file(filler, blob(tagRSAHeader, s.signAs(0, crypto.SHA256, p.header))))
 	r.compare(s.keyring(), name)
-	if why, verdict := r.check(name); verdict == nil {
-		t.Errorf("rpm takes it: %s", why)
+	if theirs := r.check(name)[name]; theirs.verdict == nil {
+		t.Errorf("rpm takes it: %s", theirs.why)
 	}
 }
 
@@ -266,6 +299,7 @@ type gpg struct {
 func newGPG(t *testing.T, algorithm string) *gpg {
 	program(t, "gpg")
 	program(t, "gpg-agent")
+	program(t, "gpgconf")
 	// A socket's path must be short.
 	home, err := os.MkdirTemp("", "gpg-")
 	if err != nil {
