@@ -21,8 +21,6 @@ var inertKeys = [...]inert{
 	{"serve.proxy_allow", "[]", "imserve is no forward proxy yet"},
 	{"serve.connect_ports", "[]", "imserve opens no tunnels yet"},
 	{"serve.connect_hosts", "[]", "imserve opens no tunnels yet"},
-	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
-	{"sync.window", `""`, "a run goes on until it is done"},
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
 	{"sync.keep", "", "no version is ever deleted"},
 }

@@ -10,9 +10,13 @@ import (
 )
 
 // Flip makes g current: its metadata files get their names in the tree, and
-// repomd.xml the last. What was current before is kept for a while.
+// repomd.xml the last. What was current before is kept for a while. The error is
+// ErrHeld where the root is held at another one.
 func (s *Store) Flip(g *Generation) error {
 	err := s.changeRoot(g.Root, func(f *rootFile) error {
+		if held := f.heldDigest(); held != "" && held != g.Digest {
+			return ErrHeld
+		}
 		for _, name := range append(g.files, repomdName) {
 			if err := s.place(g, name); err != nil {
 				return err

@@ -16,9 +16,6 @@ import (
 	"intelligentmirror/internal/repodata"
 )
 
-// maxPrimary bounds a primary.xml, unpacked, in bytes: the largest are 230 MB.
-const maxPrimary = 2 << 30
-
 const repomdName = "repomd.xml"
 
 // needed is the kinds of metadata that a client can't do without, or that every
@@ -42,6 +39,7 @@ type Generation struct {
 type Staged struct {
 	*Generation
 	Changed bool  // it is not the one that was current
+	Held    bool  // the root is held at it: upstream was not asked
 	Fetched int64 // bytes from upstream
 	Resumed int64 // bytes that an earlier run had left
 	Files   int   // metadata files that were fetched
@@ -50,8 +48,14 @@ type Staged struct {
 // Stage asks upstream for r's repomd.xml, with one conditional request where one
 // is stored, and brings together the generation that it describes, beside the
 // tree. What an earlier run has brought is not fetched again. Nothing that
-// clients see changes.
+// clients see changes. Of a root that is held it is the generation that this stays at.
 func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (Staged, error) {
+	if g, err := s.held(r); g != nil || err != nil {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", r, err)
+		}
+		return Staged{Generation: g, Held: true}, err
+	}
 	var digest string
 	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
 		digest = f.SHA256.Hex()
@@ -284,27 +288,4 @@ func kind(name string) string {
 		return rest
 	}
 	return name
-}
-
-// Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
-func (g *Generation) Packages(fn func(*repodata.Package) error) (repodata.Stats, error) {
-	d, ok := g.Repomd.Find("primary")
-	if !ok {
-		return repodata.Stats{}, errors.New("repomd.xml lists no primary")
-	}
-	f, err := os.Open(filepath.Join(g.dir, path.Base(d.Location)))
-	if err != nil {
-		return repodata.Stats{}, err
-	}
-	defer f.Close()
-	r, err := repodata.Decompress(f, maxPrimary)
-	if err != nil {
-		return repodata.Stats{}, fmt.Errorf("%s: %w", d.Location, err)
-	}
-	defer r.Close()
-	stats, err := repodata.ScanPrimary(r, fn)
-	if err != nil {
-		return stats, fmt.Errorf("%s: %w", d.Location, err)
-	}
-	return stats, nil
 }
