@@ -37,3 +37,10 @@ CREATE TABLE IF NOT EXISTS progress (
     bytes   INTEGER NOT NULL, -- of the packages to fetch
     there   INTEGER NOT NULL
 );
+
+-- Where reading the cache back was broken off, if it was.
+CREATE TABLE IF NOT EXISTS verify (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    after  TEXT NOT NULL, -- the last file that was read, below the cache directory
+    report TEXT NOT NULL  -- as imsync verify --json prints it
+);

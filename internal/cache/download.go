@@ -40,7 +40,7 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	c.mu.Lock()
 	delete(c.current, f.key)
 	c.mu.Unlock()
-	if c.o.Ledger != nil && end.fetched > 0 {
+	if c.o.Ledger != nil && end.fetched > 0 && !isLocal(o.source) {
 		c.o.Ledger.Fetched(f.key, end.fetched, o.ahead)
 	}
 	f.finish(end)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -51,8 +52,8 @@ func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Sou
 			return ErrHeld
 		}
 		f.Held = nil
-		for _, path := range anchors {
-			file, err := s.describe(r, path)
+		for _, name := range anchors {
+			file, err := s.describe(r, name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -69,9 +70,9 @@ func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Sou
 	return s.Flip(g)
 }
 
-// describe is the stored file at path below r as it is now.
-func (s *Store) describe(r Root, path string) (heldFile, error) {
-	k, err := r.Key(path)
+// describe is the stored file of that name below r as it is now.
+func (s *Store) describe(r Root, name string) (heldFile, error) {
+	k, err := r.Key(name)
 	if err != nil {
 		return heldFile{}, err
 	}
@@ -79,7 +80,7 @@ func (s *Store) describe(r Root, path string) (heldFile, error) {
 	if err != nil {
 		return heldFile{}, err
 	}
-	return heldFile{Path: path, Size: int64(len(b)), Digest: cache.Digest("sha256:" + digestOf(b))}, nil
+	return heldFile{Path: name, Size: int64(len(b)), Digest: cache.Digest("sha256:" + digestOf(b))}, nil
 }
 
 // Release lets r go on, and reports whether it was held.
@@ -139,4 +140,29 @@ func (s *Store) held(r Root) (*Generation, error) {
 		err = fmt.Errorf("%w, which is not whole: release it", ErrHeld)
 	}
 	return g, err
+}
+
+// Mend gives the kept generations of k's root the stored file k where their own
+// copy of that metadata file is damaged: the two were one file, and one was
+// replaced.
+func (s *Store) Mend(k cache.Key) error {
+	r, rest := s.find(k)
+	dir, name := path.Split(rest)
+	if r == nil || dir != "repodata/" {
+		return nil
+	}
+	var errs []error
+	for digest, c := range r.kept {
+		w, listed := c.find(rest)
+		to := filepath.Join(s.path(digest), name)
+		if _, err := os.Lstat(to); err != nil || !listed {
+			continue
+		}
+		if ok, err := holds(to, w); ok || err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
+	}
+	return errors.Join(errs...)
 }
