@@ -29,6 +29,9 @@ func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err
 		g.Go(func() error {
 			s, err := r.site.Generations.Stage(ctx, r.site.Cache, root.root, r.site.Mirrors(root.root.Repo).Grab())
 			r.report.metadata(root, s)
+			if err != nil && ctx.Err() != nil {
+				return nil // not a failure: it goes on the next time
+			}
 			if err != nil {
 				root.out = true
 				r.report.fail(root.Root, root.Root+"/repodata/repomd.xml", err)

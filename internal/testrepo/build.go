@@ -41,6 +41,15 @@ type BuildOptions struct {
 	// Time is repomd.xml's revision, and the modification time of the metadata.
 	// Zero is the newest build time of the packages.
 	Time time.Time
+	// Extra is further metadata: updateinfo, comps, modules.
+	Extra []Metadata
+}
+
+// Metadata is a file of repodata as its author wrote it.
+type Metadata struct {
+	Type string // as repomd.xml names it: "updateinfo", "group", "modules"
+	Name string // without a digest and a suffix: "updateinfo.xml", "comps.xml", "modules.yaml"
+	Text string
 }
 
 // Build makes dir a repository of exactly these packages: real RPMs below
