@@ -143,7 +143,8 @@ func (c *Cache) PutAside(f Finding) error {
 		return fmt.Errorf("%s: %w", f.Key, ErrNotAFile)
 	}
 	now, err := c.tree.root.Stat(f.Key.String())
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, f.file) {
+	// A file system gives the number of a file that was deleted to the next one.
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!os.SameFile(now, f.file) || !now.ModTime().Equal(f.file.ModTime())) {
 		return nil
 	}
 	if err != nil {

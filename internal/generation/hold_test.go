@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -106,5 +110,75 @@ func TestHoldUnderARun(t *testing.T) {
 	}
 	if w, _ := b.store.Lookup(cache.Key{Repo: "r", Path: "updates/41/repodata/repomd.xml"}); !w.Known() {
 		t.Error("repomd.xml is not promised to stay")
+	}
+}
+
+// TestMend: where a damaged metadata file was put aside and fetched again, the
+// generation gets the right bytes too.
+func TestMend(t *testing.T) {
+	b := newBench(t, testrepo.BuildOptions{}, spec("a", "1"))
+	s := b.mustStage()
+	b.flip(s)
+	d, _ := s.Repomd.Find("primary")
+	k, err := b.root.Key(d.Location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, own := filepath.Join(b.dir, k.String()), filepath.Join(b.dir, ".im/gen", s.Digest, filepath.Base(d.Location))
+	right, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// They are one file; a disk that fails spoils both.
+	if err := os.WriteFile(own, []byte("rot"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(stored), os.WriteFile(stored, right, 0o644), b.store.Mend(k)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(own); err != nil || !bytes.Equal(got, right) {
+		t.Errorf("the generation has %d bytes, %v", len(got), err)
+	}
+	if stats, err := b.mustStage().Packages(func(*repodata.Package) error { return nil }); err != nil || stats.Packages != 1 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+	if err := b.store.Mend(cache.Key{Repo: "r", Path: "updates/41/Packages/a.rpm"}); err != nil {
+		t.Errorf("a package: %v", err)
+	}
+}
+
+// TestContents reads what a generation has beside packages.
+func TestContents(t *testing.T) {
+	for _, c := range []testrepo.Compression{testrepo.Gzip, testrepo.XZ, testrepo.Zstd, testrepo.Plain} {
+		t.Run(string(c), func(t *testing.T) {
+			b := newBench(t, testrepo.BuildOptions{Compression: c, Extra: []testrepo.Metadata{
+				{Type: "updateinfo", Name: "updateinfo.xml", Text: `<updates><update type="security"><id>A</id></update></updates>`},
+				{Type: "group", Name: "comps.xml", Text: `<comps><group><id>g</id></group></comps>`},
+				{Type: "modules", Name: "modules.yaml", Text: "document: modulemd\ndata: {name: m, stream: s}\n"},
+			}}, spec("a", "1"))
+			s := b.mustStage()
+			var found []string
+			if _, err := s.Advisories(func(a *repodata.Advisory) error { found = append(found, a.ID); return nil }); err != nil {
+				t.Error(err)
+			}
+			if err := s.Groups(func(g *repodata.Group) error { found = append(found, g.ID); return nil }); err != nil {
+				t.Error(err)
+			}
+			m, err := s.Modules()
+			if err != nil || m == nil || len(m.Builds) != 1 || !slices.Equal(found, []string{"A", "g"}) {
+				t.Errorf("%q, %+v, %v", found, m, err)
+			}
+		})
+	}
+	b := newBench(t, testrepo.BuildOptions{}, spec("a", "1"))
+	s := b.mustStage()
+	if m, err := s.Modules(); m != nil || err != nil {
+		t.Errorf("modules of a repository without: %v, %v", m, err)
+	}
+	if err := s.Groups(nil); err != nil {
+		t.Error(err)
+	}
+	if stats, err := s.Advisories(nil); err != nil || stats.Packages != 0 {
+		t.Error(stats, err)
 	}
 }
