@@ -77,6 +77,14 @@ func TestHold(t *testing.T) {
 				t.Error("a restart forgets")
 			}
 
+			if _, _, err := b.cache.Purge(b.root.String() + "/repodata"); err != nil {
+				t.Fatal(err)
+			}
+			b.flip(b.mustStage())
+			if !bytes.Equal(b.get("repodata/repomd.xml"), held) {
+				t.Error("purged, it does not come back as it was")
+			}
+
 			if was, err := b.store.Release(b.root); !was || err != nil {
 				t.Errorf("release: %v, %v", was, err)
 			}

@@ -51,10 +51,15 @@ type Staged struct {
 // clients see changes. Of a root that is held it is the generation that this stays at.
 func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (Staged, error) {
 	if g, err := s.held(r); g != nil || err != nil {
+		held := Staged{Generation: g, Held: true}
+		if err == nil {
+			// Somebody may have taken it out of the tree.
+			held.Changed, err = s.changed(r, g.Digest)
+		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", r, err)
 		}
-		return Staged{Generation: g, Held: true}, err
+		return held, err
 	}
 	var digest string
 	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
