@@ -96,7 +96,7 @@ func (r *Report) metadata(root *RootReport, s generation.Staged) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	root.Changed = root.Changed || s.Changed
-	root.Held = s.Held
+	root.Held = root.Held || s.Held
 	root.Bytes += s.Fetched
 	r.Bytes += s.Fetched
 	r.ResumedBytes += s.Resumed
