@@ -11,7 +11,6 @@ import (
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
-	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/site"
 	"intelligentmirror/popularity"
 )
@@ -25,6 +24,8 @@ type Agent struct {
 	progress Progress
 	log      *slog.Logger
 	now      func() time.Time
+	// turn is held by the one run that this agent does at a time; see Run.
+	turn chan struct{}
 }
 
 // Options are what an Agent needs.
@@ -44,7 +45,7 @@ func New(o Options) (*Agent, error) {
 	if o.Progress == nil {
 		o.Progress = silent{}
 	}
-	a := &Agent{site: o.Site, progress: o.Progress, log: o.Log, now: o.Now}
+	a := &Agent{site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
 	var err error
 	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), popularity.Options{
@@ -80,31 +81,52 @@ func (a *Agent) Rank(ctx context.Context) ([]popularity.Rank, popularity.Report,
 // downloads, and lets the new metadata become current. What fails is in the
 // Report and is tried again by the next run; an error is what ended the run
 // itself, ErrRunning where another is under way. A run that is broken off by ctx
-// goes on where it was the next time.
+// goes on where it was the next time, and so does one that the end of sync.window
+// has stopped, which is no error (Report.Stopped).
 func (a *Agent) Once(ctx context.Context) (*Report, error) {
-	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	r := &run{Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget)}
-	err = r.do(ctx)
+	r := a.begin()
+	stop := r.tellProgress()
+	err = a.inWindow(ctx, r.report, r.do)
+	stop()
 	r.report.finish(a.now())
-	if herr := a.history.add(r.report, err); herr != nil {
-		a.log.Warn("the run can't be remembered", "error", herr)
-	}
+	r.remember(err)
 	return r.report, err
+}
+
+// begin is a run that has done nothing yet.
+func (a *Agent) begin() *run {
+	return &run{
+		Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget),
+		staged: map[string]generation.Staged{},
+	}
+}
+
+// lock lets no other run begin, in any process.
+func (a *Agent) lock() (unlock func(), err error) {
+	return lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+}
+
+// remember puts the run and what ended it into the history.
+func (r *run) remember(ended error) {
+	if err := r.history.add(r.report, ended); err != nil {
+		r.log.Warn("the run can't be remembered", "error", err)
+	}
 }
 
 // Plan is what a run would fetch now. It asks upstream for new metadata, as a
 // run does, and fetches that, but no package; nothing that clients see changes.
 func (a *Agent) Plan(ctx context.Context) (*Report, error) {
-	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	r := &run{Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget)}
+	r := a.begin()
 	if err := r.prepare(ctx); err != nil {
 		return r.report, err
 	}
@@ -115,10 +137,12 @@ func (a *Agent) Plan(ctx context.Context) (*Report, error) {
 // run is one run under way.
 type run struct {
 	*Agent
-	report *Report
-	left   int64 // bytes of the budget
-	staged []generation.Staged
-	ranks  []popularity.Rank
+	report  *Report
+	left    int64                        // bytes of the budget
+	staged  map[string]generation.Staged // by root
+	ranks   []popularity.Rank
+	reached reached              // how far it is
+	asked   map[string]time.Time // the files that clients asked for lately, with the day
 }
 
 // rounds is how often a run goes round when upstream changes under it.
@@ -128,6 +152,11 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	return r.carryOut(ctx)
+}
+
+// carryOut downloads what is planned, and lets the new metadata become current.
+func (r *run) carryOut(ctx context.Context) error {
 	for round := 1; ; round++ {
 		r.makeRoom(ctx)
 		fetched := r.download(ctx, r.report.Plan.Items)
@@ -138,7 +167,7 @@ func (r *run) do(ctx context.Context) error {
 			break
 		}
 		// What was planned an hour ago may have been replaced meanwhile.
-		changed, err := r.stage(ctx)
+		changed, err := r.stage(ctx, r.report.Roots)
 		if err != nil {
 			return err
 		}
@@ -154,17 +183,34 @@ func (r *run) do(ctx context.Context) error {
 
 // prepare reads the logs, brings together the metadata and plans.
 func (r *run) prepare(ctx context.Context) error {
+	if err := r.observe(ctx); err != nil {
+		return err
+	}
+	if _, err := r.stage(ctx, r.report.Roots); err != nil {
+		return err
+	}
+	return r.plan(ctx)
+}
+
+// observe reads the logs: what is popular, which roots are in use, and what of
+// the prefetched clients came for.
+func (r *run) observe(ctx context.Context) error {
 	var err error
 	if r.ranks, r.report.Logs, err = r.Rank(ctx); err != nil {
 		return err
 	}
-	if err := r.roots(ctx); err != nil {
+	if r.asked, err = r.Agent.ranks.Asked(ctx); err != nil {
 		return err
 	}
-	if _, err := r.stage(ctx); err != nil {
-		return err
+	if err := r.history.use(r.asked); err != nil {
+		return fmt.Errorf("remember what was used: %w", err)
 	}
-	return r.plan(ctx)
+	worth, err := r.history.worth(r.now())
+	if err != nil {
+		return fmt.Errorf("sum up what was used: %w", err)
+	}
+	r.report.UsedBytes, r.report.WastedBytes, r.report.WaitingBytes = worth.Used, worth.Wasted, worth.Waiting
+	return r.roots(ctx)
 }
 
 // roots finds the roots that the site uses or that are configured.
@@ -189,24 +235,10 @@ func (r *run) roots(ctx context.Context) error {
 
 // plan works out what to fetch, from the metadata of all roots together.
 func (r *run) plan(ctx context.Context) error {
-	var b IndexBuilder
-	for _, g := range r.staged {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		stats, err := g.Packages(func(p *repodata.Package) error {
-			b.Add(g.Root.String(), p)
-			return nil
-		})
-		if err != nil {
-			r.report.fail(g.Root.String(), g.Root.String(), err)
-			continue
-		}
-		if stats.Skipped > 0 {
-			r.log.Warn("packages that the metadata describes badly are left out", "root", g.Root.String(), "packages", stats.Skipped, "first", stats.Refused[0])
-		}
+	idx, err := r.index(ctx)
+	if err != nil {
+		return err
 	}
-	idx := b.Index()
 	if bad := idx.Refused(); len(bad) > 0 {
 		r.log.Warn("packages that can't be fetched as their metadata describes them are left out", "packages", len(bad),
 			"root", bad[0].Root, "first", bad[0].Location, "error", bad[0].Err)
@@ -217,7 +249,22 @@ func (r *run) plan(ctx context.Context) error {
 	for i, p := range cfg.Packages {
 		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
 	}
-	r.fit(ctx, Budget{Bytes: r.left, Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude}, func(b Budget) Result {
+	idle, err := r.history.idle()
+	if err != nil {
+		return fmt.Errorf("see what nobody uses: %w", err)
+	}
+	var only map[string]bool
+	if r.report.Partial {
+		only = map[string]bool{}
+		for root, s := range r.staged {
+			only[root] = s.Changed
+		}
+	}
+	budget := Budget{
+		Bytes: r.left, PerRoot: int64(cfg.PerRoot), Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude,
+		Arches: cfg.Arches, Idle: idle, Only: only,
+	}
+	r.fit(ctx, budget, func(b Budget) Result {
 		return Plan(r.ranks, idx, r.stored, b)
 	})
 	r.report.planned()

@@ -393,3 +393,19 @@ func (w waitFor) Write(p []byte) (int, error) {
 	}
 	return io.Discard.Write(p)
 }
+
+// TestUpstreamGoesUnderTheRun: that upstream can't be asked again, after the
+// downloads, keeps back nothing of what it had before.
+func TestUpstreamGoesUnderTheRun(t *testing.T) {
+	a := pkgSpec("a", "1")
+	b := newBench(t, `packages = ["a"]`, nil, a)
+	b.agent = b.newAgent(&during{f: func() { b.up.On("*/repomd.xml", testrepo.Status(503)) }})
+	r := b.once()
+	if r.Fetched != 1 || r.Failures != 0 {
+		t.Errorf("fetched %d, failures %d: %+v", r.Fetched, r.Failures, r.Roots[0].Failed)
+	}
+	b.stored(a, true)
+	if _, err := os.Stat(filepath.Join(b.dir, benchRoot, "repodata/repomd.xml")); err != nil {
+		t.Errorf("the metadata was kept back: %v", err)
+	}
+}

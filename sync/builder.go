@@ -29,6 +29,10 @@ type IndexBuilder struct {
 	offers   chunked[hashed]
 	seed     maphash.Seed
 	refused  []Refusal
+
+	modular map[artifact]symbol // see Modules
+	advised map[advised]symbol  // see Advise
+	comps   map[string][]compsList
 }
 
 // latestKey names what a newer version of the same root replaces.
@@ -36,6 +40,7 @@ type latestKey struct {
 	root       rootID
 	name, arch symbol
 	track      track
+	stream     symbol
 }
 
 // hashed is an offer whose capability is known by its hash. Two of a million
@@ -51,14 +56,7 @@ type hashed struct {
 // cannot be fetched by its location, or not verified by its checksum, is left
 // out, and listed by Index.Refused.
 func (b *IndexBuilder) Add(root string, p *repodata.Package) {
-	if b.latest == nil {
-		b.syms = new(symbols)
-		b.latest = make(map[latestKey]pkgID)
-		b.rootIDs = make(map[string]rootID)
-		b.evrIDs = make(map[repodata.EVR]evrID)
-		b.evrs = make([]repodata.EVR, 1)
-		b.seed = maphash.MakeSeed()
-	}
+	b.init()
 	in := b.root(root)
 	if _, err := b.roots[in].key(p.Location); err != nil {
 		b.refuse(root, p, err)
@@ -78,14 +76,19 @@ func (b *IndexBuilder) Add(root string, p *repodata.Package) {
 		digest: digest, size: p.Size, built: p.BuildTime, root: in,
 		name: b.syms.id(p.Name), arch: b.syms.id(p.Arch), family: b.syms.id(family(p.Arch)),
 	}
+	stream, listed := b.modular[artifact{in, p.Name, p.EVR, p.Arch}]
+	if listed && stream == 0 {
+		return
+	}
+	k.stream = stream
 	// The build system writes the module and its context into the release.
-	if strings.Contains(p.EVR.Release, ".module") {
+	if listed || strings.Contains(p.EVR.Release, ".module") {
 		k.track |= inModule
 	}
 	if b.roots[k.root].place.testing {
 		k.track |= inTesting
 	}
-	key := latestKey{k.root, k.name, k.arch, k.track}
+	key := latestKey{k.root, k.name, k.arch, k.track, k.stream}
 	if old, ok := b.latest[key]; ok {
 		o := b.pkgs.at(int(old))
 		switch c := p.EVR.Compare(b.evrs[o.evr]); {
@@ -114,6 +117,22 @@ func (b *IndexBuilder) Add(root string, p *repodata.Package) {
 	for _, f := range p.Files {
 		b.offers.add(hashed{maphash.String(b.seed, f), offer{pkg: id}})
 	}
+}
+
+// init makes ready what the zero value has not.
+func (b *IndexBuilder) init() {
+	if b.syms != nil {
+		return
+	}
+	b.syms = new(symbols)
+	b.latest = make(map[latestKey]pkgID)
+	b.rootIDs = make(map[string]rootID)
+	b.evrIDs = make(map[repodata.EVR]evrID)
+	b.evrs = make([]repodata.EVR, 1)
+	b.seed = maphash.MakeSeed()
+	b.modular = make(map[artifact]symbol)
+	b.advised = make(map[advised]symbol)
+	b.comps = make(map[string][]compsList)
 }
 
 func (b *IndexBuilder) refuse(root string, p *repodata.Package, err error) {
@@ -194,7 +213,7 @@ func (b *IndexBuilder) Index() *Index {
 	if b.syms == nil {
 		return &Index{syms: new(symbols)}
 	}
-	x := &Index{syms: b.syms, evrs: b.evrs, roots: b.roots, rels: b.rels, refused: b.refused}
+	x := &Index{syms: b.syms, evrs: b.evrs, roots: b.roots, rels: b.rels, refused: b.refused, comps: b.comps}
 	x.rels.ids, b.evrIDs = nil, nil
 	places := make([]place, len(b.roots))
 	for i := range b.roots {
@@ -233,6 +252,7 @@ func (b *IndexBuilder) choose(x *Index, in [][]groupID) []pkgID {
 		}
 		for _, p := range order[:n] {
 			k := *b.pkgs.at(int(p))
+			k.advisory = b.advised[advised{k.root, k.name, k.arch, k.evr}]
 			k.in = sets.id(b.newestIn(x.groups, p, order[:n], in))
 			if k.in == 0 {
 				continue
@@ -258,7 +278,7 @@ func (b *IndexBuilder) latestOfRoots() []pkgID {
 	order := make([]pkgID, 0, b.pkgs.len())
 	for i := range b.pkgs.len() {
 		k := b.pkgs.at(i)
-		if last := b.latest[latestKey{k.root, k.name, k.arch, k.track}]; b.pkgs.at(int(last)).evr == k.evr {
+		if last := b.latest[latestKey{k.root, k.name, k.arch, k.track, k.stream}]; b.pkgs.at(int(last)).evr == k.evr {
 			order = append(order, pkgID(i))
 		}
 	}
@@ -271,7 +291,7 @@ func (b *IndexBuilder) latestOfRoots() []pkgID {
 // compareName orders packages so that those which may replace one another stand
 // together.
 func (k *pkg) compareName(l *pkg) int {
-	return cmp.Or(cmp.Compare(k.name, l.name), cmp.Compare(k.track, l.track))
+	return cmp.Or(cmp.Compare(k.name, l.name), cmp.Compare(k.track, l.track), cmp.Compare(k.stream, l.stream))
 }
 
 // newestIn lists the groups in which none of the rivals, packages of the same

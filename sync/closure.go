@@ -40,6 +40,7 @@ type pick struct {
 type need struct {
 	group    groupID
 	track    track
+	stream   symbol
 	family   symbol
 	relation relationID
 }
@@ -120,7 +121,7 @@ func (r *resolver) choose(p pkgID, by int) {
 // require sees to it that a requirement of by is met, or reported.
 func (r *resolver) require(id relationID, by int) {
 	k := &r.idx.pkgs[r.picks[by].pkg]
-	key := need{r.picks[by].group, k.track, k.family, id}
+	key := need{r.picks[by].group, k.track, k.stream, k.family, id}
 	met, ok := r.settled[key]
 	if !ok {
 		met = r.ensureRelation(id, by)
@@ -217,7 +218,8 @@ func (r *resolver) ensure(t *tree, id relationID, by int) bool {
 }
 
 // compareChosen is compareProviders behind what was chosen: what is gone on with
-// already comes first, then what is reserved.
+// already comes first, then what is reserved. What is of the same module's stream
+// goes before either.
 func (r *resolver) compareChosen(a, b pkgID, by int) int {
 	state := func(p pkgID) int {
 		i, ok := r.of[node{r.picks[by].group, p}]
@@ -228,6 +230,10 @@ func (r *resolver) compareChosen(a, b pkgID, by int) int {
 			return 0
 		}
 		return 1
+	}
+	k := &r.idx.pkgs[r.picks[by].pkg]
+	if sa, sb := k.stranger(&r.idx.pkgs[a]), k.stranger(&r.idx.pkgs[b]); sa != sb {
+		return sa - sb
 	}
 	if sa, sb := state(a), state(b); sa != sb {
 		return sa - sb

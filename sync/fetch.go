@@ -15,23 +15,28 @@ import (
 // rootsAtOnce is how many roots are asked for their metadata at the same time.
 const rootsAtOnce = 4
 
-// stage brings together the metadata of all roots, and reports whether that of
+// stage brings together the metadata of these roots, and reports whether that of
 // any is another than before. A root that fails is left out of this run.
-func (r *run) stage(ctx context.Context) (changed bool, err error) {
-	before := map[string]string{}
-	for _, g := range r.staged {
-		before[g.Root.String()] = g.Digest
-	}
-	all := make([]generation.Staged, len(r.report.Roots))
+func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err error) {
+	all := make([]generation.Staged, len(roots))
 	var g errgroup.Group
 	g.SetLimit(rootsAtOnce)
-	for i, root := range r.report.Roots {
+	for i, root := range roots {
 		if root.out {
 			continue
 		}
 		g.Go(func() error {
 			s, err := r.site.Generations.Stage(ctx, r.site.Cache, root.root, r.site.Mirrors(root.root.Repo).Grab())
 			r.report.metadata(root, s)
+			if err != nil && ctx.Err() != nil {
+				return nil // not a failure: it goes on the next time
+			}
+			if before, ok := r.staged[root.Root]; ok && err != nil {
+				// What was planned with an hour ago is still good.
+				r.log.Info("whether the metadata has changed meanwhile is not known", "root", root.Root, "error", err)
+				all[i] = before
+				return nil
+			}
 			if err != nil {
 				root.out = true
 				r.report.fail(root.Root, root.Root+"/repodata/repomd.xml", err)
@@ -44,13 +49,15 @@ func (r *run) stage(ctx context.Context) (changed bool, err error) {
 	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
 		return false, err
 	}
-	r.staged = r.staged[:0]
-	for _, s := range all {
+	for i, s := range all {
+		name := roots[i].Root
 		if s.Generation == nil {
+			delete(r.staged, name)
 			continue
 		}
-		r.staged = append(r.staged, s)
-		changed = changed || before[s.Root.String()] != s.Digest
+		before := r.staged[name]
+		changed = changed || before.Generation == nil || before.Digest != s.Digest
+		r.staged[name] = s
 	}
 	return changed, nil
 }
@@ -62,6 +69,7 @@ func (r *run) download(ctx context.Context, items []Item) bool {
 		total += it.Size
 	}
 	r.progress.Begin(len(items), total)
+	r.reached.begin(len(items), total)
 	defer r.progress.End()
 
 	queue := make(chan Item)
@@ -76,6 +84,11 @@ func (r *run) download(ctx context.Context, items []Item) bool {
 					continue // not a failure: it goes on the next time
 				}
 				r.report.item(it, out, err)
+				if err == nil && !out.Stored {
+					if err := r.history.brought(it, r.now()); err != nil {
+						r.log.Warn("a prefetched package can't be remembered", "file", it.Path, "error", err)
+					}
+				}
 				mu.Lock()
 				fetched = fetched || out.Fetched > 0
 				r.left -= out.Fetched
@@ -96,7 +109,7 @@ func (r *run) download(ctx context.Context, items []Item) bool {
 
 // fetch brings one item into the cache.
 func (r *run) fetch(ctx context.Context, it Item) (cache.Outcome, error) {
-	track := r.progress.Item(it)
+	track := &counted{Track: r.progress.Item(it), to: &r.reached, size: it.Size}
 	out, err := r.site.Cache.Prefetch(ctx, it.Key, it.Want, tracked{r.site.Mirrors(it.Key.Repo).Grab(), track})
 	track.Done(out, err)
 	if err != nil {
@@ -107,17 +120,19 @@ func (r *run) fetch(ctx context.Context, it Item) (cache.Outcome, error) {
 
 // flip lets the new metadata become current, now that what it is wanted for is there.
 func (r *run) flip(ctx context.Context) error {
-	for _, s := range r.staged {
+	for _, root := range r.report.Roots {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		s := r.staged[root.Root]
 		if !s.Changed {
 			continue
 		}
 		err := r.site.Generations.Flip(s.Generation)
-		if errors.Is(err, generation.ErrOvertaken) {
-			// The server has found newer metadata since; the next run goes on from that.
-			r.log.Info("newer metadata is current already", "root", s.Root.String())
+		if errors.Is(err, generation.ErrHeld) || errors.Is(err, generation.ErrOvertaken) {
+			// Held by somebody, or the server has found newer metadata since, from
+			// which the next run goes on.
+			r.log.Info("new metadata does not become current", "root", root.Root, "reason", err)
 			continue
 		}
 		if err != nil {

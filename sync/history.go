@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	_ "embed" // the schema
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -25,7 +26,7 @@ const historyName = "imsync.db"
 const keptRuns = 1000
 
 func openHistory(path string) (*history, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate"
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=NORMAL"
 	db, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -56,12 +57,47 @@ func (h *history) add(r *Report, ended error) error {
 	return err
 }
 
-// lastSuccess is when the last run that came to its end began; the zero time if
-// there was none.
+// lastSuccess is when the last run of all roots that came to its end began; the
+// zero time if there was none.
 func (h *history) lastSuccess() (time.Time, error) {
 	var at sql.NullInt64
-	if err := h.db.QueryRow(`SELECT max(started) FROM run WHERE error = ''`).Scan(&at); err != nil || !at.Valid {
+	if err := h.db.QueryRow(`SELECT max(started) FROM run WHERE error = ''
+		AND json_extract(report, '$.partial') IS NULL AND json_extract(report, '$.stopped') IS NULL`).Scan(&at); err != nil || !at.Valid {
 		return time.Time{}, err
 	}
 	return time.Unix(at.Int64, 0), nil
+}
+
+// LastRun is a run that is over.
+type LastRun struct {
+	Started      time.Time `json:"started"`
+	Finished     time.Time `json:"finished"`
+	Fetched      int       `json:"fetched"` // packages
+	Bytes        int64     `json:"bytes"`   // from upstream
+	Failures     int       `json:"failures"`
+	UsedBytes    int64     `json:"used_bytes"` // as Report has them
+	WastedBytes  int64     `json:"wasted_bytes"`
+	WaitingBytes int64     `json:"waiting_bytes"`
+	Partial      bool      `json:"partial,omitempty"`
+	Stopped      string    `json:"stopped,omitempty"`
+	Error        string    `json:"error,omitempty"` // what broke it off
+}
+
+// last is the run that was the last to end, nil if there was none.
+func (h *history) last() (*LastRun, error) {
+	var why string
+	var report []byte
+	err := h.db.QueryRow(`SELECT error, report FROM run ORDER BY rowid DESC LIMIT 1`).Scan(&why, &report)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := new(LastRun)
+	if err := json.Unmarshal(report, r); err != nil {
+		return nil, err
+	}
+	r.Error = why
+	return r, nil
 }

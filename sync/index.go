@@ -25,8 +25,8 @@ type (
 // IndexBuilder makes it; it does not change, and any number of goroutines may
 // read it.
 //
-// Newest is meant within a track: modular packages and those of testing roots
-// do not hide the others, which most clients go on with.
+// Newest is meant within a track: modular packages, stream by stream, and those
+// of testing roots do not hide the others, which most clients go on with.
 type Index struct {
 	syms   *symbols
 	evrs   []repodata.EVR
@@ -41,6 +41,8 @@ type Index struct {
 	requires []relationID // of the packages, one behind the other
 	offers   []offer      // those of one capability stand together
 	offered  []uint32     // by symbol: where the offers of that capability begin
+
+	comps map[string][]compsList // by the group's id
 
 	refused []Refusal
 }
@@ -126,6 +128,8 @@ type pkg struct {
 	requires uint32 // where its relations begin in Index.requires
 	nreq     uint32
 	track    track
+	stream   symbol // of a module, with its context: "nodejs:18:489197e6"; 0 for none
+	advisory symbol // the security advisory that this version answers; 0 for none
 }
 
 // track sets packages apart that do not replace one another.
@@ -195,6 +199,9 @@ func (x *Index) name(p pkgID) string { return x.syms.text(x.pkgs[p].name) }
 // arch is the architecture of p.
 func (x *Index) arch(p pkgID) string { return x.syms.text(x.pkgs[p].arch) }
 
+// stream is the module's stream that p is of, "" for none.
+func (x *Index) stream(p pkgID) string { return x.syms.text(x.pkgs[p].stream) }
+
 // describe is r as a spec file would have it.
 func (x *Index) describe(id relationID) string {
 	r := x.rels.all[id]
@@ -238,11 +245,13 @@ func (x *Index) newest(g groupID, name symbol, root string, keep func(pkgID) boo
 		return cmp.Or(
 			strings.Compare(x.arch(a), x.arch(b)),
 			cmp.Compare(x.pkgs[a].track, x.pkgs[b].track),
+			strings.Compare(x.stream(a), x.stream(b)),
 			x.compareTwins(a, b, root),
 		)
 	})
 	return slices.CompactFunc(all, func(a, b pkgID) bool {
-		return x.pkgs[a].arch == x.pkgs[b].arch && x.pkgs[a].track == x.pkgs[b].track
+		p, q := &x.pkgs[a], &x.pkgs[b]
+		return p.arch == q.arch && p.track == q.track && p.stream == q.stream
 	})
 }
 

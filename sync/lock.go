@@ -4,8 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+// Whoever looks whether a run is under way holds the lock for an instant.
+const (
+	lockTries = 5
+	lockPause = 20 * time.Millisecond
 )
 
 // ErrRunning says that another run is under way.
@@ -18,10 +25,12 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR {
+	for try := 1; ; try++ {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR && (err != unix.EWOULDBLOCK || try >= lockTries) {
 			break
 		}
+		time.Sleep(lockPause)
 	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		f.Close()

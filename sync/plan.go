@@ -3,6 +3,7 @@ package sync
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
@@ -13,8 +14,10 @@ import (
 type Reason string
 
 // The reasons. What is popular stays popular if it is a seed or a dependency
-// too, and a seed stays a seed.
+// too, and a seed stays a seed. Of either, what answers a security advisory is
+// there for that.
 const (
+	ReasonSecurity   Reason = "security"
 	ReasonPopular    Reason = "popular"
 	ReasonSeed       Reason = "seed"
 	ReasonDependency Reason = "dependency"
@@ -34,9 +37,10 @@ type Item struct {
 
 	Key  cache.Key  `json:"-"`
 	Want cache.Want `json:"-"`
-	// Because says what it is fetched for: for a seed the entry of the list, for a
-	// dependency the packages that lead to it ("mplayer -> libfoo", a long chain
-	// without its middle), for what is popular nothing.
+	// Because says what it is fetched for: for a security update the advisory, for
+	// a seed the entry of the list, for a dependency the packages that lead to it
+	// ("mplayer -> libfoo", a long chain without its middle), for what is popular
+	// nothing.
 	Because string `json:"because,omitempty"`
 }
 
@@ -46,7 +50,21 @@ type Budget struct {
 	Top     int   // how many of the ranks are wanted; negative is all
 	Seeds   []Seed
 	Exclude []config.Pattern // what globs among the seeds leave out
+
+	// PerRoot is what may be fetched of one root; 0 or less is no limit.
+	PerRoot int64
+	// Arches are the architectures that are fetched, and noarch; empty is all.
+	Arches []string
+	// Idle are the names of which the last prefetched versions were fetched by
+	// nobody, with the time when the first of these versions came.
+	Idle map[PackageName]time.Time
+	// Only are the roots of which something is fetched on its own account; nil is
+	// all. What these packages require may come from any root.
+	Only map[string]bool
 }
+
+// PackageName is a name in a root.
+type PackageName struct{ Name, Arch, Root string }
 
 // Result is what Plan decided.
 type Result struct {
@@ -58,6 +76,10 @@ type Result struct {
 
 	Stored      int   // wanted, and stored already
 	StoredBytes int64 // their size
+
+	// Resting is what is wanted, and left out since nobody fetched the versions of
+	// that name that were prefetched before.
+	Resting []Item
 
 	Gone  []popularity.Rank // of the wanted ranks, those that no repository has a package for any more
 	Seeds []SeedMiss        // seeds that stand for nothing
@@ -77,10 +99,15 @@ type Unmet struct {
 // stored. It is pure: the same arguments give the same result, in whatever order
 // the Index was built.
 //
-// Ranks come best first. Their order is the order of the plan; each package is
-// followed by the dependencies that are not popular themselves (a popular one
-// keeps the place of its own rank, which says better what it is worth). The seeds
-// follow in the order of the list, in the same way.
+// Security updates come first, in the order that they have among themselves
+// otherwise. Ranks come best first. Their order is the order of the plan; each
+// package is followed by the dependencies that are not popular themselves (a
+// popular one keeps the place of its own rank, which says better what it is
+// worth). The seeds follow in the order of the list, in the same way.
+//
+// A name that is idle rests until someone asks for it again: it is not fetched,
+// nor what only it requires. What the site itself has put on the seed list, and
+// what that requires, never rests.
 //
 // The budget cuts item by item: what does not fit is left out, and smaller ones
 // that come later still go in. A package is fetched though one of its
@@ -92,7 +119,10 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	if b.Top >= 0 {
 		top = min(top, b.Top)
 	}
-	p := &planner{idx: idx, ranks: ranks, stored: stored, budget: b.Bytes, seen: make(map[cache.Key]bool)}
+	p := &planner{
+		idx: idx, ranks: ranks, stored: stored, budget: b,
+		seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool),
+	}
 	ranked, wanted := p.rank(top)
 	p.r = newResolver(idx, ranked)
 	for _, n := range wanted {
@@ -101,10 +131,18 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	seeds, misses := sow(idx, b.Seeds, b.Exclude)
 	for _, s := range seeds {
 		p.r.reserve(s.node, ReasonSeed, s.pattern)
+		if !s.builtIn {
+			p.insisted[s.node] = true
+		}
 	}
-	// Seeds come before their turn where a popular package requires them.
-	for i := range len(p.r.picks) {
-		p.r.run(i, p.admit)
+	reserved := len(p.r.picks)
+	for _, urgent := range [...]bool{true, false} {
+		// Seeds come before their turn where a popular package requires them.
+		for i := range reserved {
+			if k := &idx.pkgs[p.r.picks[i].pkg]; (k.advisory != 0) == urgent && (b.Only == nil || b.Only[idx.roots[k.root].root]) {
+				p.r.run(i, p.admit)
+			}
+		}
 	}
 	p.res.Seeds, p.res.Unmet = misses, p.r.unmet
 	return p.res
@@ -115,10 +153,13 @@ type planner struct {
 	idx    *Index
 	ranks  []popularity.Rank
 	stored func(cache.Key, cache.Want) bool
-	budget int64
+	budget Budget
 	r      *resolver
 	seen   map[cache.Key]bool // what was decided: whether it is stored or to be fetched
 	res    Result
+
+	ofRoot   map[rootID]int64 // bytes that are planned of each root
+	insisted map[node]bool    // what the site's own seeds stand for
 }
 
 // rank finds the packages that the ranks stand for: the place of each in the
@@ -156,8 +197,8 @@ func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 // current are the packages that clients who made the rank will ask for next: of
 // that name and architecture, or, if there is none any more, with the
 // architecture changed to noarch or from it. A module's clients are not told from
-// the others, so there is one package for each; testing is for those alone who
-// have it, if it is newer.
+// the others, so there is one package for them and one for each stream; testing is
+// for those alone who have it, if it is newer.
 func (p *planner) current(g groupID, rank *popularity.Rank) []pkgID {
 	x := p.idx
 	name, ok := x.syms.find(rank.Name)
@@ -185,7 +226,7 @@ func (p *planner) current(g groupID, rank *popularity.Rank) []pkgID {
 		return slices.ContainsFunc(all, func(q pkgID) bool {
 			b := &x.pkgs[q]
 			newer := x.evrs[b.evr].Compare(x.evrs[a.evr])
-			return (a.track^b.track)&inModule == 0 && (newer > 0 || newer == 0 && a.track&inTesting > b.track&inTesting)
+			return (a.track^b.track)&inModule == 0 && a.stream == b.stream && (newer > 0 || newer == 0 && a.track&inTesting > b.track&inTesting)
 		})
 	})
 }
@@ -193,6 +234,9 @@ func (p *planner) current(g groupID, rank *popularity.Rank) []pkgID {
 // admit decides upon the pick, and reports whether it will be there.
 func (p *planner) admit(i int) bool {
 	k := &p.idx.pkgs[p.r.picks[i].pkg]
+	if !p.takesArch(k) {
+		return false
+	}
 	key, err := p.idx.roots[k.root].key(k.location)
 	if err != nil {
 		return false // the builder took only what has a key
@@ -209,7 +253,13 @@ func (p *planner) admit(i int) bool {
 		return true
 	}
 	item := p.item(i, key, want)
-	if p.budget >= 0 && k.size > p.budget-p.res.Bytes {
+	if p.rests(i, &item) {
+		p.seen[key] = false
+		p.res.Resting = append(p.res.Resting, item)
+		return false
+	}
+	b := &p.budget
+	if b.Bytes >= 0 && k.size > b.Bytes-p.res.Bytes || b.PerRoot > 0 && k.size > b.PerRoot-p.ofRoot[k.root] {
 		p.seen[key] = false
 		p.res.Cut = append(p.res.Cut, item)
 		return false
@@ -217,8 +267,31 @@ func (p *planner) admit(i int) bool {
 	p.seen[key] = true
 	p.res.Wanted = append(p.res.Wanted, key)
 	p.res.Bytes += k.size
+	p.ofRoot[k.root] += k.size
 	p.res.Items = append(p.res.Items, item)
 	return true
+}
+
+// takesArch reports whether packages of k's architecture are fetched.
+func (p *planner) takesArch(k *pkg) bool {
+	fam := p.idx.syms.text(k.family)
+	return len(p.budget.Arches) == 0 || fam == noarch ||
+		slices.ContainsFunc(p.budget.Arches, func(a string) bool { return family(a) == fam })
+}
+
+// rests reports whether the pick, which is item, is left out because nobody
+// fetched what was prefetched of its name.
+func (p *planner) rests(i int, item *Item) bool {
+	since, idle := p.budget.Idle[PackageName{item.Name, item.Arch, item.Root}]
+	if !idle {
+		return false
+	}
+	picks := p.r.picks
+	if p.insisted[picks[i].node] || p.insisted[picks[picks[i].origin].node] {
+		return false
+	}
+	at := p.r.place(picks[i].node)
+	return at == unranked || !p.ranks[at].LastSeen.After(since)
 }
 
 func (p *planner) item(i int, key cache.Key, want cache.Want) Item {
@@ -234,8 +307,11 @@ func (p *planner) item(i int, key cache.Key, want cache.Want) Item {
 	if at := p.r.place(pick.node); at != unranked {
 		item.Rank = p.ranks[at].Rank
 	}
-	if pick.parent >= 0 {
+	switch {
+	case pick.parent >= 0:
 		item.Because = p.chain(pick.parent)
+	case k.advisory != 0:
+		item.Reason, item.Because = ReasonSecurity, p.idx.syms.text(k.advisory)
 	}
 	return item
 }

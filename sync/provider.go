@@ -99,9 +99,18 @@ func (r *resolver) suitable(all []pkgID, by int) []pkgID {
 	})
 }
 
+// stranger is 0 for a package that is of the same module's stream as k, else 1.
+func (k *pkg) stranger(c *pkg) int {
+	if k.stream != 0 && c.stream == k.stream {
+		return 0
+	}
+	return 1
+}
+
 // compareProviders is negative if a serves the package of by better than b: the
-// more popular one, else the one of the same architecture, else the one with the
-// shorter name, else the first by name. Nothing is left to chance behind that.
+// one of the same module's stream, else the more popular one, else the one of the
+// same architecture, else the one with the shorter name, else the first by name.
+// Nothing is left to chance behind that.
 func (r *resolver) compareProviders(a, b pkgID, by int) int {
 	x, p := r.idx, &r.picks[by]
 	k, ka, kb := &x.pkgs[p.pkg], &x.pkgs[a], &x.pkgs[b]
@@ -113,12 +122,14 @@ func (r *resolver) compareProviders(a, b pkgID, by int) int {
 	}
 	na, nb := x.name(a), x.name(b)
 	return cmp.Or(
+		cmp.Compare(k.stranger(ka), k.stranger(kb)),
 		cmp.Compare(r.place(node{p.group, a}), r.place(node{p.group, b})),
 		cmp.Compare(other(ka), other(kb)),
 		cmp.Compare(len(na), len(nb)),
 		strings.Compare(na, nb),
 		strings.Compare(x.arch(a), x.arch(b)),
 		cmp.Compare(ka.track^k.track, kb.track^k.track),
+		strings.Compare(x.stream(a), x.stream(b)),
 		x.compareTwins(a, b, ""),
 	)
 }

@@ -24,6 +24,18 @@ type Report struct {
 	ResumedBytes int64         `json:"resumed_bytes"` // that an earlier run had left and did not come again
 	Failures     int           `json:"failures"`
 
+	// Of the packages that were prefetched within a year, before this run, the bytes
+	// of those that a client came for, of those that none came for, and of those
+	// that it is too early to tell of; see Worth.
+	UsedBytes    int64 `json:"used_bytes"`
+	WastedBytes  int64 `json:"wasted_bytes"`
+	WaitingBytes int64 `json:"waiting_bytes"`
+	// Partial says that only roots whose metadata had changed were synced, between
+	// two runs.
+	Partial bool `json:"partial,omitempty"`
+	// Stopped says why the run ended before all was fetched; "" if it did not.
+	Stopped string `json:"stopped,omitempty"`
+
 	Logs  popularity.Report `json:"-"`
 	Plan  Result            `json:"-"`
 	Room  int64             `json:"-"` // bytes that the cache had room for, where that is less than the budget; else -1
@@ -40,6 +52,7 @@ type RootReport struct {
 	Fetched int       `json:"fetched"` // packages
 	Bytes   int64     `json:"bytes"`   // from upstream, metadata included
 	Failed  []Failure `json:"failed"`
+	Held    bool      `json:"held,omitempty"` // it stays at its generation: upstream was not asked
 
 	root generation.Root
 	out  bool // its metadata can't be had: it is left out of this run
@@ -84,6 +97,7 @@ func (r *Report) metadata(root *RootReport, s generation.Staged) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	root.Changed = root.Changed || s.Changed
+	root.Held = root.Held || s.Held
 	root.Bytes += s.Fetched
 	r.Bytes += s.Fetched
 	r.ResumedBytes += s.Resumed

@@ -5,19 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"intelligentmirror/internal/config"
 )
 
-// Run does runs on the configured schedule until ctx ends, and then breaks off
-// the one that is under way, which stays resumable. A run that was missed while
+// Run does runs on the configured schedule, and between them one for the roots
+// whose metadata has changed (sync.poll), until ctx ends; then it breaks off the
+// one that is under way, which stays resumable. A run that was missed while
 // nobody was there to do it is caught up at once. done is told of each.
 func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
-	schedule, err := cron.ParseStandard(a.site.Config.Sync.Schedule)
+	schedule, err := scheduled(&a.site.Config.Sync)
 	if err != nil {
-		return fmt.Errorf("sync.schedule: %w", err)
+		return err
 	}
 	once := func() {
+		// A look at the roots is over soon.
+		select {
+		case a.turn <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		defer func() { <-a.turn }()
 		report, err := a.Once(ctx)
 		if errors.Is(err, ErrRunning) {
 			a.log.Info("no run now", "reason", err)
@@ -36,16 +48,93 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	if err != nil {
 		a.log.Warn("the last run is not known", "error", err)
 	}
-	if last.IsZero() || !schedule.Next(last).After(a.now()) {
+	_, open := a.site.Config.Sync.Window.Closes(a.now().Local())
+	if missed := last.IsZero() || !schedule.Next(last).After(a.now()); missed && open {
 		a.log.Info("a run was missed and is done now", "last", last)
 		job.Run()
 	}
 	c.Start()
+	var polling sync.WaitGroup
+	if every := time.Duration(a.site.Config.Sync.Poll); every > 0 {
+		polling.Go(func() { a.poll(ctx, every, done) })
+	}
 	a.log.Info("waiting", "schedule", a.site.Config.Sync.Schedule, "next", schedule.Next(a.now()))
 	<-ctx.Done()
 	// Stop lets no new run begin; the one under way sees ctx and ends.
 	<-c.Stop().Done()
+	polling.Wait()
 	return nil
+}
+
+// scheduled is when the runs of a configuration are due.
+func scheduled(cfg *config.Sync) (cron.Schedule, error) {
+	s, err := cron.ParseStandard(cfg.Schedule)
+	if err != nil {
+		return nil, fmt.Errorf("sync.schedule: %w", err)
+	}
+	if spec, ok := s.(*cron.SpecSchedule); ok {
+		s = wallClock{spec}
+	}
+	return windowed{s, cfg.Window}, nil
+}
+
+// wallClock is a schedule on days that the change of the clocks makes longer or
+// shorter: a time that a day does not have comes as much later as the clocks are
+// put forward, and of an hour that comes twice only the first counts, but for a
+// schedule that comes more often than every other hour.
+type wallClock struct{ *cron.SpecSchedule }
+
+// often is how far apart the times of a schedule are which an hour that comes
+// twice is no repetition to.
+const often = 2 * time.Hour
+
+// Next implements cron.Schedule.
+func (w wallClock) Next(t time.Time) time.Time {
+	loc := w.Location
+	if loc == time.Local {
+		loc = t.Location()
+	}
+	t = t.In(loc)
+	// The same schedule where the clocks are never changed, read off them.
+	plain := *w.SpecSchedule
+	plain.Location = time.UTC
+	onClock := func(t time.Time) time.Time {
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	}
+	there := func(u time.Time) time.Time {
+		return time.Date(u.Year(), u.Month(), u.Day(), u.Hour(), u.Minute(), u.Second(), 0, loc)
+	}
+	next := w.SpecSchedule.Next(t)
+	clock := plain.Next(onClock(t))
+	if skipped := there(clock); !clock.IsZero() && skipped.After(t) && (next.IsZero() || skipped.Before(next)) {
+		return skipped
+	}
+	if !next.IsZero() && !clock.IsZero() && onClock(next).Before(clock) && clock.Sub(onClock(next)) >= often {
+		// The clock has shown this time before.
+		return there(clock)
+	}
+	return next
+}
+
+// windowed is a schedule whose times wait for the window to open.
+type windowed struct {
+	cron.Schedule
+	window config.Window
+}
+
+// Next implements cron.Schedule.
+func (w windowed) Next(t time.Time) time.Time {
+	if w.window == (config.Window{}) {
+		return w.Schedule.Next(t)
+	}
+	// One before t may still wait, no longer than a day.
+	next := w.Schedule.Next(t.Add(-24 * time.Hour))
+	for ; !next.IsZero(); next = w.Schedule.Next(next) {
+		if opens := w.window.Opens(next); opens.After(t) {
+			return opens
+		}
+	}
+	return next
 }
 
 // cronLog is a cron.Logger.

@@ -10,7 +10,7 @@ import (
 
 // Seed is an entry of the seed list.
 type Seed struct {
-	Pattern string // a name, or a glob
+	Pattern string // a name, a glob, or "@" and the id of a comps group
 	// BuiltIn is set for the list that the program brings along. It has the
 	// spellings of several distributions, of which a site uses a few.
 	BuiltIn bool
@@ -29,6 +29,7 @@ func (m SeedMiss) Note() bool { return m.BuiltIn }
 type sown struct {
 	node
 	pattern string
+	builtIn bool
 }
 
 // sow finds what the seeds stand for, in every group, in the order of the list
@@ -38,19 +39,31 @@ type sown struct {
 //     all clients have. 32-bit ones beside 64-bit ones, source packages and those
 //     of testing roots are fetched only where they are popular, on their own account.
 //   - exclude takes away from what globs match, never from what is named.
+//   - "@id" is the mandatory and the default packages of a comps group, or of the
+//     groups that an environment is made of; exclude takes none of them away.
 //   - "*" is all of a repository: every architecture but source, and no exclude.
 func sow(x *Index, seeds []Seed, exclude []config.Pattern) (all []sown, misses []SeedMiss) {
 	for _, s := range seeds {
-		if strings.HasPrefix(s.Pattern, "@") {
-			misses = append(misses, SeedMiss{s, "comps groups are not read yet: name packages or globs"})
-			continue
-		}
-		names, excluded := matching(x, s.Pattern, exclude)
 		before := len(all)
-		for _, name := range names {
+		take := func(g groupID, name symbol) {
+			for _, p := range x.newest(g, name, "", func(p pkgID) bool { return s.takes(x, g, p) }) {
+				all = append(all, sown{node{g, p}, s.Pattern, s.BuiltIn})
+			}
+		}
+		id, comps := strings.CutPrefix(s.Pattern, "@")
+		var names []symbol
+		var excluded bool
+		if comps {
 			for g := range x.groups {
-				for _, p := range x.newest(groupID(g), name, "", func(p pkgID) bool { return s.takes(x, groupID(g), p) }) {
-					all = append(all, sown{node{groupID(g), p}, s.Pattern})
+				for _, name := range x.ofComps(id, groupID(g)) {
+					take(groupID(g), name)
+				}
+			}
+		} else {
+			names, excluded = matching(x, s.Pattern, exclude)
+			for _, name := range names {
+				for g := range x.groups {
+					take(groupID(g), name)
 				}
 			}
 		}
@@ -59,6 +72,10 @@ func sow(x *Index, seeds []Seed, exclude []config.Pattern) (all []sown, misses [
 		}
 		why := "no repository has a package of this name"
 		switch {
+		case comps && x.comps[id] == nil:
+			why = "no repository has a comps group of this id"
+		case comps:
+			why = "no repository has a package that this group names"
 		case len(names) > 0:
 			why = "only packages of other architectures, source packages or packages in testing match"
 		case excluded:

@@ -112,7 +112,7 @@ fedora/updates/testing/41/Everything/x86_64
 			"onlysmall: only packages of other architectures, source packages or packages in testing match",
 			"onlysource: only packages of other architectures, source packages or packages in testing match",
 			"untried: only packages of other architectures, source packages or packages in testing match",
-			"@workstation-product: comps groups are not read yet: name packages or globs",
+			"@workstation-product: no repository has a comps group of this id",
 			": no repository has a package of this name",
 		},
 	}} {

@@ -20,8 +20,11 @@ func (r *run) fit(ctx context.Context, b Budget, plan func(Budget) Result) {
 // makeRoom tells both programs what is wanted, and evicts what is not for what
 // will be fetched.
 func (r *run) makeRoom(ctx context.Context) {
-	if err := r.site.Cache.SetWanted(r.report.Plan.Wanted); err != nil {
-		r.log.Warn("eviction will not spare what the plan wants", "error", err)
+	// A run for some roots alone does not know what of the others is wanted.
+	if !r.report.Partial {
+		if err := r.site.Cache.SetWanted(r.report.Plan.Wanted); err != nil {
+			r.log.Warn("eviction will not spare what the plan wants", "error", err)
+		}
 	}
 	if len(r.report.Plan.Items) == 0 {
 		return

@@ -23,6 +23,7 @@ func newOnce(p *program) *cobra.Command {
 		Example: `  imsync once               a run now, with progress bars on a terminal
   imsync once --dry-run     what it would fetch, and why
   imsync once --json        the report for another program`,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			progress := newProgress(p.stderr)
 			return p.with(slog.LevelWarn, progress, func(a *imsync.Agent, cfg *config.Config) error {
@@ -60,6 +61,7 @@ func newPlan(p *program) *cobra.Command {
 		Short: "Show what a run would fetch, with reason and size",
 		Example: `  imsync plan
   imsync plan --json | jq 'map(.size) | add'`,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
 				report, err := a.Plan(cmd.Context())
@@ -95,6 +97,7 @@ func newRank(p *program) *cobra.Command {
 		Short: "Read the new log lines and print the ranking",
 		Example: `  imsync rank               the first 50
   imsync rank -n 0 --json   all of them, for another program`,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if n < 0 {
 				return &usageError{fmt.Errorf("-n %d: how many names to print; 0 is all", n)}
@@ -129,45 +132,6 @@ func newRank(p *program) *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print the ranking as JSON")
 	c.Flags().IntVarP(&n, "number", "n", 50, "how many names; 0 is all")
 	return c
-}
-
-func newRun(p *program) *cobra.Command {
-	return &cobra.Command{
-		Use:   "run",
-		Short: "Stay, and sync on the configured schedule",
-		Long: `run stays and does a run whenever sync.schedule says so. A run that was missed
-is caught up at the start. It is stopped with SIGTERM, and goes on where it was
-when it is started again.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.with(slog.LevelInfo, nil, func(a *imsync.Agent, _ *config.Config) error {
-				log, err := p.logger(slog.LevelInfo)
-				if err != nil {
-					return err
-				}
-				return a.Run(cmd.Context(), func(r *imsync.Report, err error) { logRun(log, r, err) })
-			})
-		},
-	}
-}
-
-// logRun logs what a run did.
-func logRun(log *slog.Logger, r *imsync.Report, err error) {
-	if r == nil {
-		log.Error("the run failed", "error", err)
-		return
-	}
-	attrs := []any{"roots", len(r.Roots), "fetched", r.Fetched, "bytes", r.Bytes, "resumed_bytes", r.ResumedBytes,
-		"failures", r.Failures, "took", r.Finished.Sub(r.Started)}
-	for _, root := range r.Roots {
-		for _, f := range root.Failed {
-			log.Warn("not fetched", "path", f.Path, "error", f.Error)
-		}
-	}
-	if err != nil {
-		log.Error("the run was broken off", append(attrs, "error", err)...)
-		return
-	}
-	log.Info("the run is done", attrs...)
 }
 
 func writeJSON(w io.Writer, v any) error {

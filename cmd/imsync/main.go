@@ -95,15 +95,8 @@ of these depend on into the cache that imserve serves from.`,
 	})
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
-	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newRun(p))
-	for _, c := range root.Commands() {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}
-			}
-			return nil
-		}
-	}
+	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newRun(p), newStatus(p),
+		newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return &usageError{fmt.Errorf("unknown command %q (imsync --help lists them)", args[0])}
@@ -125,16 +118,25 @@ func (p *program) logger(def slog.Level) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
 }
 
+// load reads the configuration; what is wrong with it is the user's to put right.
+func (p *program) load() (*config.Config, error) {
+	home, _ := os.UserHomeDir() // without one, configuration asks for directories
+	cfg, err := config.Load(config.Options{Path: p.config, UID: os.Geteuid(), HomeDir: home})
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return cfg, nil
+}
+
 // with runs f with an Agent, and closes all that it opened.
 func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsync.Agent, *config.Config) error) error {
 	log, err := p.logger(level)
 	if err != nil {
 		return err
 	}
-	home, _ := os.UserHomeDir() // without one, configuration asks for directories
-	cfg, err := config.Load(config.Options{Path: p.config, UID: os.Geteuid(), HomeDir: home})
+	cfg, err := p.load()
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)

@@ -22,6 +22,7 @@ cache_size or leaves less than min_free, the files that are worth least. A run
 does the same at its end, and imserve keeps to its size at all times.`,
 		Example: `  imsync prune --dry-run    what would go, and why
   imsync prune --json | jq '.removed[] | select(.rule == "space")'`,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
 				pruned, err := a.Prune(cmd.Context(), dryRun)

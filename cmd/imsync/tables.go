@@ -54,12 +54,22 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 		})
 		fmt.Fprintln(w)
 	}
+	if len(r.Roots) == 0 && r.Stopped != "" {
+		fmt.Fprintf(w, "Nothing is done now: %s.\n", r.Stopped)
+		return
+	}
 	writeRoots(w, r, cfg)
 	fmt.Fprintf(w, "\n%d packages, %s from upstream in %s", r.Fetched, size(r.Bytes), r.Finished.Sub(r.Started).Round(time.Millisecond))
 	if r.ResumedBytes > 0 {
 		fmt.Fprintf(w, ", %s kept from an earlier run", size(r.ResumedBytes))
 	}
 	fmt.Fprintf(w, "; %d of those wanted were there already (%s)\n", r.Plan.Stored, size(r.Plan.StoredBytes))
+	if r.UsedBytes+r.WastedBytes+r.WaitingBytes > 0 {
+		fmt.Fprintf(w, "of what was prefetched before, %s\n", worth(r.UsedBytes, r.WastedBytes, r.WaitingBytes))
+	}
+	if r.Stopped != "" {
+		fmt.Fprintf(w, "note: %s\n", r.Stopped)
+	}
 	writeNotes(w, r)
 	writeFailures(w, r)
 }
@@ -125,17 +135,30 @@ func writeNotes(w io.Writer, r *imsync.Report) {
 		}
 		fmt.Fprintf(w, "note: %s requires %s, which no package of %s or its companions provides\n", u.By, u.Requires, u.Root)
 	}
+	if rest := len(r.Plan.Resting); rest > 0 {
+		fmt.Fprintf(w, "note: %d packages (%s) rest, %s first: nobody fetched what was prefetched of these names before\n",
+			rest, size(sum(r.Plan.Resting)), r.Plan.Resting[0].Name)
+	}
 	if c := len(r.Plan.Cut); c > 0 {
-		var bytes int64
-		for _, it := range r.Plan.Cut {
-			bytes += it.Size
-		}
-		limit := "the budget (sync.budget)"
+		limit := "the budget (sync.budget, sync.root_budget)"
 		if r.Room >= 0 {
 			limit = fmt.Sprintf("the %s that the cache has room for (cache_size, min_free)", size(r.Room))
 		}
-		fmt.Fprintf(w, "note: %d packages (%s) did not fit %s\n", c, size(bytes), limit)
+		fmt.Fprintf(w, "note: %d packages (%s) did not fit %s\n", c, size(sum(r.Plan.Cut)), limit)
 	}
+}
+
+// sum is how large the items are together, in bytes.
+func sum(items []imsync.Item) (bytes int64) {
+	for _, it := range items {
+		bytes += it.Size
+	}
+	return bytes
+}
+
+// worth says what became of the bytes that were prefetched.
+func worth(used, wasted, waiting int64) string {
+	return fmt.Sprintf("%s were used, %s wasted, %s may still be asked for", size(used), size(wasted), size(waiting))
 }
 
 // writeFailures lists what failed.

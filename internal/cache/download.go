@@ -44,7 +44,7 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	if end.answer == Changed {
 		c.absent.forget(f.key)
 	}
-	if c.o.Ledger != nil && end.fetched > 0 {
+	if c.o.Ledger != nil && end.fetched > 0 && !isLocal(o.source) {
 		c.o.Ledger.Fetched(f.key, end.fetched, o.ahead)
 	}
 	f.finish(end)

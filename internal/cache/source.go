@@ -31,6 +31,18 @@ type Source interface {
 	Fetch(ctx context.Context, r Request, p *Partial) error
 }
 
+// LocalSource is a Source on this machine: what it brings has not come over the
+// uplink, and is not accounted as if it had.
+type LocalSource interface {
+	Source
+	Local()
+}
+
+func isLocal(s Source) bool {
+	_, local := s.(LocalSource)
+	return local
+}
+
 // ErrNotModified says that the stored copy is upstream's, or newer.
 var ErrNotModified = errors.New("not modified")
 

@@ -304,6 +304,14 @@ func root(c *Config) codec[string] {
 	})
 }
 
+// parseArch checks the name of an architecture.
+func parseArch(s string) (string, error) {
+	if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return "", errors.New("not the name of an architecture")
+	}
+	return s, nil
+}
+
 // quote writes s as a TOML string.
 func quote(s string) string {
 	var b strings.Builder

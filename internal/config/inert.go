@@ -15,8 +15,6 @@ type inert struct {
 
 // inertKeys are those outside [[repo]].
 var inertKeys = [...]inert{
-	{"sync.poll", `""`, "roots are looked at on sync.schedule alone"},
-	{"sync.window", `""`, "a run goes on until it is done"},
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
 	{"sync.keep", "", "no version is ever deleted"},
 }

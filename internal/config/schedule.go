@@ -76,3 +76,37 @@ func (w Window) String() string {
 	}
 	return fmt.Sprintf("%02d:%02d-%02d:%02d", w.From/60, w.From%60, w.To/60, w.To%60)
 }
+
+// Closes is when the window that t lies in ends; open is false where t lies in
+// none. The zero Window never ends: its time is the zero one. Both are meant in
+// t's location, in which a day may have 23 or 25 hours.
+func (w Window) Closes(t time.Time) (end time.Time, open bool) {
+	if w == (Window{}) {
+		return time.Time{}, true
+	}
+	now, days := t.Hour()*60+t.Minute(), 0
+	switch {
+	case w.From < w.To && (now < w.From || now >= w.To), w.From > w.To && now < w.From && now >= w.To:
+		return time.Time{}, false
+	case w.From > w.To && now >= w.From:
+		days = 1
+	}
+	return w.at(t, days, w.To), true
+}
+
+// Opens is t itself if it lies in the window, else when the next one begins.
+func (w Window) Opens(t time.Time) time.Time {
+	if _, open := w.Closes(t); open {
+		return t
+	}
+	days := 0
+	if t.Hour()*60+t.Minute() >= w.From {
+		days = 1
+	}
+	return w.at(t, days, w.From)
+}
+
+// at is the time of the day, days after t's.
+func (w Window) at(t time.Time, days, minutes int) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day()+days, minutes/60, minutes%60, 0, 0, t.Location())
+}

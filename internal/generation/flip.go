@@ -13,11 +13,15 @@ import (
 var ErrOvertaken = errors.New("other metadata became current meanwhile")
 
 // Flip makes g current: its metadata files get their names in the tree, and
-// repomd.xml the last. What was current before is kept for a while. The error
-// wraps ErrOvertaken where the tree has another repomd.xml than it had when
-// upstream was asked for g's: that one may be newer.
+// repomd.xml the last. What was current before is kept for a while. The error is
+// ErrHeld where the root is held at another one, ErrOvertaken where the tree has
+// another repomd.xml than it had when upstream was asked for g's: that one may be
+// newer.
 func (s *Store) Flip(g *Generation) error {
 	err := s.changeRoot(g.Root, func(f *rootFile) error {
+		if held := f.heldDigest(); held != "" && held != g.Digest {
+			return ErrHeld
+		}
 		if now, err := s.inTree(g.Root); err != nil {
 			return err
 		} else if now != g.was && now != g.Digest {

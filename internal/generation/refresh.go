@@ -311,7 +311,7 @@ func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) erro
 		return err
 	}
 	err := s.Flip(g)
-	if errors.Is(err, ErrOvertaken) {
+	if errors.Is(err, ErrOvertaken) || errors.Is(err, ErrHeld) {
 		return nil // by the agent's run, or by a hand: the next validation tells
 	}
 	if err != nil {

@@ -56,8 +56,9 @@ func (r Root) repomd() cache.Key {
 // rootFile is what .im/gen keeps of a root: which generations of it are whole
 // and have not expired.
 type rootFile struct {
-	Root string `json:"root"`
-	Kept []kept `json:"kept"`
+	Root string     `json:"root"`
+	Kept []kept     `json:"kept"`
+	Held []heldFile `json:"held,omitempty"` // none: it is not held
 }
 
 // kept is one of them.

@@ -17,9 +17,6 @@ import (
 	"intelligentmirror/internal/repodata"
 )
 
-// maxPrimary bounds a primary.xml, unpacked, in bytes: the largest are 230 MB.
-const maxPrimary = 2 << 30
-
 const repomdName = "repomd.xml"
 
 // needed is the kinds of metadata that a client can't do without, or that every
@@ -44,6 +41,7 @@ type Generation struct {
 type Staged struct {
 	*Generation
 	Changed bool  // it is not the one that was current
+	Held    bool  // the root is held at it: upstream was not asked
 	Fetched int64 // bytes from upstream
 	Resumed int64 // bytes that an earlier run had left
 	Files   int   // metadata files that were fetched
@@ -52,7 +50,7 @@ type Staged struct {
 // Stage asks upstream for r's repomd.xml, with one conditional request where one
 // is stored, and brings together the generation that it describes, beside the
 // tree. What an earlier run has brought is not fetched again. Nothing that
-// clients see changes.
+// clients see changes. Of a root that is held it is the generation that this stays at.
 func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (Staged, error) {
 	g, done, err := s.ask(ctx, c, r, from)
 	if err != nil {
@@ -65,11 +63,19 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 // ask asks upstream for r's repomd.xml, and is the generation that it begins,
 // with its repomd.xml in its directory. The rest may still be missing.
 func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (*Generation, Staged, error) {
-	g := &Generation{Root: r}
-	var err error
-	if g.was, err = s.inTree(r); err != nil {
+	was, err := s.inTree(r)
+	if err != nil {
 		return nil, Staged{}, fmt.Errorf("%s: %w", r, err)
 	}
+	g, err := s.held(r)
+	if err != nil {
+		return nil, Staged{}, fmt.Errorf("%s: %w", r, err)
+	}
+	if g != nil {
+		g.was = was // "" where somebody has taken it out of the tree
+		return g, Staged{Held: true}, nil
+	}
+	g = &Generation{Root: r, was: was}
 	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
 		g.Digest = f.SHA256.Hex()
 		return g.name(repomdName), nil
@@ -85,11 +91,22 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 		}
 		g.was = g.Digest
 	}
-	g.dir = s.path(g.Digest)
-	if g.Repomd, err = readRepomd(g.dir); err != nil {
+	was = g.was
+	if g, err = s.begun(r, g.Digest); err != nil {
 		return nil, done, fmt.Errorf("%s: %w", r, err)
 	}
+	g.was = was
 	return g, done, nil
+}
+
+// begun is the generation whose repomd.xml is in its directory.
+func (s *Store) begun(r Root, digest string) (*Generation, error) {
+	g := &Generation{Root: r, Digest: digest, dir: s.path(digest)}
+	var err error
+	if g.Repomd, err = readRepomd(g.dir); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // gather brings together what g's repomd.xml lists, unless it is whole already.
@@ -157,6 +174,7 @@ func (s *Store) load(g *Generation) (whole bool, err error) {
 		}
 		return false, err
 	}
+	g.files = nil
 	names := slices.Clone(siblings)
 	for _, d := range g.Repomd.Data {
 		names = append(names, path.Base(d.Location))
@@ -316,27 +334,4 @@ func kind(name string) string {
 		return rest
 	}
 	return name
-}
-
-// Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
-func (g *Generation) Packages(fn func(*repodata.Package) error) (repodata.Stats, error) {
-	d, ok := g.Repomd.Find("primary")
-	if !ok {
-		return repodata.Stats{}, errors.New("repomd.xml lists no primary")
-	}
-	f, err := os.Open(filepath.Join(g.dir, path.Base(d.Location)))
-	if err != nil {
-		return repodata.Stats{}, err
-	}
-	defer f.Close()
-	r, err := repodata.Decompress(f, maxPrimary)
-	if err != nil {
-		return repodata.Stats{}, fmt.Errorf("%s: %w", d.Location, err)
-	}
-	defer r.Close()
-	stats, err := repodata.ScanPrimary(r, fn)
-	if err != nil {
-		return stats, fmt.Errorf("%s: %w", d.Location, err)
-	}
-	return stats, nil
 }

@@ -55,7 +55,8 @@ type Store struct {
 // root is what is known of a root in memory.
 type root struct {
 	Root
-	kept map[string]*catalog // by digest
+	kept map[string]*catalog   // by digest
+	held map[string]cache.Want // by path; see Hold
 
 	mu      sync.Mutex
 	seen    os.FileInfo // the tree's repomd.xml when current was worked out
@@ -86,12 +87,16 @@ func Open(o Options) (*Store, error) {
 
 // Lookup implements cache.Catalog: what the current generation promises of k,
 // and whether one that is kept lists it. Where the repomd.xml in the tree is of
-// no generation that is known, nothing is promised.
+// no generation that is known, nothing is promised. Of a root that is held,
+// repomd.xml itself is promised to stay what it is.
 func (s *Store) Lookup(k cache.Key) (cache.Want, bool) {
 	s.refresh()
 	r, rest := s.find(k)
 	if r == nil {
 		return cache.Want{}, false
+	}
+	if w, ok := r.held[rest]; ok {
+		return w, true
 	}
 	if c := r.kept[r.now(s.tree)]; c != nil {
 		if w, ok := c.find(rest); ok {
@@ -195,7 +200,10 @@ func (s *Store) reload() error {
 			s.log.Warn("a root's generations can't be read", "file", name, "error", err)
 			continue
 		}
-		r := &root{Root: at, kept: map[string]*catalog{}}
+		r := &root{Root: at, kept: map[string]*catalog{}, held: map[string]cache.Want{}}
+		for _, h := range f.Held {
+			r.held[h.Path] = cache.Want{Digest: h.Digest, Size: h.Size}
+		}
 		for _, g := range f.Kept {
 			if catalogs[g.Digest] == nil {
 				c, err := readCatalog(s.path(g.Digest))

@@ -1,6 +1,7 @@
 // Package repodata reads the metadata of package repositories: repomd.xml, the
-// package list primary.xml, versions and the names of package files. It checks
-// the signatures of RPM packages and of metadata.
+// package list primary.xml, the advisories of updateinfo.xml, the groups of
+// comps.xml, modules.yaml, versions and the names of package files. It checks the
+// signatures of RPM packages and of metadata.
 //
 // What it reads was written by strangers. Nothing here trusts it: input is
 // bounded in size, depth and memory, document type declarations are refused, and
@@ -11,8 +12,9 @@
 //
 // Read package.go for the types, primary.go and element.go for how a primary.xml
 // becomes packages, scan.go, markup.go and text.go for the XML below it, then
-// location.go, evr.go, rich.go and filename.go. Signatures are in verify.go (what
-// is good), rpm.go (where they stand in a package), openpgp.go and keyring.go. The
-// package imports nothing else of the project and keeps no state; its functions
-// may be called concurrently.
+// location.go, evr.go, rich.go and filename.go; updateinfo.go, comps.go and
+// modules.go stand each for itself. Signatures are in verify.go (what is good),
+// rpm.go (where they stand in a package), openpgp.go and keyring.go. The package
+// imports nothing else of the project and keeps no state; its functions may be
+// called concurrently.
 package repodata

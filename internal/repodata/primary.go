@@ -204,16 +204,6 @@ func (p *primary) evr() (e EVR, err error) {
 	return e, err
 }
 
-// value is the value of an attribute of the last start tag, "" if it has none.
-func (p *primary) value(name string) []byte {
-	for i := len(p.attrs) - 1; i >= 0; i-- {
-		if string(p.attrs[i].name) == name {
-			return p.attrs[i].value
-		}
-	}
-	return nil
-}
-
 // text takes a piece of text.
 func (p *primary) text(b []byte) {
 	if len(p.open) > 0 && p.open[len(p.open)-1].collects() && p.why == nil {

@@ -95,6 +95,16 @@ func (s *scanner) next() (token, error) {
 	}
 }
 
+// value is the value of an attribute of the last start tag, "" if it has none.
+func (s *scanner) value(name string) []byte {
+	for i := len(s.attrs) - 1; i >= 0; i-- {
+		if string(s.attrs[i].name) == name {
+			return s.attrs[i].value
+		}
+	}
+	return nil
+}
+
 // skipMark drops a byte order mark at the beginning.
 func (s *scanner) skipMark() error {
 	const mark = "\ufeff"

@@ -15,7 +15,8 @@ import (
 
 // What a person types and what comes of it: exit codes and words. A script has
 // the site's configuration as $WORK/config.toml, another whose upstream is not
-// there as $WORK/down.toml, its upstream's address as $UPSTREAM, and the command
+// there as $WORK/down.toml, its upstream's address as $UPSTREAM, upstream's own
+// tree of the repo as $MIRROR, and the command
 //
 //	exits CODE PROGRAM [ARG ...]
 //
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("UPSTREAM", s.up.Addr)
+			e.Setenv("MIRROR", s.tree+upstreamBase)
 			for name, upstream := range map[string]string{"config.toml": s.up.URL, "down.toml": "http://127.0.0.1:1"} {
 				text := fmt.Sprintf(scriptConfig, e.WorkDir, upstream+upstreamBase, rootName)
 				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o644); err != nil {

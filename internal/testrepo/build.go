@@ -45,6 +45,15 @@ type BuildOptions struct {
 	// that it is given, and is called for the header, and for header and payload.
 	// Where it is nil, or returns nil, nobody signs.
 	Sign func(Spec) func([]byte) ([]byte, error)
+	// Extra is further metadata: updateinfo, comps, modules.
+	Extra []Metadata
+}
+
+// Metadata is a file of repodata as its author wrote it.
+type Metadata struct {
+	Type string // as repomd.xml names it: "updateinfo", "group", "modules"
+	Name string // without a digest and a suffix: "updateinfo.xml", "comps.xml", "modules.yaml"
+	Text string
 }
 
 // Build makes dir a repository of exactly these packages: real RPMs below

@@ -36,6 +36,7 @@ func writeRepodata(dir string, pkgs []*pkg, o BuildOptions) (map[string]bool, er
 		Revision: strconv.FormatInt(at.Unix(), 10),
 	}
 	kept := make(map[string]bool)
+	var all []Metadata
 	for _, m := range []struct {
 		typ string
 		doc any
@@ -44,16 +45,20 @@ func writeRepodata(dir string, pkgs []*pkg, o BuildOptions) (map[string]bool, er
 		{"filelists", filelistsOf(pkgs)},
 		{"other", otherOf(pkgs)},
 	} {
-		open, err := marshal(m.doc)
+		text, err := marshal(m.doc)
 		if err != nil {
 			return nil, fmt.Errorf("%s.xml: %w", m.typ, err)
 		}
+		all = append(all, Metadata{m.typ, m.typ + ".xml", string(text)})
+	}
+	for _, m := range append(all, o.Extra...) {
+		open := []byte(m.Text)
 		packed, suffix, err := pack(open, o.Compression)
 		if err != nil {
-			return nil, fmt.Errorf("%s.xml: %w", m.typ, err)
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		sum := hexSum(packed)
-		name := m.typ + ".xml" + suffix
+		name := m.Name + suffix
 		if !o.SimpleNames {
 			name = sum + "-" + name
 		}
@@ -63,7 +68,7 @@ func writeRepodata(dir string, pkgs []*pkg, o BuildOptions) (map[string]bool, er
 		}
 		kept[location] = true
 		md.Data = append(md.Data, dataXML{
-			Type:         m.typ,
+			Type:         m.Type,
 			Checksum:     checksumXML{Type: "sha256", Hex: sum},
 			OpenChecksum: checksumXML{Type: "sha256", Hex: hexSum(open)},
 			Location:     locationXML{location},

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"intelligentmirror/internal/config"
+	imsync "intelligentmirror/sync"
+)
+
+func newRun(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Stay, and sync on the configured schedule",
+		Long: `run stays and does a run whenever sync.schedule says so, and, as often as sync.poll
+says, looks whether a repository in use has changed, which it then syncs at once. A
+run that was missed is caught up at the start.
+
+It is stopped with SIGTERM, and goes on where it was when it is started again. On
+SIGHUP it reads its configuration anew, and goes on where it was; a configuration
+that has errors is logged, and the old one stays.`,
+		Example: `  imsync run --config /etc/intelligentmirror/config.toml`,
+		Args:    none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			for {
+				again, err := p.stay(cmd.Context(), hangup)
+				if !again || err != nil {
+					return err
+				}
+			}
+		},
+	}
+}
+
+// stay does runs until ctx ends, or until a hangup finds a configuration that can
+// be gone on with: then again is true.
+func (p *program) stay(ctx context.Context, hangup <-chan os.Signal) (again bool, err error) {
+	err = p.with(slog.LevelInfo, nil, func(a *imsync.Agent, _ *config.Config) error {
+		log, err := p.logger(slog.LevelInfo)
+		if err != nil {
+			return err
+		}
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		reading := make(chan struct{})
+		go func() {
+			defer close(reading)
+			for {
+				select {
+				case <-running.Done():
+					return
+				case <-hangup:
+				}
+				if _, err := p.load(); err != nil {
+					log.Error("the configuration stays as it was", "error", err)
+					continue
+				}
+				log.Info("the configuration is read anew")
+				again = true
+				stop()
+			}
+		}()
+		err = a.Run(running, func(r *imsync.Report, err error) { logRun(log, r, err) })
+		stop()
+		<-reading
+		return err
+	})
+	return again, err
+}
+
+// logRun logs what a run did.
+func logRun(log *slog.Logger, r *imsync.Report, err error) {
+	if r == nil {
+		log.Error("the run failed", "error", err)
+		return
+	}
+	attrs := []any{"roots", len(r.Roots), "fetched", r.Fetched, "bytes", r.Bytes, "resumed_bytes", r.ResumedBytes,
+		"failures", r.Failures, "took", r.Finished.Sub(r.Started)}
+	for _, root := range r.Roots {
+		for _, f := range root.Failed {
+			log.Warn("not fetched", "path", f.Path, "error", f.Error)
+		}
+	}
+	if err != nil {
+		log.Error("the run was broken off", append(attrs, "error", err)...)
+		return
+	}
+	if r.Stopped != "" {
+		attrs = append(attrs, "stopped", r.Stopped)
+	}
+	log.Info("the run is done", append(attrs, "used_bytes", r.UsedBytes, "wasted_bytes", r.WastedBytes)...)
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
+	imsync "intelligentmirror/sync"
+)
+
+func newStatus(p *program) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the last, the next and the running run, and what the cache has saved",
+		Example: `  imsync status
+  imsync status --json | jq .bytes_wasted`,
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
+				s, err := a.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(p.stdout, s)
+				}
+				writeStatus(p.stdout, s)
+				return nil
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	return c
+}
+
+func newHold(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "hold ROOT",
+		Short: "Keep a repository at the metadata that it has now",
+		Long: `hold keeps a repository root at its generation: until it is released, clients get
+the repomd.xml that they get now, and neither a request nor a run asks upstream
+for another. Packages that it lists are still fetched when they are asked for.`,
+		Example: `  imsync hold fedora/updates/41/Everything/x86_64`,
+		Args:    exactly(1, "the root to hold, such as fedora/updates/41/Everything/x86_64"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
+				root, err := generation.ParseRoot(args[0])
+				if err != nil {
+					return &usageError{err}
+				}
+				if cfg.Repo(root.Repo) == nil {
+					return &usageError{fmt.Errorf("%s: the configuration has no repo %q (imserve check lists them)", root, root.Repo)}
+				}
+				if err := a.Hold(cmd.Context(), root); err != nil {
+					if errors.Is(err, fs.ErrNotExist) {
+						return fmt.Errorf("%w (it has no metadata here yet: `imsync once`, or a client, brings it)", err)
+					}
+					return err
+				}
+				fmt.Fprintf(p.stdout, "%s stays as it is until `imsync release %s`\n", root, root)
+				return nil
+			})
+		},
+	}
+}
+
+func newRelease(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "release ROOT",
+		Short:   "Let a repository that is held go on",
+		Example: `  imsync release fedora/updates/41/Everything/x86_64`,
+		Args:    exactly(1, "the root to release"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
+				root, err := generation.ParseRoot(args[0])
+				if err != nil {
+					return &usageError{err}
+				}
+				held, err := a.Release(root)
+				if err != nil {
+					return err
+				}
+				if held {
+					fmt.Fprintf(p.stdout, "%s goes on with the next request or run\n", root)
+				} else {
+					fmt.Fprintf(p.stdout, "%s is not held\n", root)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newPurge(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "purge PATH...",
+		Short: "Delete files from the cache",
+		Long: `purge deletes files, and directories with all below them, from the cache. A path is
+the one on the mirror (/fedora/updates/...) or below cache_dir. Upstream is asked
+anew when a client next wants one of them. What a client is reading it reads on.`,
+		Example: `  imsync purge /fedora/updates/41/Everything/x86_64/Packages/v/vlc-3.0.21-4.fc41.x86_64.rpm
+  imsync purge fedora/releases/39`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{fmt.Errorf("%s: name the paths to delete", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
+				failed := false
+				for _, arg := range args {
+					name := arg
+					// As a shell completes it.
+					if rel, err := filepath.Rel(cfg.CacheDir, arg); err == nil && filepath.IsAbs(arg) && filepath.IsLocal(rel) {
+						name = rel
+					}
+					files, bytes, err := a.Purge(strings.TrimSuffix(name, "/"))
+					if err != nil {
+						failed = true
+						fmt.Fprintf(p.stderr, "imsync: %v\n", err)
+						continue
+					}
+					fmt.Fprintf(p.stdout, "%s: %d files, %s\n", arg, files, size(bytes))
+				}
+				if failed {
+					return errPartly
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newVerify(p *program) *cobra.Command {
+	var o imsync.VerifyOptions
+	var asJSON bool
+	var rate string
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Read the cache back against its digests",
+		Long: `verify reads every stored file and compares it with the digest that it had when it
+was stored, or else with the one that its repository's metadata promises. One
+that is stopped is gone on with by the next. With --repair a file whose bytes are
+wrong is moved to .im/wrong/ below cache_dir, and fetched again.`,
+		Example: `  imsync verify
+  imsync verify --repair --rate 20MiB/s`,
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := config.ParseRate(rate)
+			if err != nil {
+				return &usageError{fmt.Errorf("--rate %q: a rate such as \"50MiB/s\", or \"\" for no limit: %w", rate, err)}
+			}
+			o.Rate = int64(r)
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
+				report, err := a.Verify(cmd.Context(), o)
+				if report == nil || err != nil && !errors.Is(err, context.Canceled) {
+					return err
+				}
+				if asJSON {
+					if jerr := writeJSON(p.stdout, report); jerr != nil {
+						return jerr
+					}
+				} else {
+					writeVerify(p.stdout, report)
+				}
+				if err == nil && report.Failures() > 0 {
+					return errPartly
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().BoolVar(&o.Repair, "repair", false, "move wrong files to .im/wrong/ and fetch them again")
+	c.Flags().BoolVar(&o.Restart, "restart", false, "begin with the first file, though an earlier one was stopped on its way")
+	c.Flags().StringVar(&rate, "rate", "100MiB/s", "how much is read a second; \"\" is no limit")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+func newImport(p *program) *cobra.Command {
+	var repo string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "import DIR --repo NAME",
+		Short: "Adopt an existing mirror tree",
+		Long: `import copies the repositories of an existing mirror's tree into the cache: DIR is
+what the upstreams of the repo have at their top. Each package is verified against
+its repository's metadata. What the cache has already stays, metadata too; what is
+wrong is listed and left out. DIR is only read, and may be rsync's.`,
+		Example: `  imsync import /srv/mirror/fedora/linux --repo fedora`,
+		Args:    exactly(1, "the directory to import"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if repo == "" {
+				return &usageError{errors.New("--repo: the name of the repo that the directory is a mirror of")}
+			}
+			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
+				if cfg.Repo(repo) == nil {
+					return &usageError{fmt.Errorf("--repo %q: the configuration has no such repo (imserve check lists them)", repo)}
+				}
+				report, err := a.Import(cmd.Context(), args[0], repo)
+				if errors.Is(err, imsync.ErrNoMirror) || report == nil && errors.Is(err, fs.ErrNotExist) {
+					return &usageError{err}
+				}
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					err = writeJSON(p.stdout, report)
+				} else {
+					writeImport(p.stdout, report)
+				}
+				if err == nil && report.Failures > 0 {
+					return errPartly
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&repo, "repo", "", "the `name` of the repo that the directory is a mirror of")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+// none refuses arguments.
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}
+
+// exactly asks for n arguments, which what says more of.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return &usageError{fmt.Errorf("%s takes %d argument, not %d: %s", cmd.CommandPath(), n, len(args), what)}
+		}
+		return nil
+	}
+}

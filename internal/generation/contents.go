@@ -1,0 +1,83 @@
+package generation
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+
+	"intelligentmirror/internal/repodata"
+)
+
+// maxUnpacked bounds a metadata file, unpacked, in bytes: the largest, those of
+// primary, have 230 MB.
+const maxUnpacked = 2 << 30
+
+// Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
+func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
+	there, err := g.read("primary", func(r io.Reader) (err error) {
+		stats, err = repodata.ScanPrimary(r, fn)
+		return err
+	})
+	if err == nil && !there {
+		err = errors.New("repomd.xml lists no primary")
+	}
+	return stats, err
+}
+
+// Advisories calls fn for each advisory of updateinfo, which not every
+// repository has. See repodata.ScanUpdateinfo.
+func (g *Generation) Advisories(fn func(*repodata.Advisory) error) (stats repodata.Stats, err error) {
+	_, err = g.read("updateinfo", func(r io.Reader) (err error) {
+		stats, err = repodata.ScanUpdateinfo(r, fn)
+		return err
+	})
+	return stats, err
+}
+
+// Groups calls fn for each group and environment of comps, which not every
+// repository has. See repodata.ScanComps.
+func (g *Generation) Groups(fn func(*repodata.Group) error) error {
+	// The same list, packed in several ways.
+	for _, typ := range [...]string{"group", "group_gz", "group_xz", "group_zst"} {
+		there, err := g.read(typ, func(r io.Reader) error { return repodata.ScanComps(r, fn) })
+		if there || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Modules is what modules says; nil where the repository has none.
+func (g *Generation) Modules() (m *repodata.Modules, err error) {
+	_, err = g.read("modules", func(r io.Reader) (err error) {
+		m, err = repodata.ReadModules(r)
+		return err
+	})
+	return m, err
+}
+
+// read calls fn with the metadata of that type, unpacked; there says whether the
+// generation has it.
+func (g *Generation) read(typ string, fn func(io.Reader) error) (there bool, err error) {
+	d, ok := g.Repomd.Find(typ)
+	if !ok {
+		return false, nil
+	}
+	f, err := os.Open(filepath.Join(g.dir, path.Base(d.Location)))
+	if err != nil {
+		return true, err
+	}
+	defer f.Close()
+	r, err := repodata.Decompress(f, maxUnpacked)
+	if err != nil {
+		return true, fmt.Errorf("%s: %w", d.Location, err)
+	}
+	defer r.Close()
+	if err := fn(r); err != nil {
+		return true, fmt.Errorf("%s: %w", d.Location, err)
+	}
+	return true, nil
+}

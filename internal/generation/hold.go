@@ -1,0 +1,169 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"intelligentmirror/internal/cache"
+)
+
+// ErrHeld says that a root stays at its generation until it is released.
+var ErrHeld = errors.New("the root is held at its generation")
+
+// heldFile is a file that stays as it is while its root is held.
+type heldFile struct {
+	Path   string       `json:"path"` // below the root
+	Size   int64        `json:"size"` // bytes
+	Digest cache.Digest `json:"digest"`
+}
+
+// anchors are the files of a root that change under their names.
+var anchors = [...]string{"repodata/" + repomdName, "repodata/" + repomdName + ".asc", "repodata/" + repomdName + ".key"}
+
+// Hold keeps r at the generation that is current now, for both programs, until
+// Release: upstream is not asked for its repomd.xml, whoever wants to know. What
+// of that generation's metadata is not here yet is fetched from from, so that it
+// can be kept. The error wraps fs.ErrNotExist where r has no repomd.xml.
+func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Source) error {
+	fail := func(err error) error { return fmt.Errorf("hold %s: %w", r, err) }
+	digest, err := s.adopt(r)
+	if err != nil {
+		return fail(err)
+	}
+	g, err := s.begun(r, digest)
+	if err == nil {
+		g.was = digest
+		err = s.gather(ctx, c, g, from, &Staged{})
+	}
+	if err != nil {
+		return fail(err)
+	}
+	err = s.changeRoot(r, func(f *rootFile) error {
+		if len(f.Held) > 0 && f.heldDigest() != digest {
+			return ErrHeld
+		}
+		f.Held = nil
+		for _, name := range anchors {
+			file, err := s.describe(r, name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			f.Held = append(f.Held, file)
+		}
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return s.Flip(g)
+}
+
+// describe is the stored file of that name below r as it is now.
+func (s *Store) describe(r Root, name string) (heldFile, error) {
+	k, err := r.Key(name)
+	if err != nil {
+		return heldFile{}, err
+	}
+	b, err := os.ReadFile(filepath.Join(s.tree, k.String()))
+	if err != nil {
+		return heldFile{}, err
+	}
+	return heldFile{Path: name, Size: int64(len(b)), Digest: cache.Digest("sha256:" + digestOf(b))}, nil
+}
+
+// Release lets r go on, and reports whether it was held.
+func (s *Store) Release(r Root) (held bool, err error) {
+	if f, err := readRoot(s.rootPath(r)); err != nil || len(f.Held) == 0 {
+		return false, err
+	}
+	err = s.changeRoot(r, func(f *rootFile) error {
+		held = len(f.Held) > 0
+		f.Held = nil
+		return nil
+	})
+	if err != nil {
+		return held, fmt.Errorf("release %s: %w", r, err)
+	}
+	return held, s.reload()
+}
+
+// Held lists the roots that are held, sorted.
+func (s *Store) Held() ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
+	if err != nil {
+		return nil, err
+	}
+	held := []string{}
+	for _, name := range names {
+		f, err := readRoot(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(f.Held) > 0 {
+			held = append(held, f.Root)
+		}
+	}
+	slices.Sort(held)
+	return held, nil
+}
+
+// heldDigest is the generation at which the root is held, "" if it is not.
+func (f *rootFile) heldDigest() string {
+	for _, h := range f.Held {
+		if h.Path == anchors[0] {
+			return h.Digest.Hex()
+		}
+	}
+	return ""
+}
+
+// held is the generation at which r is held; nil if it is not.
+func (s *Store) held(r Root) (*Generation, error) {
+	f, err := readRoot(s.rootPath(r))
+	if err != nil || f.heldDigest() == "" {
+		return nil, nil //nolint:nilerr // a file that can't be read holds nothing; Flip writes it anew
+	}
+	g, err := s.begun(r, f.heldDigest())
+	if err != nil {
+		return nil, err
+	}
+	whole, err := s.load(g)
+	if err == nil && !whole {
+		err = fmt.Errorf("%w, which is not whole: release it", ErrHeld)
+	}
+	return g, err
+}
+
+// Mend gives the kept generations of k's root the stored file k where their own
+// copy of that metadata file is damaged: the two were one file, and one was
+// replaced.
+func (s *Store) Mend(k cache.Key) error {
+	r, rest := s.find(k)
+	dir, name := path.Split(rest)
+	if r == nil || dir != "repodata/" {
+		return nil
+	}
+	var errs []error
+	for digest, c := range r.kept {
+		w, listed := c.find(rest)
+		to := filepath.Join(s.path(digest), name)
+		if _, err := os.Lstat(to); err != nil || !listed {
+			continue
+		}
+		if ok, err := holds(to, w); ok || err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,83 @@
+package sync
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/repodata"
+)
+
+// index makes the Index of what the staged generations offer. Metadata that
+// can't be read is a failure of its root; the rest is planned without it.
+func (r *run) index(ctx context.Context) (*Index, error) {
+	var b IndexBuilder
+	for _, x := range r.report.Roots {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		g, root := r.staged[x.Root], x.Root
+		if g.Generation == nil {
+			continue
+		}
+		if err := r.modules(&b, g.Generation); err != nil {
+			// Without it, whose packages are whose is not known: none is better than all.
+			r.report.fail(root, root, err)
+			continue
+		}
+		stats, err := g.Packages(func(p *repodata.Package) error {
+			b.Add(root, p)
+			return nil
+		})
+		if err != nil {
+			r.report.fail(root, root, err)
+			continue
+		}
+		r.skipped("packages", root, stats)
+		if err := g.Groups(func(c *repodata.Group) error { b.Group(root, c); return nil }); err != nil {
+			r.report.fail(root, root, err)
+		}
+		stats, err = g.Advisories(func(a *repodata.Advisory) error { b.Advise(root, a); return nil })
+		if err != nil {
+			r.report.fail(root, root, err)
+		}
+		r.skipped("advisories", root, stats)
+	}
+	return b.Index(), nil
+}
+
+// skipped logs what of a root's metadata was left out.
+func (r *run) skipped(what, root string, stats repodata.Stats) {
+	if stats.Skipped > 0 {
+		r.log.Warn(what+" that the metadata describes badly are left out", "root", root, what, stats.Skipped, "first", stats.Refused[0])
+	}
+}
+
+// modules tells b which streams of g's modules clients use.
+func (r *run) modules(b *IndexBuilder, g *generation.Generation) error {
+	m, err := g.Modules()
+	if m == nil || err != nil {
+		return err
+	}
+	root := g.Root.String()
+	if m.Skipped > 0 {
+		r.log.Warn("modules that are described badly are left out", "root", root, "modules", m.Skipped, "first", m.Refused[0])
+	}
+	files := map[string]bool{}
+	for p := range r.asked {
+		if strings.HasPrefix(p, root+"/") {
+			files[path.Base(p)] = true
+		}
+	}
+	if err := r.history.saw(root, streamsAsked(m, files), r.now()); err != nil {
+		return err
+	}
+	used, err := r.history.streams(root, r.now())
+	if err != nil {
+		return err
+	}
+	b.Modules(root, m, func(module, stream string) bool { return slices.Contains(used, ModuleStream{module, stream}) })
+	return nil
+}

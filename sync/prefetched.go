@@ -1,0 +1,175 @@
+package sync
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// idleVersions is after how many versions that nobody fetched a name rests.
+	idleVersions = 3
+	// wastedAfter is after how long a prefetched package that nobody came for
+	// counts as wasted, though no newer one has followed.
+	wastedAfter = 30 * 24 * time.Hour
+	// rememberedFor is how long a prefetched package is remembered.
+	rememberedFor = 365 * 24 * time.Hour
+)
+
+// Worth is what became of the packages that were prefetched within a year, in
+// bytes of packages.
+type Worth struct {
+	Used    int64 // a client came for it
+	Wasted  int64 // nobody did, and a newer version has followed, or a month
+	Waiting int64 // nobody did yet
+}
+
+// prefetched is a package that was brought ahead of any client.
+type prefetched struct {
+	PackageName
+	size int64
+	at   time.Time
+	used bool
+}
+
+// brought remembers that an item was prefetched.
+func (h *history) brought(it Item, at time.Time) error {
+	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, used = 0`, it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix())
+	return err
+}
+
+// use remembers what of the prefetched clients came for: asked has the day, by
+// path, on which they last did.
+func (h *history) use(asked map[string]time.Time) error {
+	rows, err := h.db.Query(`SELECT path, at FROM prefetched WHERE used = 0`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	used := map[string]time.Time{}
+	for rows.Next() {
+		var path string
+		var at int64
+		if err := rows.Scan(&path, &at); err != nil {
+			return err
+		}
+		// Who asked for it before it was here did so elsewhere. Which of the two
+		// came first on the day itself isn't known.
+		if day, ok := asked[path]; ok && !day.Before(time.Unix(at, 0).UTC().Truncate(24*time.Hour)) {
+			used[path] = day
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	tx, err := h.db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	for path, day := range used {
+		if _, err := tx.Exec(`UPDATE prefetched SET used = ? WHERE path = ?`, day.Unix(), path); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// versions lists what was prefetched, name by name, the latest of each first.
+func (h *history) versions() ([][]prefetched, error) {
+	rows, err := h.db.Query(`SELECT name, arch, root, size, at, used FROM prefetched`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	of := map[PackageName][]prefetched{}
+	for rows.Next() {
+		var p prefetched
+		var at, used int64
+		if err := rows.Scan(&p.Name, &p.Arch, &p.Root, &p.size, &at, &used); err != nil {
+			return nil, err
+		}
+		p.at, p.used = time.Unix(at, 0), used != 0
+		of[p.PackageName] = append(of[p.PackageName], p)
+	}
+	var all [][]prefetched
+	for _, list := range of {
+		slices.SortFunc(list, func(a, b prefetched) int { return b.at.Compare(a.at) })
+		all = append(all, list)
+	}
+	return all, rows.Err()
+}
+
+// idle lists the names whose last versions nobody came for, for Budget.Idle.
+func (h *history) idle() (map[PackageName]time.Time, error) {
+	all, err := h.versions()
+	if err != nil {
+		return nil, err
+	}
+	idle := map[PackageName]time.Time{}
+	for _, list := range all {
+		if len(list) < idleVersions || slices.ContainsFunc(list[:idleVersions], func(p prefetched) bool { return p.used }) {
+			continue
+		}
+		idle[list[0].PackageName] = list[idleVersions-1].at
+	}
+	return idle, nil
+}
+
+// worth sums up what became of all that was prefetched, and forgets what is long
+// past.
+func (h *history) worth(now time.Time) (w Worth, err error) {
+	if _, err := h.db.Exec(`DELETE FROM prefetched WHERE at < ?`, now.Add(-rememberedFor).Unix()); err != nil {
+		return w, err
+	}
+	all, err := h.versions()
+	for _, list := range all {
+		for _, p := range list {
+			switch {
+			case p.used:
+				w.Used += p.size
+			case p.at.Before(list[0].at) || now.Sub(p.at) > wastedAfter:
+				w.Wasted += p.size
+			default:
+				w.Waiting += p.size
+			}
+		}
+	}
+	return w, err
+}
+
+// streamKept is how long after its last request a module's stream counts as used.
+const streamKept = 180 * 24 * time.Hour
+
+// saw remembers that clients asked for these streams of the root's modules.
+func (h *history) saw(root string, streams []ModuleStream, at time.Time) error {
+	for _, s := range streams {
+		if _, err := h.db.Exec(`INSERT INTO stream (root, module, stream, seen) VALUES (?1, ?2, ?3, ?4)
+			ON CONFLICT DO UPDATE SET seen = max(seen, ?4)`, root, s.Module, s.Stream, at.Unix()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streams are those of the root's modules that clients use.
+func (h *history) streams(root string, now time.Time) ([]ModuleStream, error) {
+	rows, err := h.db.Query(`SELECT module, stream FROM stream WHERE root = ? AND seen > ?`, root, now.Add(-streamKept).Unix())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []ModuleStream
+	for rows.Next() {
+		var s ModuleStream
+		if err := rows.Scan(&s.Module, &s.Stream); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b ModuleStream) int {
+		return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Stream, b.Stream))
+	})
+	return all, rows.Err()
+}

@@ -1,0 +1,24 @@
+package sync
+
+import (
+	"context"
+
+	"intelligentmirror/internal/generation"
+)
+
+// Hold keeps a root at the generation that it has now, for both programs, until
+// Release. Its repo is one of the configuration's. The error wraps fs.ErrNotExist
+// where it has none.
+func (a *Agent) Hold(ctx context.Context, root generation.Root) error {
+	return a.site.Generations.Hold(ctx, a.site.Cache, root, a.site.Mirrors(root.Repo).Grab())
+}
+
+// Release lets a root go on, and reports whether it was held.
+func (a *Agent) Release(root generation.Root) (held bool, err error) {
+	return a.site.Generations.Release(root)
+}
+
+// Purge deletes what the cache has at a path below its directory. See cache.Purge.
+func (a *Agent) Purge(name string) (files int, bytes int64, err error) {
+	return a.site.Cache.Purge(name)
+}
