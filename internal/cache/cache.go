@@ -15,13 +15,17 @@
 //     not before.
 //   - One download per file: within a process by its fill, across processes by
 //     the lock on the partial file, whose holder downloads while the others follow.
+//   - The cache keeps to its size by deleting what is worth least, never a file
+//     that anybody has open, in whatever process, or that is being downloaded.
 //   - Whatever a crash leaves behind is a partial file to be continued, a miss,
 //     or a stored file to be validated.
 //
 // Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
 // then cache.go and download.go (the way of a request), fill.go and object.go
 // (one download, many readers), partial.go and tree.go (the disk), check.go and
-// quarantine.go (what is refused).
+// quarantine.go (what is refused), and for its size usage.go and walk.go (how much
+// there is), worth.go (what goes first), evict.go and drop.go (how it goes) and
+// space.go (when).
 package cache
 
 import (

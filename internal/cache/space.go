@@ -29,7 +29,7 @@ const (
 	// tried again.
 	restFor = time.Minute
 	// evictedWithin is how long a download waits for an eviction to make room for
-	// it. A walk over 100,000 files takes less than one second.
+	// it. A walk over 100,000 files takes about one.
 	evictedWithin = 5 * time.Second
 )
 

@@ -104,9 +104,6 @@ func (s *Store) place(g *Generation, name string) error {
 	if b, err := os.Stat(to); err == nil && os.SameFile(a, b) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
 	tmp := filepath.Join(s.dir, "."+g.Digest+"-"+name)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -114,8 +111,21 @@ func (s *Store) place(g *Generation, name string) error {
 	if err := os.Link(from, tmp); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, to); err != nil {
-		return err
+	for i := 1; ; i++ {
+		err := os.MkdirAll(filepath.Dir(to), 0o755)
+		if err == nil {
+			err = os.Rename(tmp, to)
+		}
+		if err == nil {
+			break
+		}
+		// An eviction that has left the directory empty may have removed it again.
+		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
+			return err
+		}
 	}
 	return syncDir(filepath.Dir(to))
 }
+
+// mostRenames is how often a file's directory is made again that was removed.
+const mostRenames = 100
