@@ -1,5 +1,6 @@
 // Package repodata reads the metadata of package repositories: repomd.xml, the
-// package list primary.xml, versions and the names of package files.
+// package list primary.xml, metalinks and lists of mirrors, versions and the
+// names of package files.
 //
 // What it reads was written by strangers. Nothing here trusts it: input is
 // bounded in size, depth and memory, document type declarations are refused, and
