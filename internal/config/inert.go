@@ -29,8 +29,6 @@ var inertKeys = [...]inert{
 
 // inertRepoKeys are those within [[repo]].
 var inertRepoKeys = [...]inert{
-	{"metalink", `""`, "its mirrors and digests are not asked for; the upstreams alone are used"},
-	{"mirrorlist", `""`, "its mirrors are not asked for; the upstreams alone are used"},
 	{"gpg_keys", "[]", "signatures are NOT checked"},
 	{"repo_gpgcheck", `"auto"`, "signatures of repomd.xml are NOT checked"},
 }
