@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -45,21 +46,26 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	s := &Site{Config: cfg, mirrors: map[string]*upstream.Mirrors{}}
-	s.client = upstream.New(upstream.Options{
-		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
-		Via:       o.Via,
-		Rate:      o.Rate,
-		Log:       o.Log,
-	})
-	for _, r := range cfg.Repos {
-		s.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
-	}
 	var err error
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
+	}
+	s.client = upstream.New(upstream.Options{
+		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
+		Via:       o.Via,
+		Rate:      o.Rate,
+		Lists:     filepath.Join(cfg.CacheDir, ".im", "lists"),
+		Log:       o.Log,
+	})
+	for i := range cfg.Repos {
+		r, err := s.repo(&cfg.Repos[i])
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.mirrors[r.Name] = s.client.Repo(r)
 	}
 	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), time.Now, o.Log)
 	if err != nil {
@@ -93,6 +99,37 @@ func (s *Site) Close() error {
 	}
 	s.client.Close()
 	return errors.Join(errs...)
+}
+
+// repo is where the files of a configured repository come from.
+func (s *Site) repo(r *config.Repo) (upstream.Repo, error) {
+	u := upstream.Repo{
+		Name: r.Name, Upstreams: r.Upstreams, ListsFirst: s.Config.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
+	}
+	if !r.Metalink.IsZero() {
+		u.Metalink = r.Metalink.Find
+	}
+	if !r.Mirrorlist.IsZero() {
+		u.Mirrorlist = r.Mirrorlist.Find
+	}
+	if r.Proxy != "" {
+		var err error
+		if u.Proxy, err = url.Parse(r.Proxy); err != nil {
+			return u, fmt.Errorf("repo %s: proxy: %w", r.Name, err)
+		}
+	}
+	return u, nil
+}
+
+// Claims says which repository a URL belongs to, and what its path is there:
+// because the configuration names its host (config.Config.Resolve) or one of the
+// repository's lists does. host may have a port, path is escaped as it was sent.
+// It answers from memory and is meant to be called on each proxied request.
+func (s *Site) Claims(host, path string) (repo, rest string, ok bool) {
+	if repo, rest, ok = s.Config.Resolve(host, path); ok {
+		return repo, rest, true
+	}
+	return s.client.Claims(host, path)
 }
 
 // Mirrors is where the files of a repo come from; nil if there is no such repo.
