@@ -19,7 +19,7 @@ var errAnswer = errors.New("no use")
 
 // Fetch implements cache.Source: it asks the mirrors in order, while a client waits.
 func (m *Mirrors) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
-	return m.each(ctx, r, p, way{try: m.try})
+	return m.each(ctx, r, p, way{try: m.tryOn(m.c.o.Now())})
 }
 
 // errStale says that the bytes that an earlier try left are not upstream's any more.
@@ -32,8 +32,15 @@ var errWhole = errors.New("nothing is missing")
 // whole reports whether off bytes are all of the body that head describes.
 func whole(head cache.Head, off int64) bool { return off > 0 && off == head.Length }
 
-// try asks one mirror once.
-func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
+// tryOn is try for one inquiry.
+func (m *Mirrors) tryOn(since time.Time) func(context.Context, *mirror, cache.Request, *cache.Partial) error {
+	return func(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
+		return m.try(ctx, x, r, p, since)
+	}
+}
+
+// try asks one mirror once, in an inquiry that began at a time.
+func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial, since time.Time) error {
 	vetted := m.vets(r)
 	if vetted {
 		// It is small, and read as a whole before the cache gets any of it.
@@ -78,7 +85,7 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 	}
 	body := io.Reader(resp.Body)
 	if vetted {
-		if body, err = m.vet(ctx, r, resp); err != nil {
+		if body, err = m.vet(ctx, r, resp, since); err != nil {
 			p.Reject()
 			return err
 		}

@@ -27,7 +27,7 @@ type grabber struct{ m *Mirrors }
 // Fetch implements cache.Source.
 func (g grabber) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
 	if !r.Want.Known() || r.Want.Size == 0 {
-		return g.m.each(ctx, r, p, way{try: g.m.try, agent: true})
+		return g.m.each(ctx, r, p, way{try: g.m.tryOn(g.m.c.o.Now()), agent: true})
 	}
 	return g.m.each(ctx, r, p, way{try: g.try, agent: true})
 }

@@ -15,8 +15,6 @@ import (
 const (
 	// listMaxAge is after how long a list is looked at again.
 	listMaxAge = time.Hour
-	// listMinAge is how long it is not, however much somebody would like to.
-	listMinAge = time.Second
 	// listRetry is how long a list that could not be had is left alone, twice as
 	// long after each failure, up to listMaxAge.
 	listRetry = 30 * time.Second
@@ -144,10 +142,11 @@ func (l *list) await(ctx context.Context, d time.Duration) {
 	wait(ctx, under, d)
 }
 
-// reread asks for the list again, and returns what it now says of repomd.xml.
-func (l *list) reread(ctx context.Context) *snapshot {
-	if s := l.now.Load(); s != nil && l.lists.m.c.o.Now().Sub(s.Fetched).Abs() >= listMinAge {
-		wait(ctx, l.start(s.Fetched.Add(1)), listWait)
+// reread asks for the list again, unless that has been done since a time, and
+// returns what it now says of repomd.xml.
+func (l *list) reread(ctx context.Context, since time.Time) *snapshot {
+	if s := l.now.Load(); s != nil && !s.Fetched.After(since) {
+		wait(ctx, l.start(since.Add(1)), listWait)
 	}
 	return l.digests()
 }

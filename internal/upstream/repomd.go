@@ -40,8 +40,9 @@ func onlyOwn(req *http.Request, r cache.Request) {
 
 // vet reads the answer to a request for a repomd.xml as a whole and returns it
 // if it is one to take: a metalink lists it, where there is a current one, and
-// it does not lead back. cache.ErrNotModified says that it is the stored one.
-func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response) (io.Reader, error) {
+// it does not lead back. cache.ErrNotModified says that it is the stored one. A
+// metalink that was read since the inquiry began is not read again.
+func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response, since time.Time) (io.Reader, error) {
 	url := resp.Request.URL.String()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRepomd+1))
 	if err != nil {
@@ -57,7 +58,7 @@ func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response)
 		is, listed := s.names(body)
 		if !listed {
 			// It may be newer than our copy of the metalink.
-			if s = l.reread(ctx); s != nil {
+			if s = l.reread(ctx, since); s != nil {
 				is, listed = s.names(body)
 			}
 		}
