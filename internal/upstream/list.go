@@ -72,14 +72,14 @@ func (l *list) digests() *snapshot {
 func (l *list) touch() {
 	now := l.lists.m.c.o.Now()
 	if s := l.now.Load(); s == nil || now.Sub(s.Fetched) >= listMaxAge || now.Before(s.Fetched) {
-		l.start(now.Add(-listMaxAge))
+		l.start(now.Add(1 - listMaxAge))
 	}
 }
 
-// start begins to fetch the list, unless it could not be had a moment ago. The
-// channel is closed at the end; nil says that nothing is under way. What another
-// process has fetched since notBefore is as good.
-func (l *list) start(notBefore time.Time) <-chan struct{} {
+// start begins to fetch the list, unless it could not be had a moment ago. What
+// another process has fetched since a time is as good. The channel is closed at
+// the end; nil says that nothing is under way.
+func (l *list) start(since time.Time) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.under != nil {
@@ -90,7 +90,7 @@ func (l *list) start(notBefore time.Time) <-chan struct{} {
 	}
 	done := make(chan struct{})
 	if !l.lists.m.c.background(func(ctx context.Context) {
-		err := l.fetch(ctx, notBefore)
+		err := l.fetch(ctx, since)
 		l.ended(ctx, err)
 		close(done)
 	}) {
@@ -145,8 +145,8 @@ func (l *list) await(ctx context.Context, d time.Duration) {
 // reread asks for the list again, unless that has been done since a time, and
 // returns what it now says of repomd.xml.
 func (l *list) reread(ctx context.Context, since time.Time) *snapshot {
-	if s := l.now.Load(); s != nil && !s.Fetched.After(since) {
-		wait(ctx, l.start(since.Add(1)), listWait)
+	if s := l.now.Load(); s != nil && s.Fetched.Before(since) {
+		wait(ctx, l.start(since), listWait)
 	}
 	return l.digests()
 }
@@ -178,8 +178,8 @@ func (l *list) install(s *snapshot) {
 }
 
 // fetch brings the list up to date: from the disk, where another process has
-// put it since notBefore, or with one conditional request.
-func (l *list) fetch(ctx context.Context, notBefore time.Time) error {
+// put it since a time, or with one conditional request.
+func (l *list) fetch(ctx context.Context, since time.Time) error {
 	c := l.lists.m.c
 	select {
 	case c.fetches <- struct{}{}:
@@ -187,7 +187,8 @@ func (l *list) fetch(ctx context.Context, notBefore time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if s := c.readSaved(l.lists.m.repo.Name, l.root); s != nil && s.URL == l.address && !s.Fetched.Before(notBefore) {
+	s := c.readSaved(l.lists.m.repo.Name, l.root)
+	if s != nil && s.URL == l.address && !s.Fetched.Before(since) && !s.Fetched.After(c.o.Now()) {
 		l.install(s)
 		c.claims.rebuild()
 		return nil
