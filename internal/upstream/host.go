@@ -122,9 +122,9 @@ func (m *Mirrors) probe(x *mirror, k cache.Key) {
 		return
 	}
 	started := m.c.background(func(ctx context.Context) {
-		start := time.Now()
+		start := m.c.o.Now()
 		back := m.answers(ctx, x.url(k))
-		switch cost := time.Since(start); {
+		switch cost := m.c.o.Now().Sub(start); {
 		case back:
 			m.c.o.Log.Info("a mirror is back", "url", x.base)
 			h.worked()

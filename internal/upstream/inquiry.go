@@ -237,7 +237,7 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 	dropped, waits := false, 0
 	for i := range tries {
 		before, _ := p.Resume()
-		start := time.Now()
+		start := m.c.o.Now()
 		err = q.way.try(ctx, x, r, p)
 		after, head := p.Resume()
 		progress = progress || after > before
@@ -273,7 +273,7 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 			waits++
 			continue
 		}
-		x.failed(m.c.o.Now(), time.Since(start))
+		x.failed(m.c.o.Now(), m.c.o.Now().Sub(start))
 		break
 	}
 	return progress, err

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -165,7 +164,7 @@ func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*h
 		// The trailers are filled in while the body is read.
 		req.ContentLength, req.Trailer = r.ContentLength, r.Trailer
 		req.Header = r.Header.Clone()
-		start := time.Now()
+		start := m.c.o.Now()
 		var resp *http.Response
 		if resp, err = m.route.relay.RoundTrip(req); err == nil {
 			x.worked()
@@ -174,7 +173,7 @@ func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*h
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		x.failed(m.c.o.Now(), time.Since(start))
+		x.failed(m.c.o.Now(), m.c.o.Now().Sub(start))
 		late = late || timedOut(err)
 		if r.Body != nil && r.Body != http.NoBody {
 			break
