@@ -154,6 +154,18 @@ func TestLag(t *testing.T) {
 			m.now = m.now.Add(day / 2)
 			return held
 		}},
+		{"the second lags for a day, and the first had nothing new for a moment", false, func(m *mirrored) []byte {
+			held := m.repomd(0)
+			m.have(1, day, "0")
+			m.up.On("*", testrepo.Status(503))
+			m.look(false)
+			m.now = m.now.Add(day / 2)
+			m.up.Heal()
+			m.look(false)
+			m.up.On("*", testrepo.Status(503))
+			m.now = m.now.Add(day / 2)
+			return held
+		}},
 		{"the same time, another generation", false, func(m *mirrored) []byte {
 			m.have(0, 0, "2")
 			return m.repomd(0)
