@@ -255,6 +255,18 @@ func TestListsFirst(t *testing.T) {
 	l.get(theRoot+"/b.rpm", "b", 0, 1, 0)
 }
 
+// TestListedTwice: an upstream that a list names too is asked once.
+func TestListedTwice(t *testing.T) {
+	l := newListed(t)
+	m := testrepo.Metalink{Current: []byte(oneXML), Mirrors: []string{l.up.URL + "/" + theRoot, l.mirror.URL + "/" + theRoot}, Time: l.clock.now()}
+	l.put(l.lists, theList[1:], string(m.Bytes()))
+	l.publish(theRoot+"/a.rpm", "a")
+	l.put(l.mirror, theRoot+"/b.rpm", "b")
+	l.open()
+	l.get(theRoot+"/a.rpm", "a", 1, 0, 1)
+	l.get(theRoot+"/b.rpm", "b", 1, 1, 0)
+}
+
 // TestGoneFromLaggards: mirrors of a list that lag do not make a file gone that
 // a configured upstream has, however many they are.
 func TestGoneFromLaggards(t *testing.T) {

@@ -101,11 +101,24 @@ func (m *Mirrors) places(k cache.Key) []*mirror {
 	if m.lists == nil {
 		return m.list
 	}
-	listed := m.lists.of(k.Path).mirrors()
+	var listed []*mirror
+	for _, x := range m.lists.of(k.Path).mirrors() {
+		// One place has one word in whether a file is gone.
+		if !slices.ContainsFunc(m.list, func(y *mirror) bool { return samePlace(x.url(k), y.url(k)) }) {
+			listed = append(listed, x)
+		}
+	}
 	if m.repo.ListsFirst {
 		return slices.Concat(listed, m.list)
 	}
 	return slices.Concat(m.list, listed)
+}
+
+// samePlace reports whether two addresses differ by http and https alone.
+func samePlace(a, b string) bool {
+	_, a, _ = strings.Cut(a, "://")
+	_, b, _ = strings.Cut(b, "://")
+	return a == b
 }
 
 // candidates is those of the places who are asked while a client waits, in
