@@ -32,6 +32,10 @@ const (
 // byte: dnf and apt give up after 30 s of silence.
 const patience = 25 * time.Second
 
+// slowAnswer is how long an answer that is of no use may take and still not tell
+// of a mirror that is down: a busy machine is slow, this one too.
+const slowAnswer = 5 * time.Second
+
 // errNotNow is an answer of a mirror that is there and can't help at the moment.
 var errNotNow = errors.New("not now")
 
@@ -273,7 +277,12 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 			waits++
 			continue
 		}
-		x.failed(m.c.o.Now(), m.c.o.Now().Sub(start))
+		cost := m.c.o.Now().Sub(start)
+		if progress && passing(err) || cost < slowAnswer && (passing(err) || errors.Is(err, errAnswer)) {
+			// It is there: whoever asks it next does not wait for nothing.
+			cost = 0
+		}
+		x.failed(m.c.o.Now(), cost)
 		break
 	}
 	return progress, err

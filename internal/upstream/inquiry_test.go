@@ -120,3 +120,41 @@ func TestStoredIsServed(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// TestSlowIsNotDown: a mirror that answers, or breaks off, however slowly a busy
+// machine has it, is still asked when no other is well; one that is silent is not.
+func TestSlowIsNotDown(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		takes time.Duration
+		h     http.HandlerFunc
+		want  health
+	}{
+		{"503, slowly", slowAnswer - time.Second, status(503), quick},
+		{"403, slowly", slowAnswer - time.Second, status(403), quick},
+		{"503, too slowly", slowAnswer, status(503), resting},
+		{"broken off, after long", time.Hour, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, quick},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ck := newClock()
+			a := newAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+				ck.pass(tt.takes)
+				tt.h(w, r)
+			})
+			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
+			defer client.Close()
+			m := client.Mirrors("r", []string{a.URL})
+			if _, err := fetch(t, store(t, m, ck.now), "f"); err == nil {
+				t.Error("no error")
+			}
+			if got := m.list[0].health(ck.now()); got != tt.want {
+				t.Errorf("%v, want %v", got, tt.want)
+			}
+		})
+	}
+}
