@@ -58,7 +58,10 @@ func (d *daemon) tryReload() error {
 			return fmt.Errorf("serve.listen: %w", err)
 		}
 	}
-	if err := d.access.reopen(cfg.Serve.AccessLog, d.p.stdout); err != nil {
+	if err = d.access.reopen(cfg.Serve.AccessLog, d.p.stdout); err == nil {
+		err = d.site.Reconfigure(cfg, rings)
+	}
+	if err != nil {
 		for _, l := range more {
 			_ = l.Close() // nobody has come by it
 		}
@@ -69,7 +72,6 @@ func (d *daemon) tryReload() error {
 		d.log.Warn(w)
 	}
 	d.sizesStay(cfg)
-	d.site.Reconfigure(cfg, rings)
 	d.server.Reconfigure(cfg, d.site.MirrorsNow())
 	d.cert.Use(cert)
 	if d.doors.open == nil {

@@ -60,7 +60,7 @@ var parts = map[string]part{
 		reason:  "a generation is metadata fetched from upstream into the cache; configuration reaches it as arguments",
 	},
 	"internal/upstream": {
-		imports: []string{"internal/cache"},
+		imports: []string{"internal/cache", "internal/repodata"}, // metalinks and lists of mirrors
 		reason:  "a list of mirrors is one source of the cache among others, and knows of repositories only URLs",
 	},
 	"internal/cache": {
@@ -237,6 +237,8 @@ func TestRefused(t *testing.T) {
 		{"a generation is fetched", edge{"internal/generation/flip.go", "", "internal/upstream"}, ""},
 		{"a generation is not configured", edge{"internal/generation/flip.go", "", "internal/config"}, "as arguments"},
 		{"upstream is a source of the cache", edge{"internal/upstream/mirrors.go", "", "internal/cache"}, ""},
+		{"upstream reads metalinks", edge{"internal/upstream/list.go", "", "internal/repodata"}, ""},
+		{"upstream is not configured", edge{"internal/upstream/list.go", "", "internal/config"}, "only URLs"},
 		{"the cache knows no source", edge{"internal/cache/fill.go", "", "internal/upstream"}, "imports nothing of ours"},
 		{"but its tests do", edge{"internal/cache/fill_test.go", "", "internal/upstream"}, ""},
 		{"and no more than that", edge{"internal/cache/fill_test.go", "", "internal/generation"}, "imports nothing of ours"},

@@ -42,6 +42,7 @@ type Repo struct {
 	Upstreams  []string // URLs of mirrors in the order they are asked, without a trailing slash; never empty
 	Metalink   Template // of a root: where its metalink is
 	Mirrorlist Template // of a root: where its list of mirrors is, without digests
+	Proxy      string   // URL of the proxy that its mirrors and lists are reached by; "" is as the environment says
 	Aliases    []string // URL prefixes that are this repo too, http and https alike; a label of the host may be "*"
 	AliasPaths []string // path prefixes that are this repo on its upstreams' hosts and in the logs of other mirrors
 	GPGKeys    []string // files with the keys that sign it
@@ -115,6 +116,13 @@ func (c *Config) Repo(name string) *Repo {
 		}
 	}
 	return nil
+}
+
+// BuiltIn reports whether the repository of that name is one that no entry of the
+// file replaced: its upstreams are the distribution's own servers, which nobody
+// chose for this site.
+func (c *Config) BuiltIn(name string) bool {
+	return c.Repo(name) != nil && !c.origins[originKey(name, "upstreams")].set
 }
 
 // File is the configuration file that was read, "" if there was none.

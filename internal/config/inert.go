@@ -21,8 +21,6 @@ var inertKeys = [...]inert{
 
 // inertRepoKeys are those within [[repo]].
 var inertRepoKeys = [...]inert{
-	{"metalink", `""`, "its mirrors and digests are not asked for; the upstreams alone are used"},
-	{"mirrorlist", `""`, "its mirrors are not asked for; the upstreams alone are used"},
 	{"repo_gpgcheck", `"auto"`, "signatures of repomd.xml are NOT checked"},
 }
 

@@ -158,6 +158,25 @@ func parseAlias(s string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
+// parseProxy checks the URL of a proxy to go out by. It may name a user.
+func parseProxy(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
+		return "", errors.New("not a URL with http, https or socks5")
+	case !isURLHost(u) || strings.Contains(u.Host, "*"):
+		return "", errors.New("the host is missing or no host's name")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("a proxy has no path")
+	case !isPlain(s):
+		return "", errors.New("a URL is escaped")
+	}
+	return strings.TrimSuffix(s, "/"), nil
+}
+
 // parsePrefixURL reads what upstreams and aliases have in common.
 func parsePrefixURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)

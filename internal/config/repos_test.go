@@ -101,6 +101,46 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+// TestFind has, of paths as clients ask for them, the root that a list is of.
+func TestFind(t *testing.T) {
+	c := mustLoad(t, host(nil, nil))
+	const eight = "[[repo]]\nname = 'x'\nupstreams = ['https://h']\nmetalink = "
+	custom, err := fromText(eight + `{ "8/{a}" = "https://h/eight/{a}", "*" = "https://h/any/{root}" }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := custom.Repo("x").Metalink
+	for _, tt := range []struct {
+		name       string
+		t          Template
+		path       string
+		root, want string // want "" is none
+	}{
+		{"metadata", c.Repo("epel").Metalink, "10.1/Everything/x86_64/repodata/repomd.xml", "10.1/Everything/x86_64",
+			"https://mirrors.fedoraproject.org/metalink?path=pub/epel/10.1/Everything/x86_64/repodata/repomd.xml"},
+		{"a package", c.Repo("epel").Metalink, "10.1/Everything/x86_64/Packages/v/vlc-1-1.el10.x86_64.rpm", "10.1/Everything/x86_64",
+			"https://mirrors.fedoraproject.org/metalink?path=pub/epel/10.1/Everything/x86_64/repodata/repomd.xml"},
+		{"a file of no likely root", c.Repo("fedora").Metalink, "releases/41/Everything/x86_64/os/images/boot.iso", "", ""},
+		{"a file that is called so", c.Repo("fedora").Metalink, "releases/Packages", "", ""},
+		{"by a pattern without a star", c.Repo("rpmfusion").Metalink, "free/fedora/updates/41/x86_64/v/vlc-1-1.fc41.x86_64.rpm", "free/fedora/updates/41/x86_64",
+			"https://mirrors.rpmfusion.org/metalink?repo=free-fedora-updates-released-41&arch=x86_64"},
+		{"by a pattern, an image", c.Repo("rocky").Mirrorlist, "9/BaseOS/x86_64/os/images/boot.iso", "9/BaseOS/x86_64/os",
+			"https://mirrors.rockylinux.org/mirrorlist?arch=x86_64&repo=BaseOS-9"},
+		{"of no root of the pattern", c.Repo("rocky").Mirrorlist, "9/BaseOS/x86_64/debug/tree/repodata/repomd.xml", "", ""},
+		{"the longest", x, "8/a/Packages/b/repodata/repomd.xml", "8/a/Packages/b", "https://h/any/8/a/Packages/b"},
+		{"the first Packages", x, "7/a/Packages/b/Packages/c.rpm", "7/a", "https://h/any/7/a"},
+		{"the first rule", x, "8/a/Packages/c.rpm", "8/a", "https://h/eight/a"},
+		{"the repository is the root", x, "repodata/repomd.xml", "", "https://h/any/"},
+		{"nowhere", x, "", "", ""},
+		{"no template", Template{}, "8/a/repodata/repomd.xml", "", ""},
+	} {
+		root, address, ok := tt.t.Find(tt.path)
+		if root != tt.root || address != tt.want || ok != (tt.want != "") {
+			t.Errorf("%s: %q at %q, %v; want %q at %q", tt.name, root, address, ok, tt.root, tt.want)
+		}
+	}
+}
+
 func TestRepoReplacesBuiltin(t *testing.T) {
 	c, err := fromText("[[repo]]\nname = 'site'\nupstreams = ['https://s']\n" +
 		"[[repo]]\nname = 'fedora'\nupstreams = ['https://near.example.org/fedora/']\n")
@@ -113,5 +153,10 @@ func TestRepoReplacesBuiltin(t *testing.T) {
 	f := c.Repo("fedora")
 	if !slices.Equal(f.Upstreams, []string{"https://near.example.org/fedora"}) || !f.Metalink.IsZero() || len(f.AliasPaths) != 0 || f.RepoGPGCheck != GPGAuto {
 		t.Errorf("something of the built-in is left: %+v", f)
+	}
+	for name, want := range map[string]bool{"site": false, "fedora": false, "epel": true, "none": false} {
+		if c.BuiltIn(name) != want {
+			t.Errorf("%s: BuiltIn is not %v", name, want)
+		}
 	}
 }

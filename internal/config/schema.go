@@ -83,6 +83,8 @@ func repoSettings(r *Repo) []setting {
 		atLeastOne(many("upstreams", &r.Upstreams, upstream), upstream.want),
 		templateSetting("metalink", &r.Metalink),
 		templateSetting("mirrorlist", &r.Mirrorlist),
+		one("proxy", &r.Proxy, checked("proxy URL",
+			`a URL such as "http://proxy.example.org:3128" or "socks5://10.0.0.9:1080", or ""`, parseProxy)),
 		many("aliases", &r.Aliases, checked("URL",
 			`a URL such as "https://mirrors.example.org/fedora/linux" or "http://*.archive.example.org/ubuntu"`, parseAlias)),
 		many("alias_paths", &r.AliasPaths, checked("URL path", `a path such as "/pub/fedora/linux"`, parseAliasPath)),

@@ -39,7 +39,47 @@ var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 // fits, or the URL has {arch} and the root no architecture. What a root puts
 // into the URL is escaped: roots come from the logs, and are anyone's.
 func (t Template) Expand(root string) (address string, ok bool) {
+	return t.expand(root, func(rule) bool { return true })
+}
+
+// Find is the longest root above a file that t knows a document of, by the
+// file's path below its repository. A pattern with `*` fits any directory; it
+// counts for the one that looks like a root alone: that above the last repodata
+// or, in a path without one, above the first Packages.
+func (t Template) Find(path string) (root, address string, ok bool) {
+	if t.IsZero() {
+		return "", "", false
+	}
+	likely, has := likelyRoot(path)
+	for dir := path; dir != ""; {
+		dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
+		address, ok := t.expand(dir, func(r rule) bool { return has && dir == likely || !strings.Contains(r.pattern, "*") })
+		if ok {
+			return dir, address, true
+		}
+	}
+	return "", "", false
+}
+
+// likelyRoot is the directory above a file that by the names below it is a root.
+func likelyRoot(path string) (root string, ok bool) {
+	path = "/" + path
+	i := strings.LastIndex(path, "/repodata/")
+	if i < 0 {
+		i = strings.Index(path, "/Packages/")
+	}
+	if i < 0 {
+		return "", false
+	}
+	return strings.TrimPrefix(path[:i], "/"), true
+}
+
+// expand is Expand by the rules that count.
+func (t Template) expand(root string, counts func(rule) bool) (address string, ok bool) {
 	for _, r := range t.rules {
+		if !counts(r) {
+			continue
+		}
 		m := r.re.FindStringSubmatch(root)
 		if m == nil {
 			continue

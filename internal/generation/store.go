@@ -10,6 +10,7 @@
 //	                              its catalog, written last: it is whole
 //	gen/<hash of a root>.root     which generations of a root are kept
 //	gen/<hash of a root>.lock     held while that changes
+//	gen/<hash of a root>.lag      since when mirrors only have older metadata
 //
 // Which one is current is nobody's to say but the repomd.xml's in the tree.
 package generation

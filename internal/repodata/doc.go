@@ -1,7 +1,7 @@
 // Package repodata reads the metadata of package repositories: repomd.xml, the
 // package list primary.xml, the advisories of updateinfo.xml, the groups of
-// comps.xml, modules.yaml, versions and the names of package files. It checks the
-// signatures of RPM packages and of metadata.
+// comps.xml, modules.yaml, metalinks and lists of mirrors, versions and the names of
+// package files. It checks the signatures of RPM packages and of metadata.
 //
 // What it reads was written by strangers. Nothing here trusts it: input is
 // bounded in size, depth and memory, document type declarations are refused, and

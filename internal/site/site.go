@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -67,23 +68,27 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		o.Now = time.Now
 	}
 	s := &Site{Config: cfg}
-	up := upstream.Options{
-		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
-		Via:       o.Via,
-		Rate:      o.Rate,
-		Now:       o.Now,
-		Log:       o.Log,
-	}
-	s.client = upstream.New(up)
-	up.MayReach = func(host string, a netip.Addr) bool { return s.now.Load().config.MayReach(host, a) }
-	s.guarded = upstream.New(up)
-	s.hosts = s.guarded.Hosts()
-	s.Reconfigure(cfg, rings)
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
+	}
+	up := upstream.Options{
+		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
+		Via:       o.Via,
+		Rate:      o.Rate,
+		Lists:     filepath.Join(cfg.CacheDir, ".im", "lists"),
+		Now:       o.Now,
+		Log:       o.Log,
+	}
+	s.client = upstream.New(up)
+	up.Lists = ""
+	up.MayReach = func(host string, a netip.Addr) bool { return s.now.Load().config.MayReach(host, a) }
+	s.guarded = upstream.New(up)
+	s.hosts = s.guarded.Hosts()
+	if err := s.Reconfigure(cfg, rings); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), o.Now, o.Log)
 	if err != nil {
@@ -132,22 +137,60 @@ func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 }
 
 // Reconfigure makes the repositories of cfg, their mirrors and keys (Keyrings has
-// read them), and how long what is stored of them is fresh, those of the site from now on; directories and sizes
-// stay as they were opened. Mirrors that are the same as before keep what is
-// known of their health.
-func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyring) {
+// read them), and how long what is stored of them is fresh, those of the site from
+// now on; directories and sizes stay as they were opened. A repository that is the
+// same as before keeps what is known of its mirrors. An error changes nothing.
+func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyring) error {
 	before := s.now.Load()
 	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}, checks: packageChecks(rings)}
-	for _, r := range cfg.Repos {
+	for i := range cfg.Repos {
+		r := &cfg.Repos[i]
 		if before != nil {
-			if was := before.config.Repo(r.Name); was != nil && slices.Equal(was.Upstreams, r.Upstreams) {
+			was := before.config.Repo(r.Name)
+			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) {
 				w.mirrors[r.Name] = before.mirrors[r.Name]
 				continue
 			}
 		}
-		w.mirrors[r.Name] = s.client.Mirrors(r.Name, r.Upstreams)
+		u, err := s.repo(cfg, r)
+		if err != nil {
+			return err
+		}
+		w.mirrors[r.Name] = s.client.Repo(u)
 	}
 	s.now.Store(w)
+	return nil
+}
+
+// repo is where the files of a repository of cfg come from.
+func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
+	u := upstream.Repo{
+		Name: r.Name, Upstreams: r.Upstreams, ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
+	}
+	if !r.Metalink.IsZero() {
+		u.Metalink = r.Metalink.Find
+	}
+	if !r.Mirrorlist.IsZero() {
+		u.Mirrorlist = r.Mirrorlist.Find
+	}
+	if r.Proxy != "" {
+		var err error
+		if u.Proxy, err = url.Parse(r.Proxy); err != nil {
+			return u, fmt.Errorf("repo %s: proxy: %w", r.Name, err)
+		}
+	}
+	return u, nil
+}
+
+// Claims says which repository a URL belongs to, and what its path is there:
+// because the configuration names its host (config.Config.Resolve) or one of the
+// repository's lists does. host may have a port, path is escaped as it was sent.
+// It answers from memory and is meant to be called on each proxied request.
+func (s *Site) Claims(host, path string) (repo, rest string, ok bool) {
+	if repo, rest, ok = s.now.Load().config.Resolve(host, path); ok {
+		return repo, rest, true
+	}
+	return s.client.Claims(host, path)
 }
 
 // Mirrors is where the files of a repo come from; nil if there is no such repo.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,9 @@ type site struct {
 	logs   string // the directory of the access logs
 	config string // the configuration file
 	up     *testrepo.Server
-	base   string // upstream's URL, as the configuration has it
+	base   string   // upstream's URL, as the configuration has it
+	others []string // more of the configuration's upstreams, for the repository
+	more   string   // what the repository's entry has besides
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration
@@ -77,14 +80,23 @@ state_dir = %q
 
 [[repo]]
 name      = "fedora"
-upstreams = [%q]
+upstreams = [%s]
 aliases   = ["https://dl.fedoraproject.org%s"]
 %s
-`, s.dir+"/cache", s.dir+"/state", s.base+upstreamBase, upstreamBase, tables["[[repo]]"])
+`, s.dir+"/cache", s.dir+"/state", s.upstreams(), upstreamBase, tables["[[repo]]"]+s.more)
 	for _, table := range []string{"[serve]", "[sync]"} {
 		text += "\n" + table + "\n" + tables[table] + "\n"
 	}
 	s.write(s.config, text)
+}
+
+// upstreams is the repository's, as TOML.
+func (s *site) upstreams() string {
+	list := make([]string, 0, 1+len(s.others))
+	for _, base := range append([]string{s.base}, s.others...) {
+		list = append(list, strconv.Quote(base+upstreamBase))
+	}
+	return strings.Join(list, ", ")
 }
 
 // another is a second site with the same upstream, and nothing in its cache.

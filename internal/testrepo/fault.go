@@ -3,6 +3,7 @@ package testrepo
 import (
 	"cmp"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -11,7 +12,8 @@ import (
 )
 
 // Fault is one way to misbehave, told to an Upstream by On. The functions below
-// make them; they can be combined by With and narrowed by Times, After and Only.
+// make them; they can be combined by With and narrowed by Times, After, Share and
+// Only.
 // A Fault is a value: it can stand in a table and be used again. The zero Fault
 // is no fault, and answers honestly.
 //
@@ -23,6 +25,8 @@ type Fault struct {
 	times   int // 0: always
 	after   int
 	method  string
+	share   float64 // of the requests; 0: all
+	seed    uint64
 }
 
 // plan is how one request is answered.
@@ -183,6 +187,12 @@ func (f Fault) After(n int) Fault {
 	return f
 }
 
+// Share is the fault for a share of the requests, from 0 to 1, drawn by the seed.
+func (f Fault) Share(share float64, seed uint64) Fault {
+	f.share, f.seed = share, seed
+	return f
+}
+
 // Only is the fault for the requests of one method.
 func (f Fault) Only(method string) Fault {
 	f.method = method
@@ -193,7 +203,8 @@ func (f Fault) Only(method string) Fault {
 type rule struct {
 	pattern string
 	Fault
-	seen int // requests for its paths and method
+	seen int        // requests for its paths and method
+	draw *rand.Rand // of Share
 }
 
 // meets reports whether the request meets the fault, and counts it.
@@ -203,6 +214,14 @@ func (r *rule) meets(req *Request) bool {
 	}
 	if r.times > 0 && r.seen >= r.after+r.times {
 		return false
+	}
+	if r.share > 0 {
+		if r.draw == nil {
+			r.draw = rand.New(rand.NewPCG(r.seed, 0))
+		}
+		if r.draw.Float64() >= r.share {
+			return false
+		}
 	}
 	r.seen++
 	return r.seen > r.after

@@ -262,6 +262,31 @@ func TestFaultsInOrder(t *testing.T) {
 	}
 }
 
+// TestShare: about so many requests meet the fault, the same with the same seed.
+func TestShare(t *testing.T) {
+	const n = 400
+	met := func(seed uint64) (all []int) {
+		up, _ := start(t, 10)
+		up.On("*", Status(503).Share(0.25, seed))
+		for i := range n {
+			if ask(t.Context(), "GET", up.URL+"/r/a.rpm").status == 503 {
+				all = append(all, i)
+			}
+		}
+		return all
+	}
+	one := met(1)
+	if len(one) < n/5 || len(one) > n/3 {
+		t.Errorf("%d of %d, want a quarter", len(one), n)
+	}
+	if diff := gocmp.Diff(one, met(1)); diff != "" {
+		t.Errorf("once more (-first +second)\n%s", diff)
+	}
+	if gocmp.Equal(one, met(2)) {
+		t.Error("another seed draws the same")
+	}
+}
+
 func TestStallAndHang(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

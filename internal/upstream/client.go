@@ -5,6 +5,15 @@
 // A mirror that fails is skipped, in the middle of a body too, and rests for a
 // while. There is no limit on how long a body may take, only on how long it may
 // stand still.
+//
+// Mirrors are those that the configuration names and those of lists, metalinks
+// or plain ones, which are fetched in the background when somebody first asks
+// for a file of their root, and kept on the disk. A metalink also says which
+// repomd.xml is right: no other is taken.
+//
+// Read mirrors.go and host.go first (who may be asked), then inquiry.go and
+// fetch.go (how they are asked for a file), repomd.go (what is taken for a
+// repomd.xml), and lists.go, list.go and saved.go.
 package upstream
 
 import (
@@ -15,6 +24,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -29,6 +39,7 @@ type Options struct {
 	Idle      time.Duration // without a byte of a body; 10 s
 	Continue  time.Duration // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
 	Rate      RateLimiter   // of the agent's downloads, all together; nil is none
+	Lists     string        // the directory that lists are kept in, made where it is missing; "" keeps none
 	Now       func() time.Time
 	Log       *slog.Logger
 
@@ -45,11 +56,28 @@ type RateLimiter interface {
 	WaitN(ctx context.Context, n int) error
 }
 
-// Client holds the connections to all mirrors. It is safe for concurrent use.
+// Client holds the connections to all mirrors, and what is known of them. It is
+// safe for concurrent use.
 type Client struct {
-	o     Options
+	o      Options
+	claims claims
+
+	ctx     context.Context // of probes and of lists that are fetched
+	cancel  context.CancelFunc
+	fetches chan struct{} // a token for each list that is being fetched
+
+	mu     sync.Mutex
+	closed bool
+	under  sync.WaitGroup // what goes on in the background
+	hosts  map[string]*host
+	routes map[string]*route // by the proxy's URL
+	saved  map[string][]*snapshot
+}
+
+// route is a way to the mirrors: straight, or by a proxy.
+type route struct {
 	fetch *http.Client // for what is stored: watched, redirects followed
-	relay http.RoundTripper
+	relay *http.Transport
 }
 
 // New returns a Client.
@@ -69,13 +97,34 @@ func New(o Options) *Client {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{o: o}
+	c := &Client{
+		o: o, fetches: make(chan struct{}, listsAtOnce),
+		hosts: map[string]*host{}, routes: map[string]*route{},
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// route is the way by a proxy, or as the environment says where it is nil.
+func (c *Client) route(proxy *url.URL) *route {
+	name, by := "", http.ProxyFromEnvironment
+	switch {
+	case proxy != nil:
+		name, by = proxy.String(), http.ProxyURL(proxy)
+	case c.o.MayReach != nil:
+		by = nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.routes[name]; r != nil {
+		return r
+	}
 	t := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 by,
 		DialContext:           c.dial,
-		TLSHandshakeTimeout:   o.Connect,
-		ResponseHeaderTimeout: o.Header,
-		ExpectContinueTimeout: o.Continue,
+		TLSHandshakeTimeout:   c.o.Connect,
+		ResponseHeaderTimeout: c.o.Header,
+		ExpectContinueTimeout: c.o.Continue,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   16,
 		ForceAttemptHTTP2:     true,
@@ -83,16 +132,48 @@ func New(o Options) *Client {
 		DisableCompression: true,
 		ReadBufferSize:     64 << 10,
 	}
-	if o.MayReach != nil {
-		t.Proxy = nil
-	}
-	c.relay = t
-	c.fetch = &http.Client{Transport: &watchdog{next: t, idle: o.Idle}, CheckRedirect: redirect}
-	return c
+	r := &route{relay: t, fetch: &http.Client{Transport: &watchdog{next: t, idle: c.o.Idle}, CheckRedirect: redirect}}
+	c.routes[name] = r
+	return r
 }
 
-// Close closes the connections that are idle.
-func (c *Client) Close() { c.relay.(*http.Transport).CloseIdleConnections() }
+// background runs fn beside the requests until Close; false says that it is
+// closed, and fn does not run.
+func (c *Client) background(fn func(ctx context.Context)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.under.Go(func() { fn(c.ctx) })
+	return true
+}
+
+// Close ends what goes on in the background and closes the connections that are
+// idle. Files that are still being fetched are not its business.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.under.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.routes {
+		r.relay.CloseIdleConnections()
+	}
+}
+
+// introduce puts into a request of our own what we say of ourselves, and that
+// the body is wanted as it is.
+func (c *Client) introduce(req *http.Request) {
+	req.Header.Set("User-Agent", c.o.UserAgent)
+	if c.o.Via != "" {
+		req.Header.Set("Via", "1.1 "+c.o.Via)
+	}
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept-Encoding", "identity")
+}
 
 // maxRedirects is how many redirects are followed.
 const maxRedirects = 10

@@ -14,63 +14,12 @@ import (
 	"intelligentmirror/internal/cache"
 )
 
-// goneFrom is how many mirrors have to say that a file is gone.
-const goneFrom = 2
-
-// tries is how often one mirror is asked for one file, as long as each try
-// brings more of it: a line that drops now and then still brings all.
-const tries = 8
-
 // errAnswer is an answer that is of no use.
 var errAnswer = errors.New("no use")
 
 // Fetch implements cache.Source: it asks the mirrors in order, while a client waits.
 func (m *Mirrors) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
-	return m.each(ctx, r, p, m.candidates(), m.try)
-}
-
-// each asks the mirrors of list with try until one has brought the file, and
-// sums up what they said.
-func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, list []*mirror,
-	try func(context.Context, *mirror, cache.Request, *cache.Partial) error,
-) error {
-	gone, begun, late := 0, false, false
-	var failure error
-	for i, x := range list {
-		progress, err := m.ask(ctx, x, r, p, i == len(list)-1, try)
-		begun = begun || progress
-		switch {
-		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, cache.ErrUnstorable), promised(err):
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, fs.ErrNotExist):
-			gone++
-			if !begun && (gone >= goneFrom || len(m.list) == 1) {
-				return err
-			}
-			if progress {
-				// It was there just now: not by this word alone.
-				failure = fmt.Errorf("gone in the middle of the download: %v", err)
-			}
-		default:
-			failure, late = err, late || timedOut(err)
-		}
-	}
-	switch {
-	case begun, errors.Is(failure, cache.ErrWrongContent):
-		return failure
-	case gone > 0 && r.Stored == nil:
-		// Too few to delete anything for it, but nobody asked whether to.
-		return fmt.Errorf("%s: %w", r.Key, fs.ErrNotExist)
-	}
-	if failure == nil {
-		failure = fmt.Errorf("all mirrors of %s rest after failures", m.name)
-		if gone > 0 {
-			failure = fmt.Errorf("gone from one mirror of %s, and no other can be asked", m.name)
-		}
-	}
-	return &cache.UnreachableError{Err: failure, TimedOut: late}
+	return m.each(ctx, r, p, way{try: m.tryOn(m.c.o.Now())})
 }
 
 // promised reports whether err is of bytes that are wrong, and yet what metadata
@@ -78,44 +27,6 @@ func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, l
 func promised(err error) bool {
 	var wrong *cache.WrongContentError
 	return errors.As(err, &wrong) && wrong.Promised
-}
-
-// ask asks one mirror, again as long as that brings more of the file: progress
-// says that it has brought some. last says that no other could be asked instead.
-func (m *Mirrors) ask(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial, last bool,
-	try func(context.Context, *mirror, cache.Request, *cache.Partial) error,
-) (progress bool, err error) {
-	dropped := false
-	for i := range tries {
-		before, _ := p.Resume()
-		start := time.Now()
-		err = try(ctx, x, r, p)
-		after, _ := p.Resume()
-		progress = progress || after > before
-		switch {
-		case err == nil, errors.Is(err, cache.ErrNotModified), errors.Is(err, fs.ErrNotExist):
-			x.worked()
-			return progress, err
-		case errors.Is(err, cache.ErrUnstorable), ctx.Err() != nil:
-			return progress, err
-		case errors.Is(err, errStale) && !dropped:
-			// What an earlier try left is not upstream's; it has been dropped.
-			dropped = true
-			continue
-		}
-		m.c.o.Log.Info("a mirror failed", "url", x.url(r.Key), "error", err)
-		switch {
-		case errors.Is(err, cache.ErrWrongContent):
-			// It is there, and may be right about all other files.
-			x.failed(m.c.o.Now(), 0)
-			return progress, err
-		case after > before && i < tries-1 && (last || !timedOut(err)):
-			continue
-		}
-		x.failed(m.c.o.Now(), time.Since(start))
-		break
-	}
-	return progress, err
 }
 
 // errStale says that the bytes that an earlier try left are not upstream's any more.
@@ -128,8 +39,20 @@ var errWhole = errors.New("nothing is missing")
 // whole reports whether off bytes are all of the body that head describes.
 func whole(head cache.Head, off int64) bool { return off > 0 && off == head.Length }
 
-// try asks one mirror once.
-func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
+// tryOn is try for one inquiry.
+func (m *Mirrors) tryOn(since time.Time) func(context.Context, *mirror, cache.Request, *cache.Partial) error {
+	return func(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
+		return m.try(ctx, x, r, p, since)
+	}
+}
+
+// try asks one mirror once, in an inquiry that began at a time.
+func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial, since time.Time) error {
+	vetted := m.vets(r)
+	if vetted {
+		// It is small, and read as a whole before the cache gets any of it.
+		p.Reject()
+	}
 	off, head := p.Resume()
 	if off > 0 && r.Want.Known() && off == r.Want.Size {
 		if err := p.Complete(); err == nil {
@@ -138,24 +61,26 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 		p.Reject()
 		off = 0
 	}
-	set := func(req *http.Request) { conditions(req, r, head, off) }
+	set := func(req *http.Request) {
+		conditions(req, r, head, off)
+		if vetted {
+			onlyOwn(req, r)
+		}
+	}
 	req, err := http.NewRequestWithContext(context.WithValue(ctx, conditionsKey{}, set), http.MethodGet, x.url(r.Key), nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", m.c.o.UserAgent)
-	if m.c.o.Via != "" {
-		req.Header.Set("Via", "1.1 "+m.c.o.Via)
-	}
-	req.Header.Set("Accept", "*/*")
-	req.Header.Set("Accept-Encoding", "identity")
+	m.c.introduce(req)
 	set(req)
-	resp, err := m.c.fetch.Do(req)
+	resp, err := m.route.fetch.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	switch err := m.accept(resp, r, p, off, head); {
+	switch err := m.accept(resp, r, p, off, head, vetted); {
+	case vetted && errors.Is(err, cache.ErrNotModified):
+		return m.stillThere(r)
 	case errors.Is(err, errWhole):
 		if err := p.Complete(); err != nil {
 			p.Reject()
@@ -165,7 +90,14 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 	case err != nil:
 		return err
 	}
-	if _, err = io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10)); err != nil {
+	body := io.Reader(resp.Body)
+	if vetted {
+		if body, err = m.vet(ctx, r, resp, since); err != nil {
+			p.Reject()
+			return err
+		}
+	}
+	if _, err = io.CopyBuffer(onlyWriter{p}, body, make([]byte, 64<<10)); err != nil {
 		err = fmt.Errorf("%s: %w", resp.Request.URL, err)
 	} else {
 		err = p.Complete()
@@ -182,8 +114,9 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 type onlyWriter struct{ io.Writer }
 
 // accept looks at an answer's header and readies p for its body: p holds off
-// bytes, which are had's.
-func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial, off int64, had cache.Head) error {
+// bytes, which are had's. vetted says that the body itself tells whether it is
+// older than what is stored.
+func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial, off int64, had cache.Head, vetted bool) error {
 	url := resp.Request.URL.String()
 	h := cache.Head{
 		Length: resp.ContentLength, URL: url,
@@ -194,7 +127,7 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		if r.Stored != nil && older(h.LastModified, r.Stored) {
+		if r.Stored != nil && !vetted && older(h.LastModified, r.Stored) {
 			return cache.ErrNotModified
 		}
 		if resp.ContentLength < 0 && resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 && !r.Want.Known() {
@@ -239,6 +172,9 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		}
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%s: %s: %w", url, resp.Status, fs.ErrNotExist)
+	}
+	if later(resp.StatusCode) {
+		return fmt.Errorf("%s: %s: %w", url, resp.Status, errNotNow)
 	}
 	return fmt.Errorf("%s: %s: %w", url, resp.Status, errAnswer)
 }

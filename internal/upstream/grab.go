@@ -27,9 +27,9 @@ type grabber struct{ m *Mirrors }
 // Fetch implements cache.Source.
 func (g grabber) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
 	if !r.Want.Known() || r.Want.Size == 0 {
-		return g.m.Fetch(ctx, r, p)
+		return g.m.each(ctx, r, p, way{try: g.m.tryOn(g.m.c.o.Now()), agent: true})
 	}
-	return g.m.each(ctx, r, p, g.m.everyone(), g.try)
+	return g.m.each(ctx, r, p, way{try: g.try, agent: true})
 }
 
 // try asks one mirror once. grab keeps no state beside the file; what it needs
@@ -67,7 +67,7 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	req.HTTPRequest.Header.Set("Accept", "*/*")
 	req.HTTPRequest.Header.Set("Accept-Encoding", "identity")
 
-	client := *g.m.c.fetch
+	client := *g.m.route.fetch
 	client.Transport = errand{next: client.Transport, off: off, size: r.Want.Size}
 	c := grab.NewClient()
 	c.HTTPClient = &client
@@ -118,6 +118,9 @@ func (g grabber) verdict(err error, url string, off int64, p *cache.Partial) err
 			return fmt.Errorf("%s: %w: %w", url, err, errStale)
 		}
 		return fmt.Errorf("%s: %w: %w", url, err, cache.ErrWrongContent)
+	}
+	if errors.As(err, &status) && later(int(status)) {
+		return fmt.Errorf("%s: %w: %w", url, err, errNotNow)
 	}
 	return fmt.Errorf("%s: %w", url, err)
 }

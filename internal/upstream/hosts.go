@@ -29,7 +29,7 @@ const maxKnown = 1024
 
 // Hosts returns the hosts that c may reach.
 func (c *Client) Hosts() *Hosts {
-	t := c.relay.(*http.Transport).Clone()
+	t := c.route(nil).relay.Clone()
 	// How long an answer may take to begin is for the client to say, who asks for
 	// something of which we know nothing.
 	t.ResponseHeaderTimeout = 0

@@ -4,103 +4,145 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"intelligentmirror/internal/cache"
 )
 
-// Mirrors is the list of places that one repository's files come from, best
-// first. It is a cache.Source, safe for concurrent use.
+// Repo says where the files of one repository come from.
+type Repo struct {
+	Name      string
+	Upstreams []string // URLs without the last slash, best first; at least one
+	// Metalink and Mirrorlist find the list of a file's root; where both know the
+	// root the metalink counts. Nil knows none.
+	Metalink, Mirrorlist Find
+	// ListsFirst says that the mirrors of the lists are asked before Upstreams.
+	ListsFirst bool
+	// Paths are the paths that mirrors commonly have the repository at, each with
+	// its slash first: they are claimed on the hosts that the lists name.
+	Paths []string
+	// Proxy is what all is reached by; nil is as the environment says.
+	Proxy *url.URL
+	// Vet is asked before a repomd.xml is taken; nil is not.
+	Vet Vetter
+}
+
+// Find is the root of a file, by its path below the repository, and the address
+// of the root's list. It is called for each request to upstream.
+type Find func(path string) (root, address string, ok bool)
+
+// Vetter says which repomd.xml may follow the one that is held. It is safe for
+// concurrent use.
+type Vetter interface {
+	// Vet returns an error that says why the repomd.xml body must not become k's;
+	// current says that the metalink names it as the current one. The error wraps
+	// ErrLags where the mirror is behind.
+	Vet(k cache.Key, body []byte, current bool) error
+	// Confirm says that a mirror still has the one that is held of k.
+	Confirm(k cache.Key)
+}
+
+// Mirrors is the places that one repository's files come from. It is a
+// cache.Source, safe for concurrent use.
 type Mirrors struct {
-	c    *Client
-	name string
-	list []*mirror
+	c     *Client
+	repo  Repo
+	route *route
+	list  []*mirror // of Repo.Upstreams
+	lists *lists    // nil: there are none
 	// heed says that what is not shareable is not stored: nobody has configured
 	// this host, so that nobody knows that it has packages alone.
 	heed bool
 }
 
-// Mirrors returns the mirrors of the repository name; bases are URLs without
-// the last slash.
+// Mirrors returns the mirrors of the repository name that has no lists; bases
+// are URLs without the last slash.
 func (c *Client) Mirrors(name string, bases []string) *Mirrors {
-	m := &Mirrors{c: c, name: name}
-	for _, b := range bases {
-		m.list = append(m.list, &mirror{base: strings.TrimRight(b, "/")})
+	return c.Repo(Repo{Name: name, Upstreams: bases})
+}
+
+// Repo returns the mirrors of a repository. What is on the disk of its lists is
+// read; no request is made before a file is asked for.
+func (c *Client) Repo(r Repo) *Mirrors {
+	m := &Mirrors{c: c, repo: r, route: c.route(r.Proxy)}
+	for _, b := range r.Upstreams {
+		m.list = append(m.list, c.mirror(b, ""))
+	}
+	if r.Metalink != nil || r.Mirrorlist != nil {
+		m.lists = newLists(m)
+		c.claims.add(r, m.lists)
 	}
 	return m
 }
 
-// mirror is one of them, with its health.
+// mirror is a place that has the files of a repository, or of one root of it.
 type mirror struct {
-	base string
-
-	mu       sync.Mutex
-	failures int // since the last success
-	until    time.Time
-	cheap    bool // the last failure cost hardly any time
+	base string // URL of the root, or of the repository's top
+	root string // escaped, with a slash behind it; "" where base is the repository's
+	// listed says that a list named it, and not the configuration.
+	listed bool
+	*host
 }
 
-const (
-	cheapFailure = 250 * time.Millisecond
-	minRest      = time.Second
-	maxRest      = 5 * time.Minute
-	maxCheapRest = 10 * time.Second
-	restFactor   = 10 // at most a tenth of the time is lost to a mirror that is down
-)
-
-// failed notes a failure that took cost, and how long the mirror rests for it.
-func (m *mirror) failed(now time.Time, cost time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.cheap = cost < cheapFailure
-	rest := max(restFactor*cost, minRest) << min(m.failures, 8)
-	most := maxRest
-	if m.cheap {
-		most = maxCheapRest
+func (c *Client) mirror(base, root string) *mirror {
+	base = strings.TrimRight(base, "/")
+	if root != "" {
+		root = cache.Key{Path: root}.EscapedPath() + "/"
 	}
-	m.failures++
-	m.until = now.Add(min(rest, most))
+	return &mirror{base: base, root: root, host: c.host(base)}
 }
 
-// worked notes an answer.
-func (m *mirror) worked() {
-	m.mu.Lock()
-	m.failures, m.until, m.cheap = 0, time.Time{}, false
-	m.mu.Unlock()
+// url is where a mirror has the file k.
+func (m *mirror) url(k cache.Key) string {
+	return m.base + "/" + strings.TrimPrefix(k.EscapedPath(), m.root)
 }
 
-// resting reports whether the mirror is to be left alone, and whether asking it
-// all the same would cost hardly any time.
-func (m *mirror) resting(now time.Time) (resting, cheap bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return now.Before(m.until), m.cheap
-}
-
-// candidates is the mirrors to ask, in order: those that are well, or else those
-// that fail quickly, so that one that comes back is noticed at once.
-func (m *Mirrors) candidates() []*mirror {
-	now := m.c.o.Now()
-	var well, quick []*mirror
-	for _, x := range m.list {
-		switch resting, cheap := x.resting(now); {
-		case !resting:
-			well = append(well, x)
-		case cheap:
-			quick = append(quick, x)
+// places is everyone who may have the file k, in the order of preference.
+func (m *Mirrors) places(k cache.Key) []*mirror {
+	if m.lists == nil {
+		return m.list
+	}
+	var listed []*mirror
+	for _, x := range m.lists.of(k.Path).mirrors() {
+		// One place has one word in whether a file is gone.
+		if !slices.ContainsFunc(m.list, func(y *mirror) bool { return samePlace(x.url(k), y.url(k)) }) {
+			listed = append(listed, x)
 		}
 	}
-	return append(well, quick...)
+	if m.repo.ListsFirst {
+		return slices.Concat(listed, m.list)
+	}
+	return slices.Concat(m.list, listed)
+}
+
+// samePlace reports whether two addresses differ by http and https alone.
+func samePlace(a, b string) bool {
+	_, a, _ = strings.Cut(a, "://")
+	_, b, _ = strings.Cut(b, "://")
+	return a == b
+}
+
+// candidates is those of the places who are asked while a client waits, in
+// order: who is well, who fails quickly, so that one that comes back is noticed
+// at once, and who may be back.
+func (m *Mirrors) candidates(places []*mirror) []*mirror {
+	now := m.c.o.Now()
+	var by [resting][]*mirror
+	for _, x := range places {
+		if h := x.health(now); h < resting {
+			by[h] = append(by[h], x)
+		}
+	}
+	return slices.Concat(by[:]...)
 }
 
 // everyone is candidates and, behind them, those that rest: where no client
 // waits, a mirror that may be down is better than none.
-func (m *Mirrors) everyone() []*mirror {
-	list := m.candidates()
-	for _, x := range m.list {
+func (m *Mirrors) everyone(places []*mirror) []*mirror {
+	list := m.candidates(places)
+	for _, x := range places {
 		if !slices.Contains(list, x) {
 			list = append(list, x)
 		}
@@ -108,18 +150,29 @@ func (m *Mirrors) everyone() []*mirror {
 	return list
 }
 
-// url is where a mirror has the file k.
-func (m *mirror) url(k cache.Key) string { return m.base + "/" + k.EscapedPath() }
+// wake probes those of the candidates that may be back, if others can be asked
+// for the file k meanwhile.
+func (m *Mirrors) wake(candidates []*mirror, k cache.Key) {
+	now := m.c.o.Now()
+	if len(candidates) == 0 || candidates[0].health(now) != well {
+		return
+	}
+	for _, x := range candidates {
+		if x.health(now) == due {
+			m.probe(x, k)
+		}
+	}
+}
 
-// Relay sends a request that is none of the cache's business to the first
-// mirror that answers, and returns its response as it is. Of r its method,
-// header, body with its length, trailers and Close count; target is what stands behind
-// the mirror's base: a path, still escaped, without its first slash, and perhaps
-// a query. A request with a body is tried once.
+// Relay sends a request that is none of the cache's business to the first of
+// the configured mirrors that answers, and returns its response as it is. Of r
+// its method, header, body with its length, trailers and Close count; target is
+// what stands behind the mirror's base: a path, still escaped, without its first
+// slash, and perhaps a query. A request with a body is tried once.
 func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*http.Response, error) {
-	err := fmt.Errorf("all mirrors of %s rest after failures", m.name)
+	err := fmt.Errorf("all mirrors of %s rest after failures", m.repo.Name)
 	late := false
-	for _, x := range m.candidates() {
+	for _, x := range m.candidates(m.list) {
 		req, rerr := http.NewRequestWithContext(ctx, r.Method, x.base+"/"+target, r.Body)
 		if rerr != nil {
 			return nil, rerr
@@ -127,16 +180,16 @@ func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*h
 		// The trailers are filled in while the body is read.
 		req.ContentLength, req.Trailer, req.Close = r.ContentLength, r.Trailer, r.Close
 		req.Header = r.Header.Clone()
-		start := time.Now()
+		start := m.c.o.Now()
 		var resp *http.Response
-		if resp, err = m.c.relay.RoundTrip(req); err == nil {
+		if resp, err = m.route.relay.RoundTrip(req); err == nil {
 			x.worked()
 			return resp, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		x.failed(m.c.o.Now(), time.Since(start))
+		x.failed(m.c.o.Now(), m.c.o.Now().Sub(start))
 		late = late || timedOut(err)
 		if r.Body != nil && r.Body != http.NoBody {
 			break

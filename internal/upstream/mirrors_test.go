@@ -39,10 +39,10 @@ func TestHealth(t *testing.T) {
 			}
 			return s
 		}
-		if got := name(m.candidates()); got != asked {
+		if got := name(m.candidates(m.list)); got != asked {
 			t.Errorf("%s: asked %q, want %q", when, got, asked)
 		}
-		if got := name(m.everyone()); got != everyone {
+		if got := name(m.everyone(m.list)); got != everyone {
 			t.Errorf("%s: the agent asks %q, want %q", when, got, everyone)
 		}
 	}
@@ -64,14 +64,16 @@ func TestHealth(t *testing.T) {
 	c.pass(restFactor*2*time.Second - 1)
 	check("just before the end of its rest", "bc", "bca")
 	c.pass(1)
-	check("at the end of its rest", "abc", "abc")
+	check("at the end of its rest, when a client's request is not the one to find out", "bca", "bca")
+	a.worked()
+	check("when it has answered a probe", "abc", "abc")
 	for range 20 {
 		a.failed(c.now(), time.Minute)
 	}
 	c.pass(maxRest - 1)
 	check("after many failures that took long", "bc", "bca")
 	c.pass(1)
-	check("after the longest rest", "abc", "abc")
+	check("after the longest rest", "bca", "bca")
 	a.failed(c.now(), time.Minute)
 	a.worked()
 	check("when it has answered all the same", "abc", "abc")
@@ -268,7 +270,9 @@ func TestRelay(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusTeapot || string(body) != "GET /base/a%2Bb?q=1 kept" {
 		t.Errorf("%d %q, %v", resp.StatusCode, body, err)
 	}
-	// A body can be sent once.
+	// A body can be sent once. Another client knows nothing of the one that is down.
+	client = New(Options{Header: time.Minute})
+	defer client.Close()
 	m = client.Mirrors("r", []string{down.URL, b.URL})
 	var u *cache.UnreachableError
 	if _, err := m.Relay(t.Context(), request("POST", strings.NewReader("body")), "x"); !errors.As(err, &u) {
