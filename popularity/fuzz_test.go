@@ -104,8 +104,8 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{resolve: resolve, isPackage: isPackage, requests: map[request]int64{}}
-		b.next()
+		b := batch{resolve: resolve, isPackage: isPackage}
+		b.next(nil)
 		v := b.judge([]byte(target))
 		switch v.kind {
 		case kindSkip:
@@ -113,8 +113,10 @@ func FuzzTarget(f *testing.F) {
 				t.Error("skipped for no reason")
 			}
 		case kindPackage:
-			if p := b.paths[v.index]; p.name == "" || p.arch == "" || p.base == "" || p.dir == "" || strings.Contains(p.base, "/") {
-				t.Errorf("%+v", p)
+			p := b.paths[v.index]
+			name, arch, ok := packageName(b.dirs[p.dir], p.base)
+			if !ok || name == "" || arch == "" || b.dirs[p.dir] == "" || strings.Contains(p.base, "/") {
+				t.Errorf("%+v in %q: %q, %q", p, b.dirs[p.dir], name, arch)
 			}
 		case kindRepomd:
 			if r := b.roots[v.index].root; r == "" || strings.HasSuffix(r, "/") {
@@ -127,7 +129,7 @@ func FuzzTarget(f *testing.F) {
 // FuzzAsked checks that what can be decoded is what was encoded.
 func FuzzAsked(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(appendAsked(nil, []asked{{1, 0}, {2, 300}, {1 << 40, 1 << 40}}))
+	f.Add(appendAsked(nil, []asked{{1, 0, 0}, {2, 300, 86399}, {1 << 40, 1 << 40, 1}}))
 	f.Add([]byte{0x80})
 	f.Add([]byte{1, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -172,7 +174,7 @@ func FuzzIngest(f *testing.F) {
 // returns the ranking and how many lines of each kind there were.
 func ingestSteps(t *testing.T, s *Store, log string, steps ...[]byte) ([]Rank, map[string]int64) {
 	// A new database for each would be most of the fuzzing's time.
-	for _, table := range []string{"requests", "paths", "days", "overlaps", "open_days", "names", "roots", "logs"} {
+	for _, table := range []string{"requests", "paths", "days", "overlaps", "open_days", "names", "dirs", "roots", "logs"} {
 		if _, err := s.db.Exec("DELETE FROM " + table); err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,9 @@ func TestSkipped(t *testing.T) {
 		{"lower case is another method", with("GET", "get"), reasonMethod},
 		{"not found", with(" 200 ", " 404 "), reasonStatus},
 		{"moved", with(" 200 ", " 302 "), reasonStatus},
+		{"another imserve", with("dnf", "imserve/1.0 (IntelligentMirror)"), reasonReplica},
+		{"a load balancer's check", with("dnf", "HAProxy/2.6"), reasonHealth},
+		{"a check of Kubernetes", with("dnf", "kube-probe/1.30"), reasonHealth},
 		{"imsync's own", with("dnf", "imsync/1.0 (+http://mirror)"), reasonOwn},
 		{"not imsync's own", with("dnf", "not imsync/1.0"), reasonNone},
 		{"aborted", with("imserve; hit", "imserve; hit; detail=aborted"), reasonAborted},
@@ -180,14 +183,15 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 	for i := range hits {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
-	var b batch
-	b.resolve, b.isPackage, b.latest, b.requests = resolve, isPackage, now.Unix(), map[request]int64{}
-	b.next()
-	lines := strings.Split(strings.TrimSpace(write(hits, "combined")), "\n")
-	for b.remembered = memoryLimit - 1000; !b.full(batchRequests); lines = lines[1:] {
-		b.line([]byte(lines[0]))
+	b := batch{resolve: resolve, isPackage: isPackage}
+	b.next(nil)
+	k := &block{buf: []byte(write(hits, "combined"))}
+	s.newParser().block(k)
+	b.remembered = memoryLimit - 1000
+	for i := 0; !b.full(batchRequests); {
+		i = b.count(k, i, len(b.records)+1)
 	}
-	if b.next(); b.remembered != 0 || len(b.paths)+len(b.targets)+len(b.clients)+len(b.requests)+len(b.roots) != 0 {
+	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+len(b.targets)+len(b.addresses)+len(b.clients)+len(b.records)+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
 	writeFile(t, dir+"/log", write(hits, "combined"))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// parsed is an entry with strings, to compare.
-type parsed struct {
+// said is an entry with strings, to compare.
+type said struct {
 	format         string
 	client         string
 	at             string
@@ -18,14 +18,14 @@ type parsed struct {
 	aborted        bool
 }
 
-func parseLine(line string) (parsed, reason) {
+func parseLine(line string) (said, reason) {
 	var p parser
 	var e entry
 	why := p.parse([]byte(line), &e)
 	if why != reasonNone {
-		return parsed{}, why
+		return said{}, why
 	}
-	return parsed{
+	return said{
 		e.format.String(), string(e.client), time.Unix(e.at, 0).UTC().Format(time.RFC3339),
 		string(e.method), string(e.target), e.status, e.bytes, string(e.agent), e.aborted,
 	}, why
@@ -35,50 +35,50 @@ func TestParse(t *testing.T) {
 	const at = "2026-11-21T09:12:44Z"
 	for _, c := range []struct {
 		name, line string
-		want       parsed
+		want       said
 	}{
 		{"common", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /fedora/a.rpm HTTP/1.1" 200 512`,
-			parsed{"common", "10.0.0.7", at, "GET", "/fedora/a.rpm", 200, 512, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/fedora/a.rpm", 200, 512, "", false}},
 		{"no size", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 304 -`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a", 304, 0, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a", 304, 0, "", false}},
 		{"common and fields behind", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5 1234 x`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
 		{"combined", `host.example.org - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 206 5 "http://x/" "dnf/4"`,
-			parsed{"combined", "host.example.org", at, "GET", "/a", 206, 5, "dnf/4", false}},
+			said{"combined", "host.example.org", at, "GET", "/a", 206, 5, "dnf/4", false}},
 		{"CRLF", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5 "-" "x"` + "\r",
-			parsed{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, "x", false}},
+			said{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, "x", false}},
 		{"escaped quotes", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a\"b HTTP/1.1" 200 5 "\\" "say \"imserve; hit\" \\" "tail"`,
-			parsed{"combined", "10.0.0.7", at, "GET", `/a\"b`, 200, 5, `say \"imserve; hit\" \\`, false}},
+			said{"combined", "10.0.0.7", at, "GET", `/a\"b`, 200, 5, `say \"imserve; hit\" \\`, false}},
 		{"an agent cannot pass for a cache status", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5 "-" "x\" \"imserve; detail=aborted" 0.1`,
-			parsed{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, `x\" \"imserve; detail=aborted`, false}},
+			said{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, `x\" \"imserve; detail=aborted`, false}},
 		{"third field unfinished", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5 "-" "x" "unfinished`,
-			parsed{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, "x", false}},
+			said{"combined", "10.0.0.7", at, "GET", "/a", 200, 5, "x", false}},
 		{"IPv6", `2001:db8::7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5 "-" "x"`,
-			parsed{"combined", "2001:db8::7", at, "GET", "/a", 200, 5, "x", false}},
+			said{"combined", "2001:db8::7", at, "GET", "/a", 200, 5, "x", false}},
 		{"a user with spaces and brackets", `10.0.0.7 - Anne [x] Smith [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 5`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
 		{"raw spaces in the path", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a b HTTP/1.1" 200 5`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a b", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a b", 200, 5, "", false}},
 		{"HTTP/0.9", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a" 200 5`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
 		{"absolute form", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET http://h/a?b HTTP/1.1" 200 5`,
-			parsed{"common", "10.0.0.7", at, "GET", "http://h/a?b", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "http://h/a?b", 200, 5, "", false}},
 		{"a zone", `10.0.0.7 - - [21/Nov/2026:01:42:44 -0730] "GET /a HTTP/1.1" 200 5`,
-			parsed{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
+			said{"common", "10.0.0.7", at, "GET", "/a", 200, 5, "", false}},
 		{"another day in UTC", `10.0.0.7 - - [01/Mar/2024:00:30:00 +0100] "GET /a HTTP/1.1" 200 5`,
-			parsed{"common", "10.0.0.7", "2024-02-29T23:30:00Z", "GET", "/a", 200, 5, "", false}},
+			said{"common", "10.0.0.7", "2024-02-29T23:30:00Z", "GET", "/a", 200, 5, "", false}},
 		{"imserve", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 8 "-" "libdnf (Fedora Linux 41; ...)" "imserve; hit" 0.004`,
-			parsed{"imserve", "10.0.0.7", at, "GET", "/a", 200, 8, "libdnf (Fedora Linux 41; ...)", false}},
+			said{"imserve", "10.0.0.7", at, "GET", "/a", 200, 8, "libdnf (Fedora Linux 41; ...)", false}},
 		{"imserve, aborted", `10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] "GET /a HTTP/1.1" 200 8 "-" "x" "imserve; fwd=uri-miss; stored; detail=aborted" 0.004`,
-			parsed{"imserve", "10.0.0.7", at, "GET", "/a", 200, 8, "x", true}},
+			said{"imserve", "10.0.0.7", at, "GET", "/a", 200, 8, "x", true}},
 		{"squid", `1795252364.588     16 10.0.0.7 TCP_MISS/200 210 GET http://h/a.rpm - HIER_DIRECT/192.0.2.1 application/x-rpm`,
-			parsed{"squid", "10.0.0.7", at, "GET", "http://h/a.rpm", 200, 210, "", false}},
+			said{"squid", "10.0.0.7", at, "GET", "http://h/a.rpm", 200, 210, "", false}},
 		{"squid, aborted", `1795252364.588 16 10.0.0.7 TCP_MISS_ABORTED/200 210 GET http://h/a.rpm user HIER_DIRECT/192.0.2.1 -`,
-			parsed{"squid", "10.0.0.7", at, "GET", "http://h/a.rpm", 200, 210, "", true}},
+			said{"squid", "10.0.0.7", at, "GET", "http://h/a.rpm", 200, 210, "", true}},
 		{"squid, tunnel and headers", `1795252364.588 16 2001:db8::1 TCP_TUNNEL/200 210 CONNECT h:443 - HIER_DIRECT/2001:db8::2 - [Host: h\r\n] [x]`,
-			parsed{"squid", "2001:db8::1", at, "CONNECT", "h:443", 200, 210, "", false}},
+			said{"squid", "2001:db8::1", at, "CONNECT", "h:443", 200, 210, "", false}},
 		{"squid, never answered", `1795252364.588 0 10.0.0.7 NONE_NONE/000 0 - error:invalid-request - HIER_NONE/- -`,
-			parsed{"squid", "10.0.0.7", at, "-", "error:invalid-request", 0, 0, "", false}},
+			said{"squid", "10.0.0.7", at, "-", "error:invalid-request", 0, 0, "", false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, why := parseLine(c.line); got != c.want {

@@ -27,15 +27,14 @@ type Rank struct {
 
 // Rank returns all names that were asked for, the most popular first. A name's
 // score is the sum over its days of the clients on that day, each day worth half
-// after halfLife; a day's age is in whole UTC days before the clock's. What is
-// equal in score and client-days is ordered by name, arch and root.
+// after halfLife; a day's age is in whole UTC days before the clock's. A client
+// that asked for more packages on a day than Options.ClientCap counts less than
+// one for each, and a scanner for none. What is equal in score and client-days is
+// ordered by name, arch and root.
 func (s *Store) Rank(ctx context.Context, halfLife time.Duration) ([]Rank, error) {
-	if halfLife <= 0 {
-		return nil, fmt.Errorf("rank: the half-life must be positive, not %v", halfLife)
-	}
-	r := &ranking{
-		today: dayOf(s.opt.Clock().Unix()), halfLife: halfLife.Hours() / 24,
-		group: map[int64]int{}, path: map[int64]int{},
+	r, err := s.newRanking(halfLife)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.snapshot(ctx, func(conn *sql.Conn) error { return r.read(ctx, conn) }); err != nil {
 		return nil, s.explain("rank", err)
@@ -75,38 +74,45 @@ func rootOf(dir string, roots map[string]bool) string {
 
 // ranking adds up days. A group is a name, an arch and a root, an index in all.
 type ranking struct {
-	today    int64
-	halfLife float64 // days
+	today     int64
+	halfLife  float64 // days
+	clientCap int
 
-	all   []Rank
-	group map[int64]int // of a name's id
-	path  map[int64]int // the group of a path's id
+	roots     map[string]bool
+	rootOfDir map[string]string
+	all       []Rank
+	groups    map[groupKey]int
+	lastSeen  []int64       // by group
+	group     map[int64]int // of a name's id
+	path      map[int64]int // the group of a path's id
 
 	// Of the day being added up, by group.
-	clients []int
+	counts  []dayCount
 	touched []int
 	// The last client that was counted in a group, by number.
 	last   []int
 	client int
+
+	name      string               // what is to be explained; "": nothing
+	explained map[int]*Explanation // by group
+}
+
+type groupKey struct{ name, arch, root string }
+
+// newRanking is a ranking at the Store's time.
+func (s *Store) newRanking(halfLife time.Duration) (*ranking, error) {
+	if halfLife <= 0 {
+		return nil, fmt.Errorf("rank: the half-life must be positive, not %v", halfLife)
+	}
+	return &ranking{
+		today: dayOf(s.opt.Clock().Unix()), halfLife: halfLife.Hours() / 24, clientCap: s.opt.ClientCap,
+		roots: map[string]bool{}, rootOfDir: map[string]string{}, groups: map[groupKey]int{},
+		group: map[int64]int{}, path: map[int64]int{},
+	}, nil
 }
 
 func (r *ranking) read(ctx context.Context, q queryer) error {
 	if err := r.readGroups(ctx, q); err != nil {
-		return err
-	}
-	rows, err := q.QueryContext(ctx, "SELECT id, name FROM paths")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var path, name int64
-		if err := rows.Scan(&path, &name); err != nil {
-			return err
-		}
-		r.path[path] = r.group[name]
-	}
-	if err := rows.Err(); err != nil {
 		return err
 	}
 	days, err := column[int64](ctx, q, "SELECT day FROM open_days UNION SELECT DISTINCT day FROM days ORDER BY day")
@@ -117,7 +123,9 @@ func (r *ranking) read(ctx context.Context, q queryer) error {
 		if err := r.addClosed(ctx, q, day); err != nil {
 			return err
 		}
-		if err := eachClient(ctx, q, day, r.addClient); err != nil {
+		if err := eachClient(ctx, q, day, func(_ int64, list []asked, missing []uint64) error {
+			return r.addClient(day, list, missing)
+		}); err != nil {
 			return err
 		}
 		r.endDay(day)
@@ -125,55 +133,74 @@ func (r *ranking) read(ctx context.Context, q queryer) error {
 	return nil
 }
 
-// readGroups finds the group of each name.
+// readGroups finds the group of each name and of each path.
 func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	list, err := column[string](ctx, q, "SELECT root FROM roots")
 	if err != nil {
 		return err
 	}
-	roots := make(map[string]bool, len(list))
 	for _, root := range list {
-		roots[root] = true
+		r.roots[root] = true
 	}
-	type key struct{ name, arch, root string }
-	groups := map[key]int{}
-	rootOfDir := map[string]string{}
-	rows, err := q.QueryContext(ctx, "SELECT id, name, arch, dir, last_seen FROM names")
+	dirs, err := loadDirs(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows, err := q.QueryContext(ctx, "SELECT id, name, arch, dir FROM names")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, seen int64
-		var k key
-		var dir string
-		if err := rows.Scan(&id, &k.name, &k.arch, &dir, &seen); err != nil {
+		var id, dir int64
+		var name, arch string
+		if err := rows.Scan(&id, &name, &arch, &dir); err != nil {
 			return err
 		}
-		root, ok := rootOfDir[dir]
-		if !ok {
-			root = rootOf(dir, roots)
-			rootOfDir[dir] = root
-		}
-		k.root = root
-		g, ok := groups[k]
-		if !ok {
-			g = len(r.all)
-			groups[k] = g
-			r.all = append(r.all, Rank{Name: k.name, Arch: k.arch, Root: k.root})
-		}
-		r.group[id] = g
-		if t := time.Unix(seen, 0).UTC(); t.After(r.all[g].LastSeen) {
-			r.all[g].LastSeen = t
-		}
+		r.group[id] = r.groupOf(name, arch, dirs[dir])
 	}
-	r.clients, r.last = make([]int, len(r.all)), make([]int, len(r.all))
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if err := eachPath(ctx, q, func(id, dir int64, name, arch, base string) error {
+		r.path[id] = r.groupOf(name, arch, dirs[dir])
+		return nil
+	}); err != nil {
+		return err
+	}
+	r.counts, r.last, r.lastSeen = make([]dayCount, len(r.all)), make([]int, len(r.all)), make([]int64, len(r.all))
+	if r.name == "" {
+		return nil
+	}
+	r.choose()
+	return eachPath(ctx, q, func(id, dir int64, _, _, base string) error {
+		if x := r.explained[r.path[id]]; x != nil {
+			x.files[id] = &FileShare{Path: dirs[dir] + "/" + base}
+		}
+		return nil
+	})
+}
+
+// groupOf is the group of a name in a directory.
+func (r *ranking) groupOf(name, arch, dir string) int {
+	root, ok := r.rootOfDir[dir]
+	if !ok {
+		root = rootOf(dir, r.roots)
+		r.rootOfDir[dir] = root
+	}
+	k := groupKey{name, arch, root}
+	g, ok := r.groups[k]
+	if !ok {
+		g = len(r.all)
+		r.groups[k] = g
+		r.all = append(r.all, Rank{Name: name, Arch: arch, Root: root})
+	}
+	return g
 }
 
 // addClosed adds what is left of a closed day.
 func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
-	rows, err := q.QueryContext(ctx, "SELECT name, clients, requests, bytes FROM days WHERE day = ?", day)
+	rows, err := q.QueryContext(ctx, "SELECT name, clients, weight, requests, bytes, last_seen FROM days WHERE day = ?", day)
 	if err != nil {
 		return err
 	}
@@ -181,26 +208,23 @@ func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
 	for rows.Next() {
 		var name int64
 		var c dayCount
-		if err := rows.Scan(&name, &c.clients, &c.requests, &c.bytes); err != nil {
+		if err := rows.Scan(&name, &c.clients, &c.weight, &c.requests, &c.bytes, &c.lastSeen); err != nil {
 			return err
 		}
-		g := r.group[name]
-		r.addClients(g, int(c.clients))
-		r.all[g].Requests += int(c.requests)
-		r.all[g].Bytes += c.bytes
+		r.add(r.group[name], c)
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	rows, err = q.QueryContext(ctx, "SELECT names, clients FROM overlaps WHERE day = ?", day)
+	rows, err = q.QueryContext(ctx, "SELECT names, clients, weight FROM overlaps WHERE day = ?", day)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var list string
-		var clients int
-		if err := rows.Scan(&list, &clients); err != nil {
+		var o overlap
+		if err := rows.Scan(&list, &o.clients, &o.weight); err != nil {
 			return err
 		}
 		ids, err := splitIDs(list)
@@ -212,7 +236,8 @@ func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
 		seen := map[int]bool{}
 		for _, id := range ids {
 			if g := r.group[id]; seen[g] {
-				r.clients[g] -= clients
+				r.counts[g].clients -= o.clients
+				r.counts[g].weight -= o.weight
 			} else {
 				seen[g] = true
 			}
@@ -222,45 +247,78 @@ func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
 }
 
 // addClient adds what one client asked for on an open day.
-func (r *ranking) addClient(list []asked) error {
+func (r *ranking) addClient(day int64, list []asked, missing []uint64) error {
 	r.client++
+	scanner, each := scans(list, missing), weight(len(list), r.clientCap)
 	for _, a := range list {
 		g, ok := r.path[a.path]
 		if !ok {
 			return fmt.Errorf("path %d is not there: %w", a.path, ErrDamaged)
 		}
+		x := r.explained[g]
+		if scanner {
+			if x != nil && r.last[g] != r.client {
+				x.day(day).Scanners++
+			}
+			r.last[g] = r.client
+			continue
+		}
+		c := dayCount{requests: 1, bytes: a.bytes, lastSeen: day*secondsPerDay + a.second}
 		if r.last[g] != r.client {
 			r.last[g] = r.client
-			r.addClients(g, 1)
+			c.clients, c.weight = 1, each
+			if x != nil && each < oneClient {
+				x.day(day).Capped++
+			}
 		}
-		r.all[g].Requests++
-		r.all[g].Bytes += a.bytes
+		if x != nil {
+			x.file(a.path, c)
+		}
+		r.add(g, c)
 	}
 	return nil
 }
 
-func (r *ranking) addClients(g, n int) {
-	if r.clients[g] == 0 {
+// add adds to a group's day.
+func (r *ranking) add(g int, c dayCount) {
+	d := &r.counts[g]
+	if *d == (dayCount{}) {
 		r.touched = append(r.touched, g)
 	}
-	r.clients[g] += n
+	d.clients += c.clients
+	d.weight += c.weight
+	d.requests += c.requests
+	d.bytes += c.bytes
+	d.lastSeen = max(d.lastSeen, c.lastSeen)
 }
 
 // endDay takes the day's clients into the scores.
 func (r *ranking) endDay(day int64) {
 	worth := math.Exp2(-float64(max(0, r.today-day)) / r.halfLife)
 	for _, g := range r.touched {
-		n := r.clients[g]
-		r.clients[g] = 0
-		r.all[g].Clients = max(r.all[g].Clients, n)
-		r.all[g].ClientDays += n
-		r.all[g].Score += float64(n) * worth
+		c, x := r.counts[g], &r.all[g]
+		r.counts[g] = dayCount{}
+		score := float64(c.weight) / oneClient * worth
+		x.Clients = max(x.Clients, int(c.clients))
+		x.ClientDays += int(c.clients)
+		x.Score += score
+		x.Requests += int(c.requests)
+		x.Bytes += c.bytes
+		r.lastSeen[g] = max(r.lastSeen[g], c.lastSeen)
+		if e := r.explained[g]; e != nil {
+			d := e.day(day)
+			d.Clients, d.Requests, d.Bytes = int(c.clients), int(c.requests), c.bytes
+			d.Worth, d.Score = worth, score
+		}
 	}
 	r.touched = r.touched[:0]
 }
 
 // sorted is the ranking.
 func (r *ranking) sorted() []Rank {
+	for g := range r.all {
+		r.all[g].LastSeen = time.Unix(r.lastSeen[g], 0).UTC()
+	}
 	ranks := slices.DeleteFunc(r.all, func(x Rank) bool { return x.ClientDays == 0 })
 	slices.SortFunc(ranks, func(a, b Rank) int {
 		return cmp.Or(

@@ -97,6 +97,9 @@ of these depend on into the cache that imserve serves from.`,
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
 	root.AddCommand(newOnce(p), newPlan(p), newRank(p), newRun(p))
 	for _, c := range root.Commands() {
+		if c.Name() == "rank" {
+			continue // its arguments are logs
+		}
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &usageError{fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0])}
@@ -148,7 +151,7 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	if err != nil {
 		return &usageError{err}
 	}
-	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log})
+	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log, Stdin: os.Stdin})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
