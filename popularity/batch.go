@@ -11,8 +11,8 @@ const (
 	// A batch is committed when it has this many requests, or this many bytes
 	// of log were read for it: the memory it may take, and what a kill makes
 	// the next run read again.
-	batchRequests = 512 << 10
-	batchBytes    = 512 << 20
+	batchRequests = 256 << 10
+	batchBytes    = 256 << 20
 
 	// What is remembered of targets and clients, in bytes, before it is
 	// forgotten and looked up anew: a log of a web site has no end of them.
@@ -55,14 +55,36 @@ type clientDay struct {
 	client uint32
 }
 
-// record is one request, possibly one of several that are one. path is an index
-// in batch.paths.
-type record struct {
+// visit is what a client asked for on a day: how many records it has, the last
+// of them in batch.records and its path, and hashes of what was not there, see
+// scanner.go.
+type visit struct {
 	clientDay
-	path   uint32
-	second uint32 // of the day
-	bytes  int64
+	records, last, lastPath uint32
+	missing                 []uint64
 }
+
+// record is one request, possibly one of several that are one. There are as many
+// as lines, so they are kept small.
+type record struct {
+	visit uint32 // index in batch.visits
+	path  uint32 // index in batch.paths
+	// The bytes of the answer, and behind them the second of the day in
+	// secondBits bits.
+	answer uint64
+}
+
+const (
+	secondBits = 17
+	maxAnswer  = 1<<(64-secondBits) - 1 // in bytes, 128 TiB
+)
+
+func newRecord(visit, path uint32, second, bytes int64) record {
+	return record{visit, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
+}
+
+func (r *record) bytes() int64  { return int64(r.answer >> secondBits) }
+func (r *record) second() int64 { return int64(r.answer & (1<<secondBits - 1)) }
 
 // batch collects the requests of lines until they are committed. It remembers
 // targets and clients over batches. It is not for concurrent use; but what is in
@@ -72,23 +94,25 @@ type batch struct {
 	resolve   func(host, path string) (repo, rest string, ok bool)
 	isPackage func(path string) bool
 	salt      []byte
+	seeds     memoSeeds
 
-	targets     map[string]verdict
-	addresses   map[string]uint32 // in any spelling, to the index in clients
-	remembered  int               // bytes in targets, addresses and what they lead to
-	clients     []uint64          // salted hashes
+	targets     memo     // verdicts
+	addresses   memo     // in any spelling, to the index in clients
+	remembered  int      // bytes in targets, addresses and what they lead to
+	clients     []uint64 // salted hashes
 	clientIndex map[uint64]uint32
-	lasts       []int // of each client its last record, from 1; 0: none
 	dirs        []string
 	dirIndex    map[string]uint32
 	paths       []pathInfo
-	pathIndex   map[pathInfo]uint32
+	pathIndex   memo // by the path with its repository
 	roots       []rootInfo
 	rootIndex   map[string]uint32
 
-	records []record
-	missing map[clientDay][]uint64 // what was asked for and not there, see scanner.go
-	tally   tally
+	records    []record
+	visits     []visit
+	visitIndex map[clientDay]uint32
+	current    []uint32 // of each client what may be its last visit
+	tally      tally
 }
 
 // count takes the lines of b from its i-th on into the batch until it has limit
@@ -98,7 +122,7 @@ func (b *batch) count(k *block, i, limit int) int {
 		b.tally.lines++
 		b.tally.skip(reasonTooLong, k.long)
 	}
-	for ; i < len(k.parsed) && len(b.records) < limit; i++ {
+	for ; i < len(k.parsed) && len(b.records) < limit && len(b.visits) < limit; i++ {
 		l := &k.parsed[i]
 		b.tally.lines++
 		if l.format != formatNone {
@@ -128,9 +152,10 @@ func (b *batch) count(k *block, i, limit int) int {
 // add takes a line that counts as far as its target does, or says why it does
 // not.
 func (b *batch) add(l *parsed) reason {
-	v, ok := b.targets[string(l.target)]
+	n, ok := b.targets.get(l.targetKey)
+	v := unpackVerdict(n)
 	if !ok {
-		v = b.judge(l.target)
+		v = b.judge(l.target, l.targetKey)
 	}
 	switch v.kind {
 	case kindRepomd:
@@ -141,47 +166,54 @@ func (b *batch) add(l *parsed) reason {
 		r.lastSeen = max(r.lastSeen, l.at)
 		b.tally.repomd++
 	case kindPackage:
-		day := dayOf(l.at)
-		r := record{
-			clientDay: clientDay{int32(day), b.client(l.client)},
-			path:      v.index, second: uint32(l.at - day*secondsPerDay), bytes: l.bytes,
-		}
 		b.tally.counted++
+		day := dayOf(l.at)
+		i := b.visit(l, day)
+		w, second := &b.visits[i], l.at-day*secondsPerDay
 		// The ranges of a download mostly follow each other.
-		if last := b.lasts[r.client]; last > 0 {
-			if have := &b.records[last-1]; have.same(&r) {
-				have.merge(&r)
-				break
-			}
+		if w.records > 0 && w.lastPath == v.index {
+			r := &b.records[w.last]
+			*r = newRecord(i, v.index, max(second, r.second()), max(l.bytes, r.bytes()))
+			break
 		}
-		b.records = append(b.records, r)
-		b.lasts[r.client] = len(b.records)
+		w.records, w.last, w.lastPath = w.records+1, uint32(len(b.records)), v.index
+		b.records = append(b.records, newRecord(i, v.index, second, l.bytes))
 	}
 	return v.reason
 }
 
-// same says whether two records are of one request.
-func (r *record) same(o *record) bool { return r.path == o.path && r.clientDay == o.clientDay }
-
-// merge makes one of two records of one request: the larger answer and the later
-// time, in either order.
-func (r *record) merge(o *record) {
-	r.bytes, r.second = max(r.bytes, o.bytes), max(r.second, o.second)
+// visit is the index of the one that a line belongs to.
+func (b *batch) visit(l *parsed, day int64) uint32 {
+	k := clientDay{int32(day), b.client(l)}
+	if i := b.current[k.client]; int(i) < len(b.visits) && b.visits[i].clientDay == k {
+		return i
+	}
+	i, ok := b.visitIndex[k]
+	if !ok {
+		i = uint32(len(b.visits))
+		b.visits = append(b.visits, visit{clientDay: k})
+		b.visitIndex[k] = i
+	}
+	b.current[k.client] = i
+	return i
 }
 
 const repomdPath = "repodata/repomd.xml"
 
+func (v verdict) pack() uint64 { return uint64(v.kind)<<40 | uint64(v.reason)<<32 | uint64(v.index) }
+
+func unpackVerdict(n uint64) verdict { return verdict{kind(n >> 40), reason(n >> 32), uint32(n)} }
+
 // judge finds out what a target is, and remembers it.
-func (b *batch) judge(target []byte) verdict {
-	text := string(target)
-	v := b.find(text)
-	b.targets[text] = v
-	b.remembered += len(text) + 48
+func (b *batch) judge(target []byte, k memoKey) verdict {
+	v := b.find(string(target))
+	b.targets.put(k, v.pack())
+	b.remembered += 64
 	return v
 }
 
-func (b *batch) find(text string) verdict {
-	path, ok, why := b.locate(text)
+func (b *batch) find(target string) verdict {
+	path, ok, why := b.locate(target)
 	if !ok {
 		return verdict{reason: why}
 	}
@@ -209,21 +241,16 @@ func (b *batch) find(text string) verdict {
 		b.dirIndex[dir] = d
 		b.remembered += len(dir) + 64
 	}
-	i, known := b.pathIndex[pathInfo{d, base}]
+	k := b.seeds.key([]byte(path))
+	i, known := b.pathIndex.get(k)
 	if !known {
-		// Mostly the target's own end, which is remembered anyway.
-		if strings.HasSuffix(text, base) {
-			base = text[len(text)-len(base):]
-		} else {
-			base = strings.Clone(base)
-			b.remembered += len(base)
-		}
-		i = uint32(len(b.paths))
+		base = strings.Clone(base)
+		i = uint64(len(b.paths))
 		b.paths = append(b.paths, pathInfo{d, base})
-		b.pathIndex[pathInfo{d, base}] = i
-		b.remembered += 80
+		b.pathIndex.put(k, i)
+		b.remembered += len(base) + 100
 	}
-	return verdict{kind: kindPackage, index: i}
+	return verdict{kind: kindPackage, index: uint32(i)}
 }
 
 // locate is the repository and the path in it that a target names, decoded and
@@ -243,21 +270,21 @@ func (b *batch) locate(target string) (path string, ok bool, why reason) {
 	return repo + "/" + rest, true, reasonNone
 }
 
-// client is the index of an address as the log has it.
-func (b *batch) client(address []byte) uint32 {
-	if i, ok := b.addresses[string(address)]; ok {
-		return i
+// client is the index of a line's client.
+func (b *batch) client(l *parsed) uint32 {
+	if i, ok := b.addresses.get(l.clientKey); ok {
+		return uint32(i)
 	}
-	h := b.hash(normalClient(string(address)))
+	h := b.hash(normalClient(string(l.client)))
 	i, known := b.clientIndex[h]
 	if !known {
 		i = uint32(len(b.clients))
-		b.clients, b.lasts = append(b.clients, h), append(b.lasts, 0)
+		b.clients, b.current = append(b.clients, h), append(b.current, 0)
 		b.clientIndex[h] = i
 		b.remembered += 48
 	}
-	b.addresses[string(address)] = i
-	b.remembered += len(address) + 40
+	b.addresses.put(l.clientKey, uint64(i))
+	b.remembered += 64
 	return i
 }
 
@@ -269,7 +296,7 @@ func (b *batch) hash(s string) uint64 {
 
 // full says whether the batch has to be committed before more is counted.
 func (b *batch) full(limit int) bool {
-	return len(b.records) >= limit || len(b.missing) >= limit || b.remembered >= memoryLimit
+	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= memoryLimit
 }
 
 // next empties the batch after it was handed over, with records to go on with,
@@ -277,20 +304,20 @@ func (b *batch) full(limit int) bool {
 // did: then all indices mean something else from now on.
 func (b *batch) next(records []record) (forgot bool) {
 	b.records = records[:0]
-	b.missing = map[clientDay][]uint64{}
+	b.visits = make([]visit, 0, len(b.visits))
 	b.tally = tally{}
-	if b.remembered < memoryLimit && b.targets != nil {
-		clear(b.lasts)
+	if b.remembered < memoryLimit && b.visitIndex != nil {
+		clear(b.visitIndex)
 		for i := range b.roots {
 			b.roots[i].firstSeen, b.roots[i].lastSeen = 0, 0
 		}
 		return false
 	}
-	b.remembered = 0
-	b.targets, b.addresses = map[string]verdict{}, map[string]uint32{}
-	b.clients, b.lasts, b.clientIndex = nil, nil, map[uint64]uint32{}
+	b.remembered, b.visitIndex = 0, map[clientDay]uint32{}
+	b.targets, b.addresses = memo{}, memo{}
+	b.clients, b.current, b.clientIndex = nil, nil, map[uint64]uint32{}
 	b.dirs, b.dirIndex = nil, map[string]uint32{}
-	b.paths, b.pathIndex = nil, map[pathInfo]uint32{}
+	b.paths, b.pathIndex = nil, memo{}
 	b.roots, b.rootIndex = nil, map[string]uint32{}
 	return true
 }

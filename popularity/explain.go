@@ -53,12 +53,13 @@ func (s *Store) Explain(ctx context.Context, halfLife time.Duration, name string
 		return nil, s.explain("rank", err)
 	}
 	all := []Explanation{}
-	explained := map[groupKey]*Explanation{}
+	type key struct{ name, arch, root string }
+	explained := map[key]*Explanation{}
 	for g, x := range r.explained {
-		explained[groupKey{r.all[g].Name, r.all[g].Arch, r.all[g].Root}] = x
+		explained[key{r.all[g].Name, r.all[g].Arch, r.all[g].Root}] = x
 	}
 	for _, rank := range r.sorted() {
-		if x := explained[groupKey{rank.Name, rank.Arch, rank.Root}]; x != nil {
+		if x := explained[key{rank.Name, rank.Arch, rank.Root}]; x != nil {
 			x.Rank = rank
 			all = append(all, x.finished())
 		}

@@ -15,7 +15,7 @@ type job struct {
 	at      known // its id is 0 if the log has no row of its own yet
 	read    int64 // bytes of the log
 	records []record
-	missing map[clientDay][]uint64
+	visits  []visit
 	clients []uint64   // snapshots of the batch's
 	dirs    []string   //
 	paths   []pathInfo //
@@ -32,6 +32,7 @@ type writer struct {
 	epoch   int64   // of the database, when pathIDs were looked up
 	dirIDs  []int64 // by index; 0: not known
 	pathIDs []int64
+	sorted  []record // of the job, by visit
 }
 
 // forget drops the ids: the indices mean something else from now on.
@@ -39,7 +40,6 @@ func (w *writer) forget() { w.dirIDs, w.pathIDs = nil, nil }
 
 // commit writes the job in one transaction, and sets its results and at.id.
 func (w *writer) commit(ctx context.Context, j *job) error {
-	j.records = mergeRecords(j.records)
 	tx, err := w.s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -72,24 +72,6 @@ func (w *writer) commit(ctx context.Context, j *job) error {
 	}
 	j.at.id = id
 	return nil
-}
-
-// mergeRecords sorts records by day, client and path, and makes one of those
-// that are one request.
-func mergeRecords(list []record) []record {
-	slices.SortFunc(list, func(x, y record) int {
-		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.client, y.client), cmp.Compare(x.path, y.path))
-	})
-	n := 0
-	for i := range list {
-		if n > 0 && list[n-1].same(&list[i]) {
-			list[n-1].merge(&list[i])
-			continue
-		}
-		list[n] = list[i]
-		n++
-	}
-	return list[:n]
 }
 
 // writePaths sees to it that the paths of the job's records have ids.
@@ -182,32 +164,59 @@ func writeRoots(ctx context.Context, tx *sql.Tx, j *job) error {
 	return nil
 }
 
-// clientRow is what a job has of a client on a day.
-type clientRow struct {
-	client  int64 // the hash as SQLite has it: signed, which means nothing
-	records []record
-	missing []uint64
-}
-
-// clientRows are the job's rows by day, each day's sorted by client.
-func (j *job) clientRows() (days []int32, rows map[int32][]clientRow) {
-	rows = map[int32][]clientRow{}
-	for i := 0; i < len(j.records); {
-		k, first := j.records[i].clientDay, i
-		for ; i < len(j.records) && j.records[i].clientDay == k; i++ {
-		}
-		rows[k.day] = append(rows[k.day], clientRow{int64(j.clients[k.client]), j.records[first:i], j.missing[k]})
-		delete(j.missing, k)
+// visitsByDay are the job's visits, as indices, each day's sorted by client as
+// the database sorts them.
+func (j *job) visitsByDay() (days []int32, visits map[int32][]int) {
+	visits = map[int32][]int{}
+	for i := range j.visits {
+		day := j.visits[i].day
+		visits[day] = append(visits[day], i)
 	}
-	for k, missing := range j.missing {
-		rows[k.day] = append(rows[k.day], clientRow{client: int64(j.clients[k.client]), missing: missing})
-	}
-	for day, list := range rows {
+	for day, list := range visits {
 		days = append(days, day)
-		slices.SortFunc(list, func(x, y clientRow) int { return cmp.Compare(x.client, y.client) })
+		slices.SortFunc(list, func(x, y int) int { return cmp.Compare(j.hash(x), j.hash(y)) })
 	}
 	slices.Sort(days)
-	return days, rows
+	return days, visits
+}
+
+// sort puts the records of each visit together, the visits in their order.
+// ends are where those of each end.
+func (w *writer) sort(j *job) (ends []int) {
+	w.sorted = slices.Grow(w.sorted[:0], len(j.records))[:len(j.records)]
+	ends = make([]int, len(j.visits))
+	n := 0
+	for i := range j.visits {
+		ends[i] = n
+		n += int(j.visits[i].records)
+	}
+	for _, r := range j.records {
+		w.sorted[ends[r.visit]] = r
+		ends[r.visit]++
+	}
+	return ends
+}
+
+// hash is a visit's client as SQLite has it: signed, which means nothing.
+func (j *job) hash(visit int) int64 { return int64(j.clients[j.visits[visit].client]) }
+
+// asked appends to list what records ask for, ordered by path and each path once.
+func (w *writer) asked(list []asked, records []record) []asked {
+	for i := range records {
+		r := &records[i]
+		list = append(list, asked{w.pathIDs[r.path], r.bytes(), r.second()})
+	}
+	slices.SortFunc(list, func(x, y asked) int { return cmp.Compare(x.path, y.path) })
+	n := 0
+	for _, a := range list {
+		if n > 0 && list[n-1].path == a.path {
+			list[n-1].merge(a)
+			continue
+		}
+		list[n] = a
+		n++
+	}
+	return list[:n]
 }
 
 // writeRequests merges the job's requests with what the database has of the same
@@ -215,32 +224,35 @@ func (j *job) clientRows() (days []int32, rows map[int32][]clientRow) {
 func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
 	write := newBulk(tx, 4, "INSERT OR REPLACE INTO requests (day, client, paths, missing) VALUES", "")
 	defer write.close()
-	days, rows := j.clientRows()
+	ends := w.sort(j)
+	days, visits := j.visitsByDay()
 	for _, day := range days {
-		there, err := storedRows(ctx, tx, int64(day), rows[day])
+		there, err := storedVisits(ctx, tx, int64(day), j, visits[day])
 		if err != nil {
 			return err
 		}
-		var more, merged []asked
-		for i, row := range rows[day] {
-			more = more[:0]
-			for _, r := range row.records {
-				more = append(more, asked{w.pathIDs[r.path], r.bytes, int64(r.second)})
-			}
-			slices.SortFunc(more, func(x, y asked) int { return cmp.Compare(x.path, y.path) })
-			missing := row.missing
+		var list, merged []asked
+		var blobs []byte // of the rows that are not written yet
+		for _, i := range visits[day] {
+			v := &j.visits[i]
+			list = w.asked(list[:0], w.sorted[ends[i]-int(v.records):ends[i]])
 			var n int
-			if have, ok := there[i]; ok {
-				merged, n = mergeAsked(merged[:0], have.asked, more)
-				for _, h := range have.missing {
-					missing = addMissing(missing, h)
-				}
-			} else {
-				merged, n = append(merged[:0], more...), len(more)
-			}
+			have := there[i]
+			merged, n = mergeAsked(merged[:0], have.asked, list)
 			j.added += int64(n)
-			if _, _, err := write.add(ctx, int64(day), row.client, appendAsked([]byte{}, merged), appendMissing([]byte{}, missing)); err != nil {
+			for _, h := range have.missing {
+				v.missing = addMissing(v.missing, h)
+			}
+			from := len(blobs)
+			blobs = appendAsked(blobs, merged)
+			middle := len(blobs)
+			blobs = appendMissing(blobs, v.missing)
+			rows, _, err := write.add(ctx, int64(day), j.hash(i), notNull(blobs[from:middle]), notNull(blobs[middle:]))
+			if err != nil {
 				return err
+			}
+			if rows > 0 {
+				blobs = blobs[:0]
 			}
 		}
 		if _, _, err := write.flush(ctx); err != nil {
@@ -254,15 +266,23 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 	return nil
 }
 
+// notNull is b as a blob: SQLite gets NULL for a nil slice.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
 // stored is what the database has of a client on a day.
 type stored struct {
 	asked   []asked
 	missing []uint64
 }
 
-// storedRows finds what the database has of the clients of rows on a day, by
-// their index in rows.
-func storedRows(ctx context.Context, tx *sql.Tx, day int64, rows []clientRow) (map[int]stored, error) {
+// storedVisits finds what the database has of the clients of visits on a day, by
+// their visits.
+func storedVisits(ctx context.Context, tx *sql.Tx, day int64, j *job, visits []int) (map[int]stored, error) {
 	var open bool
 	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM open_days WHERE day = ?)", day).Scan(&open); err != nil || !open {
 		return nil, err
@@ -270,11 +290,11 @@ func storedRows(ctx context.Context, tx *sql.Tx, day int64, rows []clientRow) (m
 	there := map[int]stored{}
 	i := 0
 	err := eachClient(ctx, tx, day, func(client int64, list []asked, missing []uint64) error {
-		for i < len(rows) && rows[i].client < client {
+		for i < len(visits) && j.hash(visits[i]) < client {
 			i++
 		}
-		if i < len(rows) && rows[i].client == client {
-			there[i] = stored{slices.Clone(list), slices.Clone(missing)}
+		if i < len(visits) && j.hash(visits[i]) == client {
+			there[visits[i]] = stored{slices.Clone(list), slices.Clone(missing)}
 		}
 		return nil
 	})

@@ -49,6 +49,12 @@ func FuzzParseCommon(f *testing.F) {
 		}
 		plain := fmt.Appendf(nil, `%s - - [%s] "%s %s HTTP/1.1" %03d %d "-" "%s"`,
 			e.client, when.Format("02/Jan/2006:15:04:05 -0700"), e.method, e.target, e.status, e.bytes, e.agent)
+		switch {
+		case e.format != formatImserve && isForwarded(e.forwarded):
+			plain = fmt.Appendf(plain, ` "%s"`, e.forwarded)
+		case len(e.forwarded) > 0:
+			plain = append(append(bytes.Clone(e.forwarded), ", "...), plain...)
+		}
 		if e.format == formatImserve {
 			plain = append(plain, ` "imserve; hit`...)
 			if e.aborted {
@@ -104,9 +110,9 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{resolve: resolve, isPackage: isPackage}
+		b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
 		b.next(nil)
-		v := b.judge([]byte(target))
+		v := b.find(target)
 		switch v.kind {
 		case kindSkip:
 			if v.reason == reasonNone {

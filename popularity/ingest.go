@@ -31,7 +31,7 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
+	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{seeds: newMemoSeeds(), resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
 	in.batch.next(nil)
 	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)
@@ -157,7 +157,7 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 		start = from.readTo
 	}
 	lines := newBlockReader(src, start, tail)
-	p := startPipeline(lines, in.s.newParser)
+	p := startPipeline(lines, func() *parser { return in.s.newParser(in.batch.seeds) })
 	defer p.close()
 	out := newOutput(ctx, in, path, head, from)
 	defer out.wait()
@@ -203,9 +203,9 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 	return out.end, damage, nil
 }
 
-// newParser makes a parser of the Store's lines.
-func (s *Store) newParser() *parser {
-	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields}
+// newParser makes a parser of the Store's lines, which shares seeds with others.
+func (s *Store) newParser(seeds memoSeeds) *parser {
+	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, seeds: seeds}
 }
 
 // stampAge is how long a file must be left alone before its stamp is believed:

@@ -46,6 +46,7 @@ type parser struct {
 	latest  int64                 // dates after it are absurd
 	trusted func(netip.Addr) bool // whose X-Forwarded-For is believed; nil: nobody's
 	fields  *jsonNode             // where JSON lines have what
+	seeds   memoSeeds
 
 	lastDate [clfDateLen]byte
 	lastAt   int64

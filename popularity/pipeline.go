@@ -87,10 +87,12 @@ type parsed struct {
 	end    int    // of the line with its newline, in block.buf
 	client []byte // an address or a host name, in any spelling
 	target []byte // as in entry
-	at     int64  // seconds since 1970
-	bytes  int64
-	format format // formatNone: the line could not be parsed
-	why    reason // reasonNone: it counts, if its target does
+	// What the two are remembered by, where they are needed.
+	clientKey, targetKey memoKey
+	at                   int64 // seconds since 1970
+	bytes                int64
+	format               format // formatNone: the line could not be parsed
+	why                  reason // reasonNone: it counts, if its target does
 	// missing is set if the client was told that there is no such file.
 	missing bool
 }
@@ -117,6 +119,9 @@ func (p *parser) block(b *block) {
 		l.client = p.clientOf(&e)
 		l.why = p.counts(&e)
 		l.missing = l.why == reasonStatus && (e.status == 404 || e.status == 410)
+		if l.why == reasonNone || l.missing {
+			l.clientKey, l.targetKey = p.seeds.key(l.client), p.seeds.key(l.target)
+		}
 	}
 	b.arena = p.arena
 }

@@ -81,6 +81,7 @@ type ranking struct {
 	roots     map[string]bool
 	rootOfDir map[string]string
 	all       []Rank
+	places    map[place]int
 	groups    map[groupKey]int
 	lastSeen  []int64       // by group
 	group     map[int64]int // of a name's id
@@ -97,7 +98,14 @@ type ranking struct {
 	explained map[int]*Explanation // by group
 }
 
-type groupKey struct{ name, arch, root string }
+// groupKey is a group; place is an index in places.
+type groupKey struct {
+	name  string
+	place int
+}
+
+// place is an architecture and a root: there are few of them, and many names.
+type place struct{ arch, root string }
 
 // newRanking is a ranking at the Store's time.
 func (s *Store) newRanking(halfLife time.Duration) (*ranking, error) {
@@ -106,8 +114,8 @@ func (s *Store) newRanking(halfLife time.Duration) (*ranking, error) {
 	}
 	return &ranking{
 		today: dayOf(s.opt.Clock().Unix()), halfLife: halfLife.Hours() / 24, clientCap: s.opt.ClientCap,
-		roots: map[string]bool{}, rootOfDir: map[string]string{}, groups: map[groupKey]int{},
-		group: map[int64]int{}, path: map[int64]int{},
+		roots: map[string]bool{}, rootOfDir: map[string]string{}, places: map[place]int{},
+		group: map[int64]int{},
 	}, nil
 }
 
@@ -146,6 +154,12 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	if err != nil {
 		return err
 	}
+	// As many as there can be: growing would cost more than counting.
+	n, err := column[int](ctx, q, "SELECT (SELECT count(*) FROM names) + (SELECT count(*) FROM paths)")
+	if err != nil {
+		return err
+	}
+	r.all, r.groups, r.path = make([]Rank, 0, n[0]), make(map[groupKey]int, n[0]), make(map[int64]int, n[0])
 	rows, err := q.QueryContext(ctx, "SELECT id, name, arch, dir FROM names")
 	if err != nil {
 		return err
@@ -188,7 +202,13 @@ func (r *ranking) groupOf(name, arch, dir string) int {
 		root = rootOf(dir, r.roots)
 		r.rootOfDir[dir] = root
 	}
-	k := groupKey{name, arch, root}
+	at := place{arch, root}
+	p, ok := r.places[at]
+	if !ok {
+		p = len(r.places)
+		r.places[at] = p
+	}
+	k := groupKey{name, p}
 	g, ok := r.groups[k]
 	if !ok {
 		g = len(r.all)

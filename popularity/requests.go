@@ -9,6 +9,10 @@ import (
 // largest answer to it, and the second of the day of the last one.
 type asked struct{ path, bytes, second int64 }
 
+// merge makes one of two of one path: the larger answer and the later time, in
+// either order.
+func (a *asked) merge(b asked) { a.bytes, a.second = max(a.bytes, b.bytes), max(a.second, b.second) }
+
 // appendAsked writes requests, ordered by path, as the database keeps them: for
 // each the difference to the path's id before it, the bytes and the second, as
 // varints.
@@ -53,7 +57,8 @@ func mergeAsked(out, have, more []asked) (merged []asked, added int) {
 		case have[0].path > more[0].path:
 			out, more, added = append(out, more[0]), more[1:], added+1
 		default:
-			out = append(out, asked{have[0].path, max(have[0].bytes, more[0].bytes), max(have[0].second, more[0].second)})
+			out = append(out, have[0])
+			out[len(out)-1].merge(more[0])
 			have, more = have[1:], more[1:]
 		}
 	}

@@ -28,8 +28,8 @@ func (b *batch) miss(l *parsed) {
 		}
 		path = target
 	}
-	k := clientDay{int32(dayOf(l.at)), b.client(l.client)}
-	b.missing[k] = addMissing(b.missing[k], b.hash("missing "+path))
+	w := &b.visits[b.visit(l, dayOf(l.at))]
+	w.missing = addMissing(w.missing, b.hash("missing "+path))
 }
 
 // addMissing adds a hash to the lowest ones, which are sorted.

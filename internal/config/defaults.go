@@ -34,7 +34,7 @@ func defaults() *Config {
 		Sync: Sync{
 			Schedule:   "17 2 * * *",
 			Poll:       Duration(time.Hour),
-			JSONFields: defaultLogFields(),
+			JSONFields: DefaultLogFields(),
 			ClientCap:  2000,
 			Packages:   []Pattern{"mplayer", "vlc", "vlc-plugins-freeworld", "gstreamer1*", "gstreamer-plugins-*"},
 			Exclude:    []Pattern{"*-devel", "*-dev", "*-doc", "*-debuginfo", "*-debugsource", "*-dbg"},

@@ -36,9 +36,9 @@ func parseLogField(s string) (LogField, error) {
 	return LogField{of, path}, nil
 }
 
-// defaultLogFields fit Caddy's logs, and those of nginx whose fields are called
+// DefaultLogFields fit Caddy's logs, and those of nginx whose fields are called
 // as its variables are.
-func defaultLogFields() []LogField {
+func DefaultLogFields() []LogField {
 	var fields []LogField
 	for _, s := range []string{
 		"client=request.client_ip", "client=request.remote_ip", "client=remote_addr",
