@@ -16,9 +16,6 @@ type Explanation struct {
 	// Files are those of the days that are still open: of a closed day only
 	// numbers are left. The most popular first.
 	Files []FileShare `json:"files"`
-
-	files map[int64]*FileShare // by the path's id
-	days  map[int64]*DayShare
 }
 
 // DayShare is what one UTC day gives to a score.
@@ -54,17 +51,22 @@ func (s *Store) Explain(ctx context.Context, halfLife time.Duration, name string
 	}
 	all := []Explanation{}
 	type key struct{ name, arch, root string }
-	explained := map[key]*Explanation{}
+	explained := map[key]*explaining{}
 	for g, x := range r.explained {
 		explained[key{r.all[g].Name, r.all[g].Arch, r.all[g].Root}] = x
 	}
 	for _, rank := range r.sorted() {
 		if x := explained[key{rank.Name, rank.Arch, rank.Root}]; x != nil {
-			x.Rank = rank
-			all = append(all, x.finished())
+			all = append(all, x.finished(rank))
 		}
 	}
 	return all, nil
+}
+
+// explaining is an Explanation under way.
+type explaining struct {
+	files map[int64]*FileShare // by the path's id
+	days  map[int64]*DayShare
 }
 
 // choose finds the groups that are to be explained.
@@ -72,18 +74,18 @@ func (r *ranking) choose() {
 	named := func(match func(*Rank) bool) {
 		for g := range r.all {
 			if match(&r.all[g]) {
-				r.explained[g] = &Explanation{days: map[int64]*DayShare{}, files: map[int64]*FileShare{}}
+				r.explained[g] = &explaining{days: map[int64]*DayShare{}, files: map[int64]*FileShare{}}
 			}
 		}
 	}
-	r.explained = map[int]*Explanation{}
+	r.explained = map[int]*explaining{}
 	named(func(x *Rank) bool { return x.Name == r.name })
 	if len(r.explained) == 0 {
 		named(func(x *Rank) bool { return x.Name+"."+x.Arch == r.name })
 	}
 }
 
-func (e *Explanation) day(day int64) *DayShare {
+func (e *explaining) day(day int64) *DayShare {
 	d := e.days[day]
 	if d == nil {
 		d = &DayShare{Day: time.Unix(day*secondsPerDay, 0).UTC()}
@@ -93,7 +95,7 @@ func (e *Explanation) day(day int64) *DayShare {
 }
 
 // file counts a request for a path that was announced by its name.
-func (e *Explanation) file(path int64, c dayCount) {
+func (e *explaining) file(path int64, c dayCount) {
 	f := e.files[path]
 	f.Requests += int(c.requests)
 	if at := time.Unix(c.lastSeen, 0).UTC(); at.After(f.LastSeen) {
@@ -101,20 +103,20 @@ func (e *Explanation) file(path int64, c dayCount) {
 	}
 }
 
-// finished is e with its lists in order.
-func (e *Explanation) finished() Explanation {
-	e.Days, e.Files = []DayShare{}, []FileShare{}
+// finished is the explanation of rank.
+func (e *explaining) finished(rank Rank) Explanation {
+	x := Explanation{Rank: rank, Days: []DayShare{}, Files: []FileShare{}}
 	for _, d := range e.days {
-		e.Days = append(e.Days, *d)
+		x.Days = append(x.Days, *d)
 	}
-	slices.SortFunc(e.Days, func(a, b DayShare) int { return b.Day.Compare(a.Day) })
+	slices.SortFunc(x.Days, func(a, b DayShare) int { return b.Day.Compare(a.Day) })
 	for _, f := range e.files {
 		if f.Requests > 0 {
-			e.Files = append(e.Files, *f)
+			x.Files = append(x.Files, *f)
 		}
 	}
-	slices.SortFunc(e.Files, func(a, b FileShare) int {
+	slices.SortFunc(x.Files, func(a, b FileShare) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), strings.Compare(a.Path, b.Path))
 	})
-	return *e
+	return x
 }

@@ -2,12 +2,11 @@ package popularity
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,7 +17,9 @@ func seeds() []string {
 		"", "\r", "\x00\xff", "- - -", `x "`, ` [`, `a [21/Nov/2026:09:12:44 +0000]`,
 		`a - - [21/Nov/2026:09:12:44 +0000] "GET /a\"\\ HTTP/1.1" 200 - "\\" "\"" "imserve; detail=aborted`,
 		"1795252364.588     16 10.0.0.7 TCP_MISS_ABORTED/200 210 GET http://h/a.rpm - HIER_DIRECT/192.0.2.1 application/x-rpm [Host: h]",
-		"1.123 ", "1795252364.588 ",
+		"1.123 ", "1795252364.588 ", "1|O|2|c|p", "1|E|2|c| [HTTP error, code: 404]", "1|I|2|c|debrep/x [HTTP error, code: 2]",
+		`a, b - - [21/Nov/2026:09:12:60 -0930] "GET /a HTTP/1.1" 200 - "" "" "x, [::1]:80"`,
+		`{"remote_addr":"\ud83d\ude00\ud83d","ts":1.5e3,"request":"GET /\u00e9","status":200,"size":-0,"x":[true,null,{}]}`,
 	}
 	for format := range formatters {
 		lines = append(lines, strings.Split(strings.TrimSpace(write(traffic(13, 3), format)), "\n")...)
@@ -27,73 +28,39 @@ func seeds() []string {
 	return lines
 }
 
-// FuzzParseCommon checks that what was understood of a line can be written down
-// plainly and is then understood alike.
-func FuzzParseCommon(f *testing.F) {
+// fuzzParser compares a parser with the plain one of its format.
+func fuzzParser(f *testing.F, fast func(*parser, []byte, *entry) reason, plain func(string) (said, bool), skip func(line []byte) bool) {
 	for _, s := range seeds() {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var p parser
-		var e, again entry
-		given := bytes.Clone(b)
-		if p.parseCommon(b, &e) != reasonNone {
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if bytes.IndexByte(line, '\n') >= 0 || skip(line) {
 			return
 		}
-		if !bytes.Equal(b, given) {
-			t.Error("the line was changed")
-		}
-		when := time.Unix(e.at, 0).UTC()
-		if when.Year() < 0 || when.Year() > 9999 {
-			return
-		}
-		plain := fmt.Appendf(nil, `%s - - [%s] "%s %s HTTP/1.1" %03d %d "-" "%s"`,
-			e.client, when.Format("02/Jan/2006:15:04:05 -0700"), e.method, e.target, e.status, e.bytes, e.agent)
-		switch {
-		case e.format != formatImserve && isForwarded(e.forwarded):
-			plain = fmt.Appendf(plain, ` "%s"`, e.forwarded)
-		case len(e.forwarded) > 0:
-			plain = append(append(bytes.Clone(e.forwarded), ", "...), plain...)
-		}
-		if e.format == formatImserve {
-			plain = append(plain, ` "imserve; hit`...)
-			if e.aborted {
-				plain = append(plain, `; detail=aborted`...)
-			}
-			plain = append(plain, '"')
-		}
-		if why := p.parseCommon(plain, &again); why != reasonNone {
-			t.Fatalf("%q: %v", plain, why)
-		}
-		if e.format == formatCommon {
-			e.format, e.agent = formatCombined, []byte{}
-		}
-		if fmt.Sprintf("%+v", e) != fmt.Sprintf("%+v", again) {
-			t.Errorf("%+v became %+v", e, again)
+		if diff := differs(line, fast, plain); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
 
+func FuzzParseCommon(f *testing.F) {
+	fuzzParser(f, (*parser).parseCommon, plainCommon, func([]byte) bool { return false })
+}
+
 func FuzzParseSquid(f *testing.F) {
-	for _, s := range seeds() {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var e, again entry
-		if parseSquid(b, &e) != reasonNone {
-			return
-		}
-		code := "TCP_MISS"
-		if e.aborted {
-			code += "_ABORTED"
-		}
-		plain := fmt.Appendf(nil, "%d.000 0 %s %s/%03d %d %s %s - - -", e.at, e.client, code, e.status, e.bytes, e.method, e.target)
-		if why := parseSquid(plain, &again); why != reasonNone {
-			t.Fatalf("%q: %v", plain, why)
-		}
-		if fmt.Sprintf("%+v", e) != fmt.Sprintf("%+v", again) {
-			t.Errorf("%+v became %+v", e, again)
-		}
+	fuzzParser(f, func(_ *parser, b []byte, e *entry) reason { return parseSquid(b, e) }, plainSquidLine,
+		func(line []byte) bool { return !looksLikeSquid(line) })
+}
+
+func FuzzParseACNG(f *testing.F) {
+	fuzzParser(f, (*parser).parseACNG, plainACNGLine, func(line []byte) bool { return !looksLikeACNG(line) })
+}
+
+func FuzzParseJSON(f *testing.F) {
+	// Where encoding/json does something else on purpose: invalid UTF-8, which no
+	// URL of a package has, becomes U+FFFD, and values lie deeper.
+	fuzzParser(f, (*parser).parseJSON, plainJSONLine, func(line []byte) bool {
+		return !utf8.Valid(line) || twice(string(line)) || bytes.Count(line, []byte("{"))+bytes.Count(line, []byte("[")) >= maxJSONDepth
 	})
 }
 

@@ -94,8 +94,8 @@ type ranking struct {
 	last   []int
 	client int
 
-	name      string               // what is to be explained; "": nothing
-	explained map[int]*Explanation // by group
+	name      string              // what is to be explained; "": nothing
+	explained map[int]*explaining // by group
 }
 
 // groupKey is a group; place is an index in places.
