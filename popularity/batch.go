@@ -56,12 +56,10 @@ type clientDay struct {
 }
 
 // visit is what a client asked for on a day: how many records it has, the last
-// of them in batch.records and its path, and hashes of what was not there, see
-// scanner.go.
+// of them in batch.records and its path.
 type visit struct {
 	clientDay
 	records, last, lastPath uint32
-	missing                 []uint64
 }
 
 // record is one request, possibly one of several that are one. There are as many
@@ -111,7 +109,8 @@ type batch struct {
 	records    []record
 	visits     []visit
 	visitIndex map[clientDay]uint32
-	current    []uint32 // of each client what may be its last visit
+	current    []uint32            // of each client what may be its last visit
+	missing    map[uint32][]uint64 // hashes of what was not there, by visit, see scanner.go
 	tally      tally
 }
 
@@ -304,7 +303,7 @@ func (b *batch) full(limit int) bool {
 // did: then all indices mean something else from now on.
 func (b *batch) next(records []record) (forgot bool) {
 	b.records = records[:0]
-	b.visits = make([]visit, 0, len(b.visits))
+	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
 	b.tally = tally{}
 	if b.remembered < memoryLimit && b.visitIndex != nil {
 		clear(b.visitIndex)

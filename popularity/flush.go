@@ -16,6 +16,7 @@ type job struct {
 	read    int64 // bytes of the log
 	records []record
 	visits  []visit
+	missing map[uint32][]uint64
 	clients []uint64   // snapshots of the batch's
 	dirs    []string   //
 	paths   []pathInfo //
@@ -234,19 +235,19 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 		var list, merged []asked
 		var blobs []byte // of the rows that are not written yet
 		for _, i := range visits[day] {
-			v := &j.visits[i]
-			list = w.asked(list[:0], w.sorted[ends[i]-int(v.records):ends[i]])
+			list = w.asked(list[:0], w.sorted[ends[i]-int(j.visits[i].records):ends[i]])
+			missing := j.missing[uint32(i)]
 			var n int
 			have := there[i]
 			merged, n = mergeAsked(merged[:0], have.asked, list)
 			j.added += int64(n)
 			for _, h := range have.missing {
-				v.missing = addMissing(v.missing, h)
+				missing = addMissing(missing, h)
 			}
 			from := len(blobs)
 			blobs = appendAsked(blobs, merged)
 			middle := len(blobs)
-			blobs = appendMissing(blobs, v.missing)
+			blobs = appendMissing(blobs, missing)
 			rows, _, err := write.add(ctx, int64(day), j.hash(i), notNull(blobs[from:middle]), notNull(blobs[middle:]))
 			if err != nil {
 				return err

@@ -85,17 +85,22 @@ type ranking struct {
 	groups    map[groupKey]int
 	lastSeen  []int64       // by group
 	group     map[int64]int // of a name's id
-	path      map[int64]int // the group of a path's id
+	path      []int32       // the group of a path's id, from firstPath on; -1: none
+	firstPath int64
 
-	// Of the day being added up, by group.
-	counts  []dayCount
+	counts  []groupDay // of the day being added up, by group
 	touched []int
-	// The last client that was counted in a group, by number.
-	last   []int
-	client int
+	client  int // the number of the client being added
 
 	name      string              // what is to be explained; "": nothing
 	explained map[int]*explaining // by group
+}
+
+// groupDay is what a group has on a day. client is the number of the last client
+// that was counted in it.
+type groupDay struct {
+	dayCount
+	client int
 }
 
 // groupKey is a group; place is an index in places.
@@ -159,7 +164,13 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	if err != nil {
 		return err
 	}
-	r.all, r.groups, r.path = make([]Rank, 0, n[0]), make(map[groupKey]int, n[0]), make(map[int64]int, n[0])
+	r.all, r.groups = make([]Rank, 0, n[0]), make(map[groupKey]int, n[0])
+	// Ids are given one after the other: a slice has few holes.
+	ends, err := column[int64](ctx, q, "SELECT coalesce(min(id), 0) FROM paths UNION ALL SELECT coalesce(max(id) + 1, 0) FROM paths")
+	if err != nil {
+		return err
+	}
+	r.firstPath, r.path = ends[0], slices.Repeat([]int32{-1}, int(ends[1]-ends[0]))
 	rows, err := q.QueryContext(ctx, "SELECT id, name, arch, dir FROM names")
 	if err != nil {
 		return err
@@ -177,18 +188,18 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 		return err
 	}
 	if err := eachPath(ctx, q, func(id, dir int64, name, arch, base string) error {
-		r.path[id] = r.groupOf(name, arch, dirs[dir])
+		r.path[id-r.firstPath] = int32(r.groupOf(name, arch, dirs[dir]))
 		return nil
 	}); err != nil {
 		return err
 	}
-	r.counts, r.last, r.lastSeen = make([]dayCount, len(r.all)), make([]int, len(r.all)), make([]int64, len(r.all))
+	r.counts, r.lastSeen = make([]groupDay, len(r.all)), make([]int64, len(r.all))
 	if r.name == "" {
 		return nil
 	}
 	r.choose()
 	return eachPath(ctx, q, func(id, dir int64, _, _, base string) error {
-		if x := r.explained[r.path[id]]; x != nil {
+		if x := r.explained[int(r.path[id-r.firstPath])]; x != nil {
 			x.files[id] = &FileShare{Path: dirs[dir] + "/" + base}
 		}
 		return nil
@@ -271,21 +282,24 @@ func (r *ranking) addClient(day int64, list []asked, missing []uint64) error {
 	r.client++
 	scanner, each := scans(list, missing), weight(len(list), r.clientCap)
 	for _, a := range list {
-		g, ok := r.path[a.path]
-		if !ok {
+		g := -1
+		if i := a.path - r.firstPath; i >= 0 && i < int64(len(r.path)) {
+			g = int(r.path[i])
+		}
+		if g < 0 {
 			return fmt.Errorf("path %d is not there: %w", a.path, ErrDamaged)
 		}
 		x := r.explained[g]
+		first := r.counts[g].client != r.client
+		r.counts[g].client = r.client
 		if scanner {
-			if x != nil && r.last[g] != r.client {
+			if x != nil && first {
 				x.day(day).Scanners++
 			}
-			r.last[g] = r.client
 			continue
 		}
 		c := dayCount{requests: 1, bytes: a.bytes, lastSeen: day*secondsPerDay + a.second}
-		if r.last[g] != r.client {
-			r.last[g] = r.client
+		if first {
 			c.clients, c.weight = 1, each
 			if x != nil && each < oneClient {
 				x.day(day).Capped++
@@ -301,7 +315,7 @@ func (r *ranking) addClient(day int64, list []asked, missing []uint64) error {
 
 // add adds to a group's day.
 func (r *ranking) add(g int, c dayCount) {
-	d := &r.counts[g]
+	d := &r.counts[g].dayCount
 	if *d == (dayCount{}) {
 		r.touched = append(r.touched, g)
 	}
@@ -316,8 +330,8 @@ func (r *ranking) add(g int, c dayCount) {
 func (r *ranking) endDay(day int64) {
 	worth := math.Exp2(-float64(max(0, r.today-day)) / r.halfLife)
 	for _, g := range r.touched {
-		c, x := r.counts[g], &r.all[g]
-		r.counts[g] = dayCount{}
+		c, x := r.counts[g].dayCount, &r.all[g]
+		r.counts[g].dayCount = dayCount{}
 		score := float64(c.weight) / oneClient * worth
 		x.Clients = max(x.Clients, int(c.clients))
 		x.ClientDays += int(c.clients)

@@ -28,8 +28,8 @@ func (b *batch) miss(l *parsed) {
 		}
 		path = target
 	}
-	w := &b.visits[b.visit(l, dayOf(l.at))]
-	w.missing = addMissing(w.missing, b.hash("missing "+path))
+	i := b.visit(l, dayOf(l.at))
+	b.missing[i] = addMissing(b.missing[i], b.hash("missing "+path))
 }
 
 // addMissing adds a hash to the lowest ones, which are sorted.
