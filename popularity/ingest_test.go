@@ -146,6 +146,34 @@ func TestFailedLogs(t *testing.T) {
 	}
 }
 
+// Standard input that is a file is read where it is.
+func TestStdinFile(t *testing.T) {
+	dir := t.TempDir()
+	hits := traffic(8, 100)
+	writeFile(t, dir+"/log", write(hits, "combined"))
+	f, err := os.Open(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := options()
+	o.Stdin = f
+	s := openStore(t, dir, o)
+	if r := ingest1(t, s, Stdin); r.Lines != int64(len(hits)) || r.Files != 1 {
+		t.Errorf("%+v", r)
+	}
+	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+	if r := ingest1(t, s, dir+"/log"); r.Lines != 0 {
+		t.Errorf("by its name: %d lines are read again", r.Lines)
+	}
+	s.opt.Stdin = nil
+	if r := ingest1(t, s, Stdin); len(r.Failed) != 1 || r.Failed[0].Path != Stdin {
+		t.Errorf("without standard input: %+v", r)
+	}
+}
+
 // A run that is cancelled keeps what was committed, and the next one goes on.
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()

@@ -88,8 +88,9 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open popularity database: %w", err)
 	}
 	// NORMAL may lose the last commits with the power: offsets and counts
-	// alike, so that the lines are read again.
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_foreign_keys=on&_synchronous=NORMAL"}
+	// alike, so that the lines are read again. The cache is twice SQLite's own,
+	// so that few pages of a batch are written before it is complete.
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_foreign_keys=on&_synchronous=NORMAL&_cache_size=-4096"}
 	db, err := sql.Open("sqlite3", dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
