@@ -2,10 +2,7 @@ package popularity
 
 import "bytes"
 
-var (
-	methodGet  = []byte("GET")
-	methodHead = []byte("HEAD")
-)
+var methodGet = []byte("GET")
 
 // counts says why a request does not count, as far as that can be told without
 // its target.
