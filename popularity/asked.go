@@ -19,7 +19,7 @@ func (s *Store) Asked(ctx context.Context) (map[string]time.Time, error) {
 		}
 		last := map[int64]int64{} // the day of a path's id
 		for _, day := range days {
-			err := eachClient(ctx, conn, day, func(list []asked) error {
+			err := eachClient(ctx, conn, day, func(_ int64, list []asked, _ []uint64) error {
 				for _, a := range list {
 					last[a.path] = day
 				}
@@ -29,22 +29,16 @@ func (s *Store) Asked(ctx context.Context) (map[string]time.Time, error) {
 				return err
 			}
 		}
-		rows, err := conn.QueryContext(ctx, "SELECT p.id, n.dir || '/' || p.base FROM paths p JOIN names n ON n.id = p.name")
+		dirs, err := loadDirs(ctx, conn)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var id int64
-			var path string
-			if err := rows.Scan(&id, &path); err != nil {
-				return err
-			}
+		return eachPath(ctx, conn, func(id, dir int64, _, _, base string) error {
 			if day, ok := last[id]; ok {
-				all[path] = time.Unix(day*secondsPerDay, 0).UTC()
+				all[dirs[dir]+"/"+base] = time.Unix(day*secondsPerDay, 0).UTC()
 			}
-		}
-		return rows.Err()
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, s.explain("read", err)

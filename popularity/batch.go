@@ -1,23 +1,22 @@
 package popularity
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"net/netip"
+	"slices"
 	"strings"
 )
 
 const (
-	// A batch is committed when it has this many distinct requests, or this
-	// many bytes of log were read for it: the memory it may take, and what a
-	// kill makes the next run read again.
+	// A batch is committed when it has this many requests, or this many bytes
+	// of log were read for it: the memory it may take, and what a kill makes
+	// the next run read again.
 	batchRequests = 256 << 10
 	batchBytes    = 256 << 20
 
 	// What is remembered of targets and clients, in bytes, before it is
 	// forgotten and looked up anew: a log of a web site has no end of them.
-	memoryLimit = 32 << 20
+	memoryLimit = 48 << 20
 )
 
 // kind is what a target was found to be.
@@ -37,13 +36,11 @@ type verdict struct {
 	index  uint32
 }
 
-// pathInfo is a package's path. pathID and nameID are its ids in the database,
-// 0 while they were not looked up.
+// pathInfo is a package's path: the index of its directory in batch.dirs, and
+// its name there.
 type pathInfo struct {
-	dir, base      string
-	name, arch     string
-	pathID, nameID int64
-	lastSeen       int64 // the newest request of this batch; 0: none
+	dir  uint32
+	base string
 }
 
 // rootInfo is a root that was asked for.
@@ -52,117 +49,173 @@ type rootInfo struct {
 	firstSeen, lastSeen int64 // of this batch; 0: not in it
 }
 
-// request is what makes two lines one request.
-type request struct {
-	client uint64
+// clientDay is a client on a day. client is an index in batch.clients.
+type clientDay struct {
 	day    int32
-	path   uint32 // index in batch.paths
+	client uint32
 }
 
+// visit is what a client asked for on a day: how many records it has, the last
+// of them in batch.records and its path.
+type visit struct {
+	clientDay
+	records, last, lastPath uint32
+}
+
+// record is one request, possibly one of several that are one. There are as many
+// as lines, so they are kept small.
+type record struct {
+	visit uint32 // index in batch.visits
+	path  uint32 // index in batch.paths
+	// The bytes of the answer, and behind them the second of the day in
+	// secondBits bits.
+	answer uint64
+}
+
+const (
+	secondBits = 17
+	maxAnswer  = 1<<(64-secondBits) - 1 // in bytes, 128 TiB
+)
+
+func newRecord(visit, path uint32, second, bytes int64) record {
+	return record{visit, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
+}
+
+func (r *record) bytes() int64  { return int64(r.answer >> secondBits) }
+func (r *record) second() int64 { return int64(r.answer & (1<<secondBits - 1)) }
+
 // batch collects the requests of lines until they are committed. It remembers
-// targets and clients over batches. It is not for concurrent use.
+// targets and clients over batches. It is not for concurrent use; but what is in
+// dirs, paths and clients does not change any more, so that a snapshot of them
+// may be read while the batch goes on.
 type batch struct {
 	resolve   func(host, path string) (repo, rest string, ok bool)
 	isPackage func(path string) bool
 	salt      []byte
-	latest    int64 // dates after it are absurd
+	seeds     memoSeeds
 
-	targets    map[string]verdict
-	clients    map[string]uint64
-	remembered int // bytes in targets and clients
-	paths      []pathInfo
-	pathIndex  map[string]uint32
-	roots      []rootInfo
-	rootIndex  map[string]uint32
+	targets     memo     // verdicts
+	addresses   memo     // in any spelling, to the index in clients
+	remembered  int      // bytes in targets, addresses and what they lead to
+	clients     []uint64 // salted hashes
+	clientIndex map[uint64]uint32
+	dirs        []string
+	dirIndex    map[string]uint32
+	paths       []pathInfo
+	pathIndex   memo // by the path with its repository
+	roots       []rootInfo
+	rootIndex   map[string]uint32
 
-	requests map[request]int64 // to the bytes of the largest answer
-	epoch    int64             // of the database, when the paths' ids were looked up
-	tally    tally
-	parser   parser
-	entry    entry
+	records    []record
+	visits     []visit
+	visitIndex map[clientDay]uint32
+	current    []uint32            // of each client what may be its last visit
+	missing    map[uint32][]uint64 // hashes of what was not there, by visit, see scanner.go
+	tally      tally
 }
 
-// line counts one line.
-func (b *batch) line(line []byte) {
-	b.tally.lines++
-	why := b.parser.parse(line, &b.entry)
-	if why == reasonNone {
-		b.tally.formats[b.entry.format]++
-		why = b.count(&b.entry)
+// count takes the lines of b from its i-th on into the batch until it has limit
+// records. It returns the first line that was not taken.
+func (b *batch) count(k *block, i, limit int) int {
+	if k.long != nil {
+		b.tally.lines++
+		b.tally.skip(reasonTooLong, k.long)
 	}
-	if why != reasonNone {
-		b.tally.skip(why, line)
+	for ; i < len(k.parsed) && len(b.records) < limit && len(b.visits) < limit; i++ {
+		l := &k.parsed[i]
+		b.tally.lines++
+		if l.format != formatNone {
+			b.tally.formats[l.format]++
+		}
+		why := l.why
+		if why == reasonNone {
+			why = b.add(l)
+		}
+		if why == reasonNone {
+			continue
+		}
+		if l.missing {
+			b.miss(l)
+		}
+		if b.tally.skipped[why]++; b.tally.skipped[why] == 1 {
+			from := k.start
+			if i > 0 {
+				from = k.parsed[i-1].end
+			}
+			b.tally.example[why] = printable(k.buf[from : l.end-1])
+		}
 	}
+	return i
 }
 
-// tooLong counts a line of which only the beginning was kept.
-func (b *batch) tooLong(start []byte) {
-	b.tally.lines++
-	b.tally.skip(reasonTooLong, start)
-}
-
-var (
-	methodGet = []byte("GET")
-	ownAgent  = []byte("imsync/")
-)
-
-// count takes an entry into the batch, or says why it does not count.
-func (b *batch) count(e *entry) reason {
-	switch {
-	case e.at < earliest || e.at > b.latest:
-		return reasonDate
-	case !bytes.Equal(e.method, methodGet):
-		return reasonMethod
-	case e.status != 200 && e.status != 206 && e.status != 304:
-		return reasonStatus
-	case e.aborted:
-		return reasonAborted
-	case bytes.HasPrefix(e.agent, ownAgent):
-		return reasonOwn
-	}
-	v, ok := b.targets[string(e.target)]
+// add takes a line that counts as far as its target does, or says why it does
+// not.
+func (b *batch) add(l *parsed) reason {
+	n, ok := b.targets.get(l.targetKey)
+	v := unpackVerdict(n)
 	if !ok {
-		v = b.judge(e.target)
-		b.targets[string(e.target)] = v
-		b.remembered += len(e.target) + 64
+		v = b.judge(l.target, l.targetKey)
 	}
 	switch v.kind {
 	case kindRepomd:
 		r := &b.roots[v.index]
-		if r.firstSeen == 0 || e.at < r.firstSeen {
-			r.firstSeen = e.at
+		if r.firstSeen == 0 || l.at < r.firstSeen {
+			r.firstSeen = l.at
 		}
-		r.lastSeen = max(r.lastSeen, e.at)
+		r.lastSeen = max(r.lastSeen, l.at)
 		b.tally.repomd++
 	case kindPackage:
-		p := &b.paths[v.index]
-		p.lastSeen = max(p.lastSeen, e.at)
-		k := request{client: b.client(e.client), day: int32(dayOf(e.at)), path: v.index}
-		if size, seen := b.requests[k]; !seen || e.bytes > size {
-			b.requests[k] = e.bytes
-		}
 		b.tally.counted++
+		day := dayOf(l.at)
+		i := b.visit(l, day)
+		w, second := &b.visits[i], l.at-day*secondsPerDay
+		// The ranges of a download mostly follow each other.
+		if w.records > 0 && w.lastPath == v.index {
+			r := &b.records[w.last]
+			*r = newRecord(i, v.index, max(second, r.second()), max(l.bytes, r.bytes()))
+			break
+		}
+		w.records, w.last, w.lastPath = w.records+1, uint32(len(b.records)), v.index
+		b.records = append(b.records, newRecord(i, v.index, second, l.bytes))
 	}
 	return v.reason
 }
 
+// visit is the index of the one that a line belongs to.
+func (b *batch) visit(l *parsed, day int64) uint32 {
+	k := clientDay{int32(day), b.client(l)}
+	if i := b.current[k.client]; int(i) < len(b.visits) && b.visits[i].clientDay == k {
+		return i
+	}
+	i, ok := b.visitIndex[k]
+	if !ok {
+		i = uint32(len(b.visits))
+		b.visits = append(b.visits, visit{clientDay: k})
+		b.visitIndex[k] = i
+	}
+	b.current[k.client] = i
+	return i
+}
+
 const repomdPath = "repodata/repomd.xml"
 
-// judge finds out what a target is.
-func (b *batch) judge(target []byte) verdict {
-	host, escaped, ok := splitTarget(string(unescapeLog(target)))
+func (v verdict) pack() uint64 { return uint64(v.kind)<<40 | uint64(v.reason)<<32 | uint64(v.index) }
+
+func unpackVerdict(n uint64) verdict { return verdict{kind(n >> 40), reason(n >> 32), uint32(n)} }
+
+// judge finds out what a target is, and remembers it.
+func (b *batch) judge(target []byte, k memoKey) verdict {
+	v := b.find(string(target))
+	b.targets.put(k, v.pack())
+	b.remembered += 64
+	return v
+}
+
+func (b *batch) find(target string) verdict {
+	path, ok, why := b.locate(target)
 	if !ok {
-		return verdict{reason: reasonTarget}
+		return verdict{reason: why}
 	}
-	repo, rest, ok := b.resolve(host, escaped)
-	if !ok {
-		return verdict{reason: reasonNoRepo}
-	}
-	rest, ok = cleanPath(rest)
-	if !ok {
-		return verdict{reason: reasonTarget}
-	}
-	path := repo + "/" + rest
 	if root, found := strings.CutSuffix(path, "/"+repomdPath); found {
 		i, known := b.rootIndex[root]
 		if !known {
@@ -175,64 +228,95 @@ func (b *batch) judge(target []byte) verdict {
 	if !b.isPackage("/" + path) {
 		return verdict{reason: reasonNoPackage}
 	}
-	i, known := b.pathIndex[path]
+	dir, base, _ := cutLast(path, "/")
+	if _, _, ok := packageName(dir, base); !ok {
+		return verdict{reason: reasonFileName}
+	}
+	d, known := b.dirIndex[dir]
 	if !known {
-		dir, base, _ := cutLast(path, "/")
-		name, arch, ok := packageName(dir, base)
-		if !ok {
-			return verdict{reason: reasonFileName}
-		}
-		i = uint32(len(b.paths))
-		b.paths = append(b.paths, pathInfo{dir: dir, base: base, name: name, arch: arch})
-		b.pathIndex[path] = i
-		b.remembered += len(path) + 128
+		dir = strings.Clone(dir)
+		d = uint32(len(b.dirs))
+		b.dirs = append(b.dirs, dir)
+		b.dirIndex[dir] = d
+		b.remembered += len(dir) + 64
 	}
-	return verdict{kind: kindPackage, index: i}
+	k := b.seeds.key([]byte(path))
+	i, known := b.pathIndex.get(k)
+	if !known {
+		base = strings.Clone(base)
+		i = uint64(len(b.paths))
+		b.paths = append(b.paths, pathInfo{d, base})
+		b.pathIndex.put(k, i)
+		b.remembered += len(base) + 100
+	}
+	return verdict{kind: kindPackage, index: uint32(i)}
 }
 
-// client is the salted hash of an address as the log has it.
-func (b *batch) client(address []byte) uint64 {
-	if h, ok := b.clients[string(address)]; ok {
-		return h
+// locate is the repository and the path in it that a target names, decoded and
+// with a slash between them; why not where it names none.
+func (b *batch) locate(target string) (path string, ok bool, why reason) {
+	host, escaped, ok := splitTarget(unescapeLog(target))
+	if !ok {
+		return "", false, reasonTarget
 	}
-	sum := sha256.Sum256(append(append([]byte(nil), b.salt...), normalClient(string(address))...))
-	h := binary.BigEndian.Uint64(sum[:])
-	b.clients[string(address)] = h
-	b.remembered += len(address) + 64
-	return h
+	repo, rest, ok := b.resolve(host, escaped)
+	if !ok {
+		return "", false, reasonNoRepo
+	}
+	if rest, ok = cleanPath(rest); !ok {
+		return "", false, reasonTarget
+	}
+	return repo + "/" + rest, true, reasonNone
 }
 
-// normalClient is one spelling of an address: servers differ in how they write
-// IPv6, and IPv4 that reached them over an IPv6 socket.
-func normalClient(address string) string {
-	bare := strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
-	if ip, err := netip.ParseAddr(bare); err == nil {
-		return ip.Unmap().WithZone("").String()
+// client is the index of a line's client.
+func (b *batch) client(l *parsed) uint32 {
+	if i, ok := b.addresses.get(l.clientKey); ok {
+		return uint32(i)
 	}
-	return strings.ToLower(address)
+	h := b.hash(normalClient(string(l.client)))
+	i, known := b.clientIndex[h]
+	if !known {
+		i = uint32(len(b.clients))
+		b.clients, b.current = append(b.clients, h), append(b.current, 0)
+		b.clientIndex[h] = i
+		b.remembered += 48
+	}
+	b.addresses.put(l.clientKey, uint64(i))
+	b.remembered += 64
+	return i
+}
+
+// hash is a salted hash, in which nothing of s can be found again.
+func (b *batch) hash(s string) uint64 {
+	sum := sha256.Sum256(append(slices.Clone(b.salt), s...))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // full says whether the batch has to be committed before more is counted.
 func (b *batch) full(limit int) bool {
-	return len(b.requests) >= limit || b.remembered >= memoryLimit
+	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= memoryLimit
 }
 
-// next empties the batch after it was committed, and forgets targets and
-// clients if they are too many.
-func (b *batch) next() {
-	clear(b.requests)
+// next empties the batch after it was handed over, with records to go on with,
+// and forgets targets and clients if they are too many. It reports whether it
+// did: then all indices mean something else from now on.
+func (b *batch) next(records []record) (forgot bool) {
+	b.records = records[:0]
+	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
 	b.tally = tally{}
-	if b.remembered < memoryLimit && b.targets != nil {
-		for i := range b.paths {
-			b.paths[i].lastSeen = 0
-		}
+	if b.remembered < memoryLimit && b.visitIndex != nil {
+		clear(b.visitIndex)
 		for i := range b.roots {
 			b.roots[i].firstSeen, b.roots[i].lastSeen = 0, 0
 		}
-		return
+		return false
 	}
-	b.remembered = 0
-	b.targets, b.clients = map[string]verdict{}, map[string]uint64{}
-	b.paths, b.pathIndex = nil, map[string]uint32{}
+	b.remembered, b.visitIndex = 0, map[clientDay]uint32{}
+	b.targets, b.addresses = memo{}, memo{}
+	b.clients, b.current, b.clientIndex = nil, nil, map[uint64]uint32{}
+	b.dirs, b.dirIndex = nil, map[string]uint32{}
+	b.paths, b.pathIndex = nil, memo{}
 	b.roots, b.rootIndex = nil, map[string]uint32{}
+	return true
 }

@@ -16,7 +16,10 @@ import (
 const keepClients = 8 * secondsPerDay
 
 // dayCount is what is left of a name's day when the day is closed.
-type dayCount struct{ clients, requests, bytes int64 }
+type dayCount struct{ clients, weight, requests, bytes, lastSeen int64 }
+
+// overlap are clients of several names.
+type overlap struct{ clients, weight int64 }
 
 // closeDays turns the days that are to be closed into numbers, and forgets their
 // clients and the paths that no open day refers to. The ranking stays the same.
@@ -42,7 +45,7 @@ func (s *Store) closeDays(ctx context.Context) error {
 		return err
 	}
 	for _, day := range days {
-		if err := index.close(ctx, tx, day); err != nil {
+		if err := index.close(ctx, tx, day, s.opt.ClientCap); err != nil {
 			return fmt.Errorf("day %d: %w", day, err)
 		}
 	}
@@ -59,24 +62,34 @@ type index struct {
 	family map[int64]int64 // name to the first name of the same name and arch
 }
 
+// loadIndex gives each path of the open days a name.
 func loadIndex(ctx context.Context, tx *sql.Tx) (*index, error) {
 	x := &index{name: map[int64]int64{}, family: map[int64]int64{}}
-	rows, err := tx.QueryContext(ctx, "SELECT id, name FROM paths")
+	type row struct {
+		id, dir    int64
+		name, arch string
+	}
+	var all []row
+	if err := eachPath(ctx, tx, func(id, dir int64, name, arch, _ string) error {
+		all = append(all, row{id, dir, name, arch})
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	write, err := tx.PrepareContext(ctx, `INSERT INTO names (name, arch, dir) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET name = name RETURNING id`)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var path, name int64
-		if err := rows.Scan(&path, &name); err != nil {
+	defer write.Close()
+	for _, r := range all {
+		var id int64
+		if err := write.QueryRowContext(ctx, r.name, r.arch, r.dir).Scan(&id); err != nil {
 			return nil, err
 		}
-		x.name[path] = name
+		x.name[r.id] = id
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	rows, err = tx.QueryContext(ctx, "SELECT id, min(id) OVER (PARTITION BY name, arch) FROM names")
+	rows, err := tx.QueryContext(ctx, "SELECT id, min(id) OVER (PARTITION BY name, arch) FROM names")
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +105,15 @@ func loadIndex(ctx context.Context, tx *sql.Tx) (*index, error) {
 }
 
 // close adds the requests of a day to its numbers, and deletes them.
-func (x *index) close(ctx context.Context, tx *sql.Tx, day int64) error {
+func (x *index) close(ctx context.Context, tx *sql.Tx, day int64, limit int) error {
 	counts := map[int64]*dayCount{}
-	overlaps := map[string]int64{}
+	overlaps := map[string]overlap{}
 	var names []int64
-	err := eachClient(ctx, tx, day, func(list []asked) error {
+	err := eachClient(ctx, tx, day, func(_ int64, list []asked, missing []uint64) error {
+		if scans(list, missing) {
+			return nil
+		}
+		each := weight(len(list), limit)
 		names = names[:0]
 		for _, a := range list {
 			name, ok := x.name[a.path]
@@ -110,6 +127,7 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64) error {
 			}
 			c.requests++
 			c.bytes += a.bytes
+			c.lastSeen = max(c.lastSeen, day*secondsPerDay+a.second)
 			names = append(names, name)
 		}
 		slices.SortFunc(names, func(a, b int64) int {
@@ -120,9 +138,12 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64) error {
 			first := i
 			for ; i < len(names) && x.family[names[i]] == x.family[names[first]]; i++ {
 				counts[names[i]].clients++
+				counts[names[i]].weight += each
 			}
 			if i-first > 1 {
-				overlaps[joinIDs(names[first:i])]++
+				ids := joinIDs(names[first:i])
+				o := overlaps[ids]
+				overlaps[ids] = overlap{o.clients + 1, o.weight + each}
 			}
 		}
 		return nil
@@ -131,15 +152,17 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64) error {
 		return err
 	}
 	for name, c := range counts {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO days (day, name, clients, requests, bytes) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET clients = clients + excluded.clients, requests = requests + excluded.requests, bytes = bytes + excluded.bytes`,
-			day, name, c.clients, c.requests, c.bytes); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO days (day, name, clients, weight, requests, bytes, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET clients = clients + excluded.clients, weight = weight + excluded.weight,
+			requests = requests + excluded.requests, bytes = bytes + excluded.bytes, last_seen = max(last_seen, excluded.last_seen)`,
+			day, name, c.clients, c.weight, c.requests, c.bytes, c.lastSeen); err != nil {
 			return err
 		}
 	}
-	for names, clients := range overlaps {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO overlaps (day, names, clients) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET clients = clients + excluded.clients`, day, names, clients); err != nil {
+	for names, o := range overlaps {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO overlaps (day, names, clients, weight) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET clients = clients + excluded.clients, weight = weight + excluded.weight`,
+			day, names, o.clients, o.weight); err != nil {
 			return err
 		}
 	}
@@ -151,75 +174,51 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64) error {
 	return nil
 }
 
-// forgetPaths deletes the paths that no open day refers to. Their names stay.
+// forgetPaths deletes the paths that no open day refers to. Names of closed days
+// stay.
 func (x *index) forgetPaths(ctx context.Context, tx *sql.Tx) error {
 	days, err := column[int64](ctx, tx, "SELECT day FROM open_days")
 	if err != nil {
 		return err
 	}
+	kept := map[int64]bool{}
 	for _, day := range days {
-		if err := eachClient(ctx, tx, day, func(list []asked) error {
+		if err := eachClient(ctx, tx, day, func(_ int64, list []asked, _ []uint64) error {
 			for _, a := range list {
-				delete(x.name, a.path)
+				kept[a.path] = true
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
-	for path := range x.name {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM paths WHERE id = ?", path); err != nil {
-			return err
-		}
-	}
-	_, err = tx.ExecContext(ctx, "UPDATE meta SET epoch = epoch + 1")
-	return err
-}
-
-// queryer is a transaction or a connection in one.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// eachClient calls fn with what each client of an open day asked for. The list
-// is valid until fn returns.
-func eachClient(ctx context.Context, q queryer, day int64, fn func([]asked) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT paths FROM requests WHERE day = ?", day)
-	if err != nil {
+	// The tables have no index of ids: one walk over them, and no search each.
+	if _, err := tx.ExecContext(ctx, "CREATE TEMP TABLE kept (id INTEGER PRIMARY KEY)"); err != nil {
 		return err
 	}
-	defer rows.Close()
-	var list []asked
-	var blob sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&blob); err != nil {
-			return err
-		}
-		if list, err = decodeAsked(list[:0], blob); err != nil {
-			return err
-		}
-		if err := fn(list); err != nil {
+	insert := newBulk(tx, 1, "INSERT INTO temp.kept (id) VALUES", "")
+	defer insert.close()
+	for path := range kept {
+		if _, _, err := insert.add(ctx, path); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
-}
-
-// column reads a query's only column.
-func column[T any](ctx context.Context, q queryer, query string, args ...any) (all []T, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
+	if _, _, err := insert.flush(ctx); err != nil {
+		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var v T
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
+	insert.close()
+	for _, statement := range []string{
+		"DELETE FROM paths WHERE id NOT IN (SELECT id FROM temp.kept)",
+		"DROP TABLE temp.kept",
+		// Names that came with a path of a day that stays open.
+		"DELETE FROM names WHERE id NOT IN (SELECT name FROM days)",
+		"UPDATE meta SET epoch = epoch + 1",
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
 		}
-		all = append(all, v)
 	}
-	return all, rows.Err()
+	return nil
 }
 
 func joinIDs(ids []int64) string {

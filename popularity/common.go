@@ -13,9 +13,12 @@ var (
 //
 //	client ident user [21/Nov/2026:09:12:44 +0000] "GET /x HTTP/1.1" 200 512            common
 //	... "referer" "user agent"                                                          combined
+//	... "referer" "user agent" "203.0.113.9, 10.0.0.1"                                  combined, X-Forwarded-For behind it
 //	... "referer" "user agent" "imserve; hit" 0.004                                     imserve
 //
-// Whatever else stands behind is left alone.
+// Whatever else stands behind is left alone. Some sites put X-Forwarded-For in
+// the client's place: of "203.0.113.9, 10.0.0.1 - - [" the last is the client,
+// with the others as what it forwarded.
 func (p *parser) parseCommon(b []byte, e *entry) reason {
 	e.format = formatCommon
 	sp := bytes.IndexByte(b, ' ')
@@ -23,6 +26,14 @@ func (p *parser) parseCommon(b []byte, e *entry) reason {
 		return reasonMalformed
 	}
 	e.client = b[:sp]
+	for b[sp-1] == ',' {
+		i := bytes.IndexByte(b[sp+1:], ' ')
+		if i <= 0 || !validClient(b[sp+1:sp+1+i]) {
+			return reasonMalformed
+		}
+		e.forwarded, e.client = b[:sp-1], b[sp+1:sp+1+i]
+		sp += 1 + i
+	}
 
 	// The user's name may hold spaces and brackets: the date is the first
 	// bracket that closes where a date's does.
@@ -83,11 +94,27 @@ func parseBehind(b []byte, e *entry) reason {
 	}
 	// Any third field is possible here, so that one which does not parse is
 	// not an error.
-	if status, _, ok := quoted(rest); ok && bytes.HasPrefix(status, imserveCache) {
+	third, _, ok := quoted(rest)
+	switch {
+	case !ok:
+	case bytes.HasPrefix(third, imserveCache):
 		e.format = formatImserve
-		e.aborted = bytes.Contains(status, detailAborted)
+		e.aborted = bytes.Contains(third, detailAborted)
+	case len(e.forwarded) == 0 && isForwarded(third):
+		e.forwarded = third
 	}
 	return reasonNone
+}
+
+// isForwarded says whether a field can be X-Forwarded-For: its last address is
+// one. Other fields that servers write there are numbers and words.
+func isForwarded(b []byte) bool {
+	last := bytes.TrimSpace(b[bytes.LastIndexByte(b, ',')+1:])
+	if bytes.IndexByte(last, '.') < 0 && bytes.IndexByte(last, ':') < 0 {
+		return false
+	}
+	_, ok := parseHop(last)
+	return ok
 }
 
 // splitRequest takes a request line apart. The target is whatever stands

@@ -10,11 +10,14 @@
 //     are one, in whatever order and over however many runs the lines are read.
 //     Days are UTC days.
 //   - What counts is a 200, 206 or 304 answer to a GET for a package that was
-//     not aborted and not asked for by imsync itself. A line that does not
-//     count is counted all the same, in the Report, with its reason and one
-//     example.
+//     not aborted and not asked for by imsync itself, another imserve or a
+//     health check. A line that does not count is counted all the same, in the
+//     Report, with its reason and one example.
+//   - A client that mostly asks for what is not there, a scanner, does not count
+//     on that day; one that asks for more packages than Options.ClientCap counts
+//     as that many in all.
 //   - A log is known again by its content, never by its name or inode: renamed,
-//     gzipped, copied and truncated, its lines are read once. What a batch
+//     compressed, copied and truncated, its lines are read once. What a batch
 //     counts and how far its file was read are committed in one transaction, so
 //     that a kill loses nothing and counts nothing twice.
 //   - A client is stored as a salted hash, and only while its day is open. A day
@@ -30,9 +33,12 @@
 // Everything is kept in one SQLite database. Losing it loses ranks, never a
 // package.
 //
-// To read it: line.go, common.go and squid.go (a line becomes an entry),
-// target.go and filename.go (its URL becomes a package), batch.go and flush.go
-// (entries become requests in the database), lines.go, source.go and known.go
-// (a log's content, and how far it was read), ingest.go (all of these in
-// order), closing.go (a day becomes numbers), rank.go.
+// To read it: line.go, common.go, squid.go, acng.go, json.go and jsonline.go (a
+// line becomes an entry), clients.go and counts.go (whose it is, and whether it
+// counts), blocks.go and pipeline.go (a log's blocks are parsed side by side),
+// target.go and filename.go (a URL becomes a package), batch.go, memo.go and
+// scanner.go (lines become requests), output.go, flush.go and bulk.go (requests
+// go into the database while more are read), source.go and known.go (a log's
+// content, and how far it was read), ingest.go (all of these in order), tables.go
+// and closing.go (a day becomes numbers), rank.go and explain.go.
 package popularity

@@ -8,25 +8,55 @@ import (
 	"slices"
 )
 
-// commit writes the batch and how far its log was read, in one transaction. It
-// sets l.id, and returns how many requests were new, and which roots.
-func (s *Store) commit(ctx context.Context, b *batch, l *known) (added int64, roots []string, err error) {
-	tx, err := s.db.BeginTx(ctx, nil)
+// job is a batch as it is handed over to be committed, with how far its log was
+// read.
+type job struct {
+	file    string
+	at      known // its id is 0 if the log has no row of its own yet
+	read    int64 // bytes of the log
+	records []record
+	visits  []visit
+	missing map[uint32][]uint64
+	clients []uint64   // snapshots of the batch's
+	dirs    []string   //
+	paths   []pathInfo //
+	roots   []rootInfo // that are in the batch
+	tally   tally
+
+	added    int64    // requests that were new
+	newRoots []string // that were not known
+}
+
+// writer commits jobs, one after the other. It remembers ids over jobs.
+type writer struct {
+	s       *Store
+	epoch   int64   // of the database, when pathIDs were looked up
+	dirIDs  []int64 // by index; 0: not known
+	pathIDs []int64
+	sorted  []record // of the job, by visit
+}
+
+// forget drops the ids: the indices mean something else from now on.
+func (w *writer) forget() { w.dirIDs, w.pathIDs = nil, nil }
+
+// commit writes the job in one transaction, and sets its results and at.id.
+func (w *writer) commit(ctx context.Context, j *job) error {
+	tx, err := w.s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 	defer tx.Rollback()
-	now := s.opt.Clock().Unix()
-	if err := writePaths(ctx, tx, b); err != nil {
-		return 0, nil, err
+	now := w.s.opt.Clock().Unix()
+	if err := w.writePaths(ctx, tx, j); err != nil {
+		return err
 	}
-	if roots, err = writeRoots(ctx, tx, b); err != nil {
-		return 0, nil, err
+	if err := writeRoots(ctx, tx, j); err != nil {
+		return err
 	}
-	if added, err = writeRequests(ctx, tx, b, now); err != nil {
-		return 0, nil, err
+	if err := w.writeRequests(ctx, tx, j, now); err != nil {
+		return err
 	}
-	id := l.id
+	id, l := j.at.id, &j.at
 	if id == 0 {
 		err = tx.QueryRowContext(ctx, `INSERT INTO logs (head_length, head, read_to, tail_length, tail, seen)
 			VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
@@ -36,146 +66,238 @@ func (s *Store) commit(ctx context.Context, b *batch, l *known) (added int64, ro
 			WHERE id = ?`, l.headLength, l.head[:], l.readTo, l.tailLength, l.tail[:], now, id)
 	}
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return 0, nil, err
+		return err
 	}
-	l.id = id
-	return added, roots, nil
+	j.at.id = id
+	return nil
 }
 
-// writePaths sees to it that the paths of the batch's requests have ids.
-func writePaths(ctx context.Context, tx *sql.Tx, b *batch) error {
-	var epoch int64
-	if err := tx.QueryRowContext(ctx, "SELECT epoch FROM meta").Scan(&epoch); err != nil {
+// writePaths sees to it that the paths of the job's records have ids.
+func (w *writer) writePaths(ctx context.Context, tx *sql.Tx, j *job) error {
+	var epoch, next int64
+	if err := tx.QueryRowContext(ctx, "SELECT epoch, next_path FROM meta").Scan(&epoch, &next); err != nil {
 		return err
 	}
-	if epoch != b.epoch {
+	if epoch != w.epoch {
 		// Another process forgot paths since: their ids may be gone.
-		for i := range b.paths {
-			b.paths[i].pathID = 0
+		clear(w.pathIDs)
+		w.epoch = epoch
+	}
+	w.dirIDs = append(w.dirIDs, make([]int64, len(j.dirs)-len(w.dirIDs))...)
+	w.pathIDs = append(w.pathIDs, make([]int64, len(j.paths)-len(w.pathIDs))...)
+	var fresh []uint32
+	const wanted = -1
+	for i := range j.records {
+		if p := j.records[i].path; w.pathIDs[p] == 0 {
+			w.pathIDs[p] = wanted
+			fresh = append(fresh, p)
 		}
-		b.epoch = epoch
 	}
-	name, err := tx.PrepareContext(ctx, `INSERT INTO names (name, arch, dir, last_seen) VALUES (?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET last_seen = max(last_seen, excluded.last_seen) RETURNING id`)
-	if err != nil {
-		return err
+	if len(fresh) == 0 {
+		return nil
 	}
-	defer name.Close()
-	path, err := tx.PrepareContext(ctx, `INSERT INTO paths (name, base) VALUES (?, ?)
-		ON CONFLICT DO UPDATE SET base = base RETURNING id`)
-	if err != nil {
-		return err
-	}
-	defer path.Close()
-	seen, err := tx.PrepareContext(ctx, "UPDATE names SET last_seen = ? WHERE id = ? AND last_seen < ?")
-	if err != nil {
-		return err
-	}
-	defer seen.Close()
-	for i := range b.paths {
-		p := &b.paths[i]
-		switch {
-		case p.lastSeen == 0:
-			continue
-		case p.pathID != 0:
-			_, err = seen.ExecContext(ctx, p.lastSeen, p.nameID, p.lastSeen)
-		default:
-			if err = name.QueryRowContext(ctx, p.name, p.arch, p.dir, p.lastSeen).Scan(&p.nameID); err == nil {
-				err = path.QueryRowContext(ctx, p.nameID, p.base).Scan(&p.pathID)
+	// Ids in the order of the indices, so that a client's records stay sorted.
+	slices.Sort(fresh)
+	for i, p := range fresh {
+		w.pathIDs[p] = next + int64(i)
+		if d := j.paths[p].dir; w.dirIDs[d] == 0 {
+			err := tx.QueryRowContext(ctx, "INSERT INTO dirs (dir) VALUES (?) ON CONFLICT DO UPDATE SET dir = dir RETURNING id",
+				j.dirs[d]).Scan(&w.dirIDs[d])
+			if err != nil {
+				return fmt.Errorf("write %s: %w", j.dirs[d], err)
 			}
 		}
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE meta SET next_path = ?", next+int64(len(fresh))); err != nil {
+		return err
+	}
+	// Rows in the order of the table, which is the fastest.
+	slices.SortFunc(fresh, func(x, y uint32) int {
+		return cmp.Or(cmp.Compare(w.dirIDs[j.paths[x].dir], w.dirIDs[j.paths[y].dir]), cmp.Compare(j.paths[x].base, j.paths[y].base))
+	})
+	insert := newBulk(tx, 3, "INSERT INTO paths (dir, base, id) VALUES", "ON CONFLICT DO NOTHING")
+	defer insert.close()
+	for i, p := range fresh {
+		rows, affected, err := insert.add(ctx, w.dirIDs[j.paths[p].dir], j.paths[p].base, w.pathIDs[p])
+		if err == nil && i == len(fresh)-1 && rows == 0 {
+			rows, affected, err = insert.flush(ctx)
+		}
 		if err != nil {
-			return fmt.Errorf("write %s/%s: %w", p.dir, p.base, err)
+			return fmt.Errorf("write paths: %w", err)
+		}
+		if int64(rows) == affected {
+			continue
+		}
+		// Some of them are there already.
+		for _, p := range fresh[i+1-rows : i+1] {
+			info := &j.paths[p]
+			if err := tx.QueryRowContext(ctx, "SELECT id FROM paths WHERE dir = ? AND base = ?", w.dirIDs[info.dir], info.base).
+				Scan(&w.pathIDs[p]); err != nil {
+				return fmt.Errorf("look up %s/%s: %w", j.dirs[info.dir], info.base, err)
+			}
 		}
 	}
 	return nil
 }
 
-// writeRoots writes the roots of the batch, and returns those that are new.
-func writeRoots(ctx context.Context, tx *sql.Tx, b *batch) (added []string, err error) {
-	for _, r := range b.roots {
-		if r.lastSeen == 0 {
-			continue
-		}
+// writeRoots writes the roots of the job, and notes those that are new.
+func writeRoots(ctx context.Context, tx *sql.Tx, j *job) error {
+	for _, r := range j.roots {
 		result, err := tx.ExecContext(ctx, "INSERT INTO roots (root, first_seen, last_seen) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 			r.root, r.firstSeen, r.lastSeen)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if n, err := result.RowsAffected(); err != nil {
-			return nil, err
+			return err
 		} else if n > 0 {
-			added = append(added, r.root)
+			j.newRoots = append(j.newRoots, r.root)
 			continue
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE roots SET first_seen = min(first_seen, ?), last_seen = max(last_seen, ?) WHERE root = ?",
 			r.firstSeen, r.lastSeen, r.root); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return added, nil
+	return nil
 }
 
-// writeRequests merges the batch's requests with what the database has of the
-// same clients and days, and returns how many are new.
-func writeRequests(ctx context.Context, tx *sql.Tx, b *batch, now int64) (added int64, err error) {
-	type row struct {
-		day, client int64
-		asked
+// visitsByDay are the job's visits, as indices, each day's sorted by client as
+// the database sorts them.
+func (j *job) visitsByDay() (days []int32, visits map[int32][]int) {
+	visits = map[int32][]int{}
+	for i := range j.visits {
+		day := j.visits[i].day
+		visits[day] = append(visits[day], i)
 	}
-	all := make([]row, 0, len(b.requests))
-	for r, size := range b.requests {
-		// SQLite has signed integers only; the sign means nothing in a hash.
-		all = append(all, row{int64(r.day), int64(r.client), asked{b.paths[r.path].pathID, size}})
+	for day, list := range visits {
+		days = append(days, day)
+		slices.SortFunc(list, func(x, y int) int { return cmp.Compare(j.hash(x), j.hash(y)) })
 	}
-	slices.SortFunc(all, func(x, y row) int {
-		return cmp.Or(cmp.Compare(x.day, y.day), cmp.Compare(x.client, y.client), cmp.Compare(x.path, y.path))
-	})
-	read, err := tx.PrepareContext(ctx, "SELECT paths FROM requests WHERE day = ? AND client = ?")
-	if err != nil {
-		return 0, err
-	}
-	defer read.Close()
-	write, err := tx.PrepareContext(ctx, `INSERT INTO requests (day, client, paths) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET paths = excluded.paths`)
-	if err != nil {
-		return 0, err
-	}
-	defer write.Close()
+	slices.Sort(days)
+	return days, visits
+}
 
-	var have, more, merged []asked
-	var blob []byte
-	for i := 0; i < len(all); {
-		first := all[i]
-		more = more[:0]
-		for ; i < len(all) && all[i].day == first.day && all[i].client == first.client; i++ {
-			more = append(more, all[i].asked)
+// sort puts the records of each visit together, the visits in their order.
+// ends are where those of each end.
+func (w *writer) sort(j *job) (ends []int) {
+	w.sorted = slices.Grow(w.sorted[:0], len(j.records))[:len(j.records)]
+	ends = make([]int, len(j.visits))
+	n := 0
+	for i := range j.visits {
+		ends[i] = n
+		n += int(j.visits[i].records)
+	}
+	for _, r := range j.records {
+		w.sorted[ends[r.visit]] = r
+		ends[r.visit]++
+	}
+	return ends
+}
+
+// hash is a visit's client as SQLite has it: signed, which means nothing.
+func (j *job) hash(visit int) int64 { return int64(j.clients[j.visits[visit].client]) }
+
+// asked appends to list what records ask for, ordered by path and each path once.
+func (w *writer) asked(list []asked, records []record) []asked {
+	for i := range records {
+		r := &records[i]
+		list = append(list, asked{w.pathIDs[r.path], r.bytes(), r.second()})
+	}
+	slices.SortFunc(list, func(x, y asked) int { return cmp.Compare(x.path, y.path) })
+	n := 0
+	for _, a := range list {
+		if n > 0 && list[n-1].path == a.path {
+			list[n-1].merge(a)
+			continue
 		}
-		have = have[:0]
-		switch err := read.QueryRowContext(ctx, first.day, first.client).Scan(&blob); err {
-		case nil:
-			if have, err = decodeAsked(have, blob); err != nil {
-				return 0, err
+		list[n] = a
+		n++
+	}
+	return list[:n]
+}
+
+// writeRequests merges the job's requests with what the database has of the same
+// clients and days, and notes how many are new.
+func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
+	write := newBulk(tx, 4, "INSERT OR REPLACE INTO requests (day, client, paths, missing) VALUES", "")
+	defer write.close()
+	ends := w.sort(j)
+	days, visits := j.visitsByDay()
+	for _, day := range days {
+		there, err := storedVisits(ctx, tx, int64(day), j, visits[day])
+		if err != nil {
+			return err
+		}
+		var list, merged []asked
+		var blobs []byte // of the rows that are not written yet
+		for _, i := range visits[day] {
+			list = w.asked(list[:0], w.sorted[ends[i]-int(j.visits[i].records):ends[i]])
+			missing := j.missing[uint32(i)]
+			var n int
+			have := there[i]
+			merged, n = mergeAsked(merged[:0], have.asked, list)
+			j.added += int64(n)
+			for _, h := range have.missing {
+				missing = addMissing(missing, h)
 			}
-		case sql.ErrNoRows:
-		default:
-			return 0, err
-		}
-		var n int
-		merged, n = mergeAsked(merged[:0], have, more)
-		added += int64(n)
-		if _, err := write.ExecContext(ctx, first.day, first.client, appendAsked(nil, merged)); err != nil {
-			return 0, err
-		}
-		if i == len(all) || all[i].day != first.day {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read) VALUES (?, ?)
-				ON CONFLICT DO UPDATE SET read = excluded.read`, first.day, now); err != nil {
-				return 0, err
+			from := len(blobs)
+			blobs = appendAsked(blobs, merged)
+			middle := len(blobs)
+			blobs = appendMissing(blobs, missing)
+			rows, _, err := write.add(ctx, int64(day), j.hash(i), notNull(blobs[from:middle]), notNull(blobs[middle:]))
+			if err != nil {
+				return err
 			}
+			if rows > 0 {
+				blobs = blobs[:0]
+			}
+		}
+		if _, _, err := write.flush(ctx); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read) VALUES (?, ?)
+			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(day), now); err != nil {
+			return err
 		}
 	}
-	return added, nil
+	return nil
+}
+
+// notNull is b as a blob: SQLite gets NULL for a nil slice.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// stored is what the database has of a client on a day.
+type stored struct {
+	asked   []asked
+	missing []uint64
+}
+
+// storedVisits finds what the database has of the clients of visits on a day, by
+// their visits.
+func storedVisits(ctx context.Context, tx *sql.Tx, day int64, j *job, visits []int) (map[int]stored, error) {
+	var open bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM open_days WHERE day = ?)", day).Scan(&open); err != nil || !open {
+		return nil, err
+	}
+	there := map[int]stored{}
+	i := 0
+	err := eachClient(ctx, tx, day, func(client int64, list []asked, missing []uint64) error {
+		for i < len(visits) && j.hash(visits[i]) < client {
+			i++
+		}
+		if i < len(visits) && j.hash(visits[i]) == client {
+			there[visits[i]] = stored{slices.Clone(list), slices.Clone(missing)}
+		}
+		return nil
+	})
+	return there, err
 }

@@ -78,6 +78,42 @@ func TestAnyOrder(t *testing.T) {
 	}
 }
 
+// A log of many blocks, with lines among the others that are none, comes out as
+// read line by line, however many goroutines parse and whatever a batch is.
+func TestManyBlocks(t *testing.T) {
+	hits := traffic(31, 12_000)
+	want := expect(hits, halfLife)
+	noise := []string{"", "\x00\xff\xfe", "10.0.0.1 - - [torn", strings.Repeat("x", maxLine+1), strings.Repeat("y", 2*blockSize+5), "{}", "1.000 x"}
+	r := rand.New(rand.NewPCG(8, 8))
+	var b strings.Builder
+	lines := 0
+	for _, h := range hits {
+		if r.IntN(300) == 0 {
+			b.WriteString(noise[r.IntN(len(noise))] + "\n")
+			lines++
+		}
+		b.WriteString(formatters["combined"](h) + "\n")
+		lines++
+	}
+	text := b.String()
+	if len(text) < 10*blockSize {
+		t.Fatalf("only %d bytes", len(text))
+	}
+	for _, limit := range []int{batchRequests, 1000} {
+		dir := t.TempDir()
+		s := openStore(t, dir, options())
+		s.limit = limit
+		writeFile(t, dir+"/log", text)
+		report := ingest1(t, s, dir+"/log")
+		if report.Lines != int64(lines) || report.Bytes != int64(len(text)) || report.Counted+report.Repomd != int64(len(hits)) {
+			t.Errorf("%d requests a batch: %+v, want %d lines", limit, report, lines)
+		}
+		if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
+			t.Errorf("%d requests a batch: %s", limit, diff)
+		}
+	}
+}
+
 func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

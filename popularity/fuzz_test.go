@@ -2,12 +2,11 @@ package popularity
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,7 +17,9 @@ func seeds() []string {
 		"", "\r", "\x00\xff", "- - -", `x "`, ` [`, `a [21/Nov/2026:09:12:44 +0000]`,
 		`a - - [21/Nov/2026:09:12:44 +0000] "GET /a\"\\ HTTP/1.1" 200 - "\\" "\"" "imserve; detail=aborted`,
 		"1795252364.588     16 10.0.0.7 TCP_MISS_ABORTED/200 210 GET http://h/a.rpm - HIER_DIRECT/192.0.2.1 application/x-rpm [Host: h]",
-		"1.123 ", "1795252364.588 ",
+		"1.123 ", "1795252364.588 ", "1|O|2|c|p", "1|E|2|c| [HTTP error, code: 404]", "1|I|2|c|debrep/x [HTTP error, code: 2]",
+		`a, b - - [21/Nov/2026:09:12:60 -0930] "GET /a HTTP/1.1" 200 - "" "" "x, [::1]:80"`,
+		`{"remote_addr":"\ud83d\ude00\ud83d","ts":1.5e3,"request":"GET /\u00e9","status":200,"size":-0,"x":[true,null,{}]}`,
 	}
 	for format := range formatters {
 		lines = append(lines, strings.Split(strings.TrimSpace(write(traffic(13, 3), format)), "\n")...)
@@ -27,67 +28,39 @@ func seeds() []string {
 	return lines
 }
 
-// FuzzParseCommon checks that what was understood of a line can be written down
-// plainly and is then understood alike.
-func FuzzParseCommon(f *testing.F) {
+// fuzzParser compares a parser with the plain one of its format.
+func fuzzParser(f *testing.F, fast func(*parser, []byte, *entry) reason, plain func(string) (said, bool), skip func(line []byte) bool) {
 	for _, s := range seeds() {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var p parser
-		var e, again entry
-		given := bytes.Clone(b)
-		if p.parseCommon(b, &e) != reasonNone {
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if bytes.IndexByte(line, '\n') >= 0 || skip(line) {
 			return
 		}
-		if !bytes.Equal(b, given) {
-			t.Error("the line was changed")
-		}
-		when := time.Unix(e.at, 0).UTC()
-		if when.Year() < 0 || when.Year() > 9999 {
-			return
-		}
-		plain := fmt.Appendf(nil, `%s - - [%s] "%s %s HTTP/1.1" %03d %d "-" "%s"`,
-			e.client, when.Format("02/Jan/2006:15:04:05 -0700"), e.method, e.target, e.status, e.bytes, e.agent)
-		if e.format == formatImserve {
-			plain = append(plain, ` "imserve; hit`...)
-			if e.aborted {
-				plain = append(plain, `; detail=aborted`...)
-			}
-			plain = append(plain, '"')
-		}
-		if why := p.parseCommon(plain, &again); why != reasonNone {
-			t.Fatalf("%q: %v", plain, why)
-		}
-		if e.format == formatCommon {
-			e.format, e.agent = formatCombined, []byte{}
-		}
-		if fmt.Sprintf("%+v", e) != fmt.Sprintf("%+v", again) {
-			t.Errorf("%+v became %+v", e, again)
+		if diff := differs(line, fast, plain); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
 
+func FuzzParseCommon(f *testing.F) {
+	fuzzParser(f, (*parser).parseCommon, plainCommon, func([]byte) bool { return false })
+}
+
 func FuzzParseSquid(f *testing.F) {
-	for _, s := range seeds() {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var e, again entry
-		if parseSquid(b, &e) != reasonNone {
-			return
-		}
-		code := "TCP_MISS"
-		if e.aborted {
-			code += "_ABORTED"
-		}
-		plain := fmt.Appendf(nil, "%d.000 0 %s %s/%03d %d %s %s - - -", e.at, e.client, code, e.status, e.bytes, e.method, e.target)
-		if why := parseSquid(plain, &again); why != reasonNone {
-			t.Fatalf("%q: %v", plain, why)
-		}
-		if fmt.Sprintf("%+v", e) != fmt.Sprintf("%+v", again) {
-			t.Errorf("%+v became %+v", e, again)
-		}
+	fuzzParser(f, func(_ *parser, b []byte, e *entry) reason { return parseSquid(b, e) }, plainSquidLine,
+		func(line []byte) bool { return !looksLikeSquid(line) })
+}
+
+func FuzzParseACNG(f *testing.F) {
+	fuzzParser(f, (*parser).parseACNG, plainACNGLine, func(line []byte) bool { return !looksLikeACNG(line) })
+}
+
+func FuzzParseJSON(f *testing.F) {
+	// Where encoding/json does something else on purpose: invalid UTF-8, which no
+	// URL of a package has, becomes U+FFFD, and values lie deeper.
+	fuzzParser(f, (*parser).parseJSON, plainJSONLine, func(line []byte) bool {
+		return !utf8.Valid(line) || twice(string(line)) || bytes.Count(line, []byte("{"))+bytes.Count(line, []byte("[")) >= maxJSONDepth
 	})
 }
 
@@ -104,17 +77,19 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{resolve: resolve, isPackage: isPackage, requests: map[request]int64{}}
-		b.next()
-		v := b.judge([]byte(target))
+		b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
+		b.next(nil)
+		v := b.find(target)
 		switch v.kind {
 		case kindSkip:
 			if v.reason == reasonNone {
 				t.Error("skipped for no reason")
 			}
 		case kindPackage:
-			if p := b.paths[v.index]; p.name == "" || p.arch == "" || p.base == "" || p.dir == "" || strings.Contains(p.base, "/") {
-				t.Errorf("%+v", p)
+			p := b.paths[v.index]
+			name, arch, ok := packageName(b.dirs[p.dir], p.base)
+			if !ok || name == "" || arch == "" || b.dirs[p.dir] == "" || strings.Contains(p.base, "/") {
+				t.Errorf("%+v in %q: %q, %q", p, b.dirs[p.dir], name, arch)
 			}
 		case kindRepomd:
 			if r := b.roots[v.index].root; r == "" || strings.HasSuffix(r, "/") {
@@ -127,7 +102,7 @@ func FuzzTarget(f *testing.F) {
 // FuzzAsked checks that what can be decoded is what was encoded.
 func FuzzAsked(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(appendAsked(nil, []asked{{1, 0}, {2, 300}, {1 << 40, 1 << 40}}))
+	f.Add(appendAsked(nil, []asked{{1, 0, 0}, {2, 300, 86399}, {1 << 40, 1 << 40, 1}}))
 	f.Add([]byte{0x80})
 	f.Add([]byte{1, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -172,7 +147,7 @@ func FuzzIngest(f *testing.F) {
 // returns the ranking and how many lines of each kind there were.
 func ingestSteps(t *testing.T, s *Store, log string, steps ...[]byte) ([]Rank, map[string]int64) {
 	// A new database for each would be most of the fuzzing's time.
-	for _, table := range []string{"requests", "paths", "days", "overlaps", "open_days", "names", "roots", "logs"} {
+	for _, table := range []string{"requests", "paths", "days", "overlaps", "open_days", "names", "dirs", "roots", "logs"} {
 		if _, err := s.db.Exec("DELETE FROM " + table); err != nil {
 			t.Fatal(err)
 		}

@@ -31,12 +31,8 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, batch: batch{
-		resolve: s.opt.Resolve, isPackage: s.opt.IsPackage,
-		latest:   s.opt.Clock().Add(maxAhead).Unix(),
-		requests: map[request]int64{},
-	}}
-	in.batch.next()
+	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{seeds: newMemoSeeds(), resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
+	in.batch.next(nil)
 	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)
 	}
@@ -58,6 +54,10 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 // expand finds the files of the globs, each once and sorted.
 func expand(globs []string, report *Report) (paths []string, err error) {
 	for _, glob := range globs {
+		if glob == Stdin {
+			paths = append(paths, glob)
+			continue
+		}
 		found, err := filepath.Glob(glob)
 		if err != nil {
 			return nil, fmt.Errorf("log pattern %q: %w", glob, err)
@@ -82,6 +82,8 @@ type ingest struct {
 	report *Report
 	knowns *knowns
 	batch  batch
+	writer writer
+	spare  []record // what the batch goes on with while its records are written
 }
 
 // file reads the new lines of one log. Its error is one that ends the run.
@@ -93,22 +95,29 @@ func (in *ingest) file(ctx context.Context, path string) error {
 			in.report.Failed = append(in.report.Failed, Failure{Path: path, Error: err.Error()})
 		}
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		failed(err)
-		return nil
+	var st stamp
+	var stamped bool
+	var src *source
+	var err error
+	if path == Stdin {
+		src, err = in.s.openStdin()
+	} else {
+		info, serr := os.Stat(path)
+		if serr == nil && !info.Mode().IsRegular() {
+			serr = errors.New("not a regular file")
+		}
+		if serr != nil {
+			failed(serr)
+			return nil
+		}
+		st, stamped = stampOf(info)
+		if id, ok := in.knowns.unmoved[st]; ok && stamped {
+			in.knowns.ended[id] = true
+			in.report.Files++
+			return nil
+		}
+		src, err = openSource(path)
 	}
-	if !info.Mode().IsRegular() {
-		failed(errors.New("not a regular file"))
-		return nil
-	}
-	st, stamped := stampOf(info)
-	if id, ok := in.knowns.unmoved[st]; ok && stamped {
-		in.knowns.ended[id] = true
-		in.report.Files++
-		return nil
-	}
-	src, err := openSource(path)
 	if err != nil {
 		failed(err)
 		return nil
@@ -147,68 +156,56 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 	if from != nil {
 		start = from.readTo
 	}
-	lines := newLineReader(src, start, tail)
-	committed := start
-	end = from
-	own := false // end is of this run and this file, and may be moved on
-	commit := func() error {
-		l := here(head, lines)
-		if own {
-			l.id = end.id
-		}
-		added, roots, err := in.s.commit(ctx, &in.batch, &l)
-		if err != nil {
-			return in.s.explain("write", err)
-		}
-		if own {
-			*end = l
-		} else {
-			end, own = &l, true
-			in.knowns.list = append(in.knowns.list, end)
-		}
-		in.s.opt.Log.DebugContext(ctx, "log lines committed", "file", path, "lines", in.batch.tally.lines, "offset", l.readTo)
-		in.report.add(&in.batch.tally, path)
-		in.report.Requests += added
-		in.report.NewRoots = append(in.report.NewRoots, roots...)
-		in.report.Bytes += l.readTo - committed
-		committed = l.readTo
-		in.batch.next()
-		return nil
-	}
-	for n := 0; ; n++ {
-		line, long, readErr := lines.next()
-		if readErr != nil {
-			if readErr != io.EOF {
-				damage = fmt.Errorf("at byte %d: %w", lines.off, readErr)
+	lines := newBlockReader(src, start, tail)
+	p := startPipeline(lines, func() *parser { return in.s.newParser(in.batch.seeds) })
+	defer p.close()
+	out := newOutput(ctx, in, path, head, from)
+	defer out.wait()
+	for b := p.next(); b != nil; b = p.next() {
+		for i := 0; ; {
+			i = in.batch.count(b, i, in.s.limit)
+			// Where the counted lines end.
+			at := len(b.buf)
+			if i < len(b.parsed) {
+				at = b.start
+				if i > 0 {
+					at = b.parsed[i-1].end
+				}
 			}
-			break
-		}
-		if long {
-			in.batch.tooLong(line)
-		} else {
-			in.batch.line(line)
-		}
-		if in.batch.full(in.s.limit) || lines.off-committed >= batchBytes {
-			if err := commit(); err != nil {
-				return nil, nil, err
+			off := b.off + int64(at-b.start)
+			out.at(off, b.tail(at))
+			if in.batch.full(in.s.limit) || off-out.committed >= batchBytes {
+				if err := out.commit(); err != nil {
+					return nil, nil, err
+				}
+			}
+			if i == len(b.parsed) {
+				break
 			}
 		}
-		if n%1024 == 0 && ctx.Err() != nil {
+		p.release(b)
+		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
 	}
-	if lines.off > committed {
-		if err := commit(); err != nil {
-			return nil, nil, err
-		}
+	if p.err != io.EOF {
+		damage = fmt.Errorf("at byte %d: %w", lines.off, p.err)
 	}
-	if lines.off > start {
+	if err := out.finish(); err != nil {
+		return nil, nil, err
+	}
+	if out.committed > start {
 		in.report.FilesRead++
 	}
-	if end != nil {
-		in.knowns.ended[end.id] = true
+	if out.end != nil {
+		in.knowns.ended[out.end.id] = true
 	}
-	return end, damage, nil
+	return out.end, damage, nil
+}
+
+// newParser makes a parser of the Store's lines, which shares seeds with others.
+func (s *Store) newParser(seeds memoSeeds) *parser {
+	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, seeds: seeds}
 }
 
 // stampAge is how long a file must be left alone before its stamp is believed:

@@ -36,6 +36,9 @@ func TestSkipped(t *testing.T) {
 		{"lower case is another method", with("GET", "get"), reasonMethod},
 		{"not found", with(" 200 ", " 404 "), reasonStatus},
 		{"moved", with(" 200 ", " 302 "), reasonStatus},
+		{"another imserve", with("dnf", "imserve/1.0 (IntelligentMirror)"), reasonReplica},
+		{"a load balancer's check", with("dnf", "HAProxy/2.6"), reasonHealth},
+		{"a check of Kubernetes", with("dnf", "kube-probe/1.30"), reasonHealth},
 		{"imsync's own", with("dnf", "imsync/1.0 (+http://mirror)"), reasonOwn},
 		{"not imsync's own", with("dnf", "not imsync/1.0"), reasonNone},
 		{"aborted", with("imserve; hit", "imserve; hit; detail=aborted"), reasonAborted},
@@ -143,6 +146,34 @@ func TestFailedLogs(t *testing.T) {
 	}
 }
 
+// Standard input that is a file is read where it is.
+func TestStdinFile(t *testing.T) {
+	dir := t.TempDir()
+	hits := traffic(8, 100)
+	writeFile(t, dir+"/log", write(hits, "combined"))
+	f, err := os.Open(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := options()
+	o.Stdin = f
+	s := openStore(t, dir, o)
+	if r := ingest1(t, s, Stdin); r.Lines != int64(len(hits)) || r.Files != 1 {
+		t.Errorf("%+v", r)
+	}
+	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {
+		t.Error(diff)
+	}
+	if r := ingest1(t, s, dir+"/log"); r.Lines != 0 {
+		t.Errorf("by its name: %d lines are read again", r.Lines)
+	}
+	s.opt.Stdin = nil
+	if r := ingest1(t, s, Stdin); len(r.Failed) != 1 || r.Failed[0].Path != Stdin {
+		t.Errorf("without standard input: %+v", r)
+	}
+}
+
 // A run that is cancelled keeps what was committed, and the next one goes on.
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()
@@ -180,14 +211,15 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 	for i := range hits {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
-	var b batch
-	b.resolve, b.isPackage, b.latest, b.requests = resolve, isPackage, now.Unix(), map[request]int64{}
-	b.next()
-	lines := strings.Split(strings.TrimSpace(write(hits, "combined")), "\n")
-	for b.remembered = memoryLimit - 1000; !b.full(batchRequests); lines = lines[1:] {
-		b.line([]byte(lines[0]))
+	b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
+	b.next(nil)
+	k := &block{buf: []byte(write(hits, "combined"))}
+	s.newParser(b.seeds).block(k)
+	b.remembered = memoryLimit - 1000
+	for i := 0; !b.full(batchRequests); {
+		i = b.count(k, i, len(b.records)+1)
 	}
-	if b.next(); b.remembered != 0 || len(b.paths)+len(b.targets)+len(b.clients)+len(b.requests)+len(b.roots) != 0 {
+	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.targets.used+b.addresses.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
 	writeFile(t, dir+"/log", write(hits, "combined"))

@@ -112,13 +112,13 @@ func (k *knowns) find(src *source, head []byte) (l *known, tail []byte, err erro
 	return nil, nil, src.rewind()
 }
 
-// here is the known for a log that begins with head and was read as far as l.
-func here(head []byte, l *lineReader) known {
-	head = head[:min(int64(len(head)), l.off)]
-	tail := l.tail()
+// here is the known for a log that begins with head and was read as far as off,
+// before which stands tail.
+func here(head []byte, off int64, tail []byte) known {
+	head = head[:min(int64(len(head)), off)]
 	return known{
 		headLength: int64(len(head)), head: fingerprintOf(head),
-		readTo: l.off, tailLength: int64(len(tail)), tail: fingerprintOf(tail),
+		readTo: off, tailLength: int64(len(tail)), tail: fingerprintOf(tail),
 	}
 }
 

@@ -1,8 +1,6 @@
 package popularity
 
 import (
-	"bytes"
-	"compress/gzip"
 	"os"
 	"strings"
 	"testing"
@@ -25,6 +23,50 @@ func (w *site) ingest() Report {
 	r := ingest1(w.t, w.s, w.dir+"/*log*")
 	w.lines += r.Lines
 	return r
+}
+
+// input reads a log from standard input.
+func (w *site) input(content string) {
+	w.t.Helper()
+	w.s.opt.Stdin = strings.NewReader(content)
+	r := ingest1(w.t, w.s, Stdin)
+	w.lines += r.Lines
+	if r.Files != 1 || len(r.Failed) != 0 {
+		w.t.Errorf("standard input: %+v", r)
+	}
+}
+
+// rotateAndCompress rotates as logrotate does, between two runs and during what
+// one would have read.
+func (w *site) rotateAndCompress(suffix string) {
+	w.t.Helper()
+	w.append("log", 0)
+	w.ingest()
+	w.append("log", 1)
+	w.rename("log", "log.1")
+	w.compress("log.1", suffix)
+	w.append("log", 2)
+	w.ingest()
+	w.rename("log.1"+suffix, "log.2"+suffix)
+	w.rename("log", "log.1")
+	w.ingest()
+	w.compress("log.1", suffix)
+	w.ingest()
+	w.append("log", 3)
+}
+
+// atWork reads a compressed log while it is being written.
+func (w *site) atWork(name string, compress func(testing.TB, string) string) {
+	w.t.Helper()
+	whole := compress(w.t, w.parts[0]+w.parts[1]+w.parts[2])
+	for _, end := range []int{1, 4, 6, 20, len(whole) / 3, len(whole) / 2, len(whole) - 1} {
+		writeFile(w.t, w.dir+"/"+name, whole[:end])
+		if r := w.ingest(); end >= 6 && len(r.Failed) != 1 {
+			w.t.Errorf("%d of %d bytes: failed %v", end, len(whole), r.Failed)
+		}
+	}
+	writeFile(w.t, w.dir+"/"+name, whole)
+	w.append("log", 3)
 }
 
 func (w *site) append(name string, part int) {
@@ -64,26 +106,6 @@ func (w *site) remove(name string) {
 	if err := os.Remove(w.dir + "/" + name); err != nil {
 		w.t.Fatal(err)
 	}
-}
-
-// gzip replaces a log by its compressed copy.
-func (w *site) gzip(name string) {
-	w.t.Helper()
-	writeFile(w.t, w.dir+"/"+name+".gz", gzipped(w.t, w.read(name)))
-	w.remove(name)
-}
-
-func gzipped(t testing.TB, content string) string {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if _, err := z.Write([]byte(content)); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
 }
 
 // Whatever happens to a log between two runs, each of its lines is read once:
@@ -139,6 +161,42 @@ func TestOnceOverRuns(t *testing.T) {
 			w.rename("log.1.gz", "log.2.gz")
 			w.rename("log", "log.1")
 			w.gzip("log.1")
+			w.append("log", 3)
+		}},
+		{name: "rotated and compressed with xz", does: func(w *site) { w.rotateAndCompress(".xz") }},
+		{name: "rotated and compressed with zstd", does: func(w *site) { w.rotateAndCompress(".zst") }},
+		{name: "compressed anew with something else", does: func(w *site) {
+			w.append("log", 0)
+			w.ingest()
+			w.append("log", 1)
+			w.append("log", 2)
+			whole := w.read("log")
+			w.compress("log", ".gz")
+			w.ingest()
+			w.remove("log.gz")
+			for _, suffix := range []string{".xz", ".zst"} {
+				writeFile(w.t, w.dir+"/log"+suffix, compressors[suffix](w.t, whole))
+				w.ingest()
+			}
+			w.append("log", 3)
+		}},
+		{name: "xz and zstd in several streams", does: func(w *site) {
+			writeFile(w.t, w.dir+"/log.xz", xzed(w.t, w.parts[0]))
+			w.ingest()
+			appendFile(w.t, w.dir+"/log.xz", xzed(w.t, w.parts[1]))
+			writeFile(w.t, w.dir+"/log.zst", zstded(w.t, w.parts[2]))
+			w.ingest()
+			appendFile(w.t, w.dir+"/log.zst", zstded(w.t, w.parts[3]))
+		}},
+		{name: "by way of standard input, and as a file", does: func(w *site) {
+			w.append("log", 0)
+			w.ingest()
+			w.append("log", 1)
+			w.input(w.read("log"))
+			w.input(w.read("log"))
+			w.ingest()
+			w.input(gzipped(w.t, w.read("log")+w.parts[2]))
+			w.append("log", 2)
 			w.append("log", 3)
 		}},
 		{name: "gzipped with another name", does: func(w *site) {
@@ -286,6 +344,8 @@ func TestOnceOverRuns(t *testing.T) {
 			w.append("log", 2)
 			w.append("log", 3)
 		}},
+		{name: "xz at work", does: func(w *site) { w.atWork("log.xz", xzed) }},
+		{name: "zstd at work", does: func(w *site) { w.atWork("log.zst", zstded) }},
 		{name: "gzip at work", does: func(w *site) {
 			whole := gzipped(w.t, w.parts[0]+w.parts[1]+w.parts[2])
 			for _, end := range []int{1, 2, 5, 10, 15, len(whole) / 3, len(whole) / 2, len(whole) - 1} {

@@ -1,6 +1,9 @@
 package popularity
 
-import "bytes"
+import (
+	"bytes"
+	"net/netip"
+)
 
 // format is one of the log formats that a line can have.
 type format uint8
@@ -11,12 +14,14 @@ const (
 	formatCombined
 	formatImserve
 	formatSquid
+	formatACNG
+	formatJSON
 	formats
 )
 
 // String is the format's name as the Report has it.
 func (f format) String() string {
-	return [formats]string{"none", "common", "combined", "imserve", "squid"}[f]
+	return [formats]string{"none", "common", "combined", "imserve", "squid", "apt-cacher-ng", "json"}[f]
 }
 
 // entry is what a log line says. Its byte slices point into the line.
@@ -30,13 +35,22 @@ type entry struct {
 	bytes   int64
 	agent   []byte // the User-Agent; empty where the format has none
 	aborted bool   // the client left before the end of the answer
+	fetched bool   // no client's: the proxy that logs fetched it for itself
+	// forwarded is X-Forwarded-For; empty where the line has none.
+	forwarded []byte
 }
 
 // parser parses lines one after the other. It remembers the last date, which
 // thousands of lines have in common. It is not for concurrent use.
 type parser struct {
+	latest  int64                 // dates after it are absurd
+	trusted func(netip.Addr) bool // whose X-Forwarded-For is believed; nil: nobody's
+	fields  *jsonNode             // where JSON lines have what
+	seeds   memoSeeds
+
 	lastDate [clfDateLen]byte
 	lastAt   int64
+	arena    []byte // what an entry's slices point to where the line does not have it as it is
 }
 
 // parse reads one line, without its newline, into e, and says why it could not:
@@ -47,8 +61,17 @@ func (p *parser) parse(line []byte, e *entry) reason {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	if looksLikeSquid(line) {
+	if len(line) == 0 {
+		return reasonMalformed
+	}
+	switch c := line[0]; {
+	case c == '{':
+		return p.parseJSON(line, e)
+	case c > '9': // a host name, mostly
+	case looksLikeSquid(line):
 		return parseSquid(line, e)
+	case looksLikeACNG(line):
+		return p.parseACNG(line, e)
 	}
 	return p.parseCommon(line, e)
 }

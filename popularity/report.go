@@ -18,6 +18,9 @@ const (
 	reasonStatus
 	reasonAborted
 	reasonOwn
+	reasonReplica
+	reasonHealth
+	reasonFetched
 	reasonTarget
 	reasonNoRepo
 	reasonNoPackage
@@ -35,6 +38,9 @@ func (r reason) String() string {
 		reasonStatus:    "not answered with 200, 206 or 304",
 		reasonAborted:   "aborted",
 		reasonOwn:       "asked for by imsync",
+		reasonReplica:   "asked for by another imserve",
+		reasonHealth:    "a health check",
+		reasonFetched:   "what the proxy itself fetched",
 		reasonTarget:    "not the URL of a file",
 		reasonNoRepo:    "no repo claims the URL",
 		reasonNoPackage: "not a package",

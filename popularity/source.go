@@ -6,30 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 
-	"github.com/klauspost/compress/gzip"
+	"intelligentmirror/internal/repodata"
 )
 
 // source is the content of a log, decompressed.
 type source struct {
-	f   *os.File
-	in  *bufio.Reader // compressed; nil: plain
-	zip *gzip.Reader
-	pos int64 // of the next Read, in decompressed bytes
+	f      *os.File
+	in     *bufio.Reader // of f, compressed; nil: plain
+	unpack io.ReadCloser // of in
+	pos    int64         // of the next Read, in decompressed bytes
 }
 
-// magics tells compressed files by their first bytes.
-var magics = []struct {
-	prefix string
-	name   string
-}{
-	{"\x1f\x8b\x08", "gzip"},
-	{"\xfd7zXZ\x00", "xz"},
-	{"\x28\xb5\x2f\xfd", "zstd"},
-	{"BZh91AY&SY", "bzip2"},
-}
+// packed are the first bytes of compressed files. repodata tells them apart.
+var packed = []string{"\x1f\x8b\x08", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd", "\x50\x2a\x4d\x18", "BZh91AY&SY"}
 
 // openSource opens the log at path. Whether it is compressed is told by its
 // content.
@@ -38,31 +31,71 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{f: f}
-	var start [16]byte
-	n, err := f.ReadAt(start[:], 0)
-	if err != nil && err != io.EOF {
-		f.Close()
-		return nil, err
-	}
-	for _, m := range magics {
-		if !bytes.HasPrefix(start[:n], []byte(m.prefix)) {
-			continue
-		}
-		if m.name != "gzip" {
-			f.Close()
-			return nil, fmt.Errorf("compressed with %s, which is not read: decompress it, or compress it with gzip", m.name)
-		}
-		s.in = bufio.NewReaderSize(f, bufferSize)
-	}
-	if err := s.rewind(); err != nil {
+	s, err := newSource(f)
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *source) close() error { return s.f.Close() }
+// newSource reads the log f from its beginning.
+func newSource(f *os.File) (*source, error) {
+	s := &source{f: f}
+	var start [16]byte
+	n, err := f.ReadAt(start[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	for _, magic := range packed {
+		if bytes.HasPrefix(start[:n], []byte(magic)) {
+			s.in = bufio.NewReaderSize(f, blockSize)
+		}
+	}
+	return s, s.rewind()
+}
+
+// Stdin is the name of standard input among the logs.
+const Stdin = "-"
+
+// openStdin opens what Options.Stdin holds. What is no file is copied to one
+// first, below $TMPDIR: whether a log is known shows only where it can be read
+// twice.
+func (s *Store) openStdin() (*source, error) {
+	if s.opt.Stdin == nil {
+		return nil, errors.New("no standard input")
+	}
+	if f, ok := s.opt.Stdin.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return openSource(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+		}
+	}
+	f, err := os.CreateTemp("", "imsync-stdin-")
+	if err != nil {
+		return nil, fmt.Errorf("copy standard input: %w", err)
+	}
+	// Gone with its descriptor, whatever happens.
+	err = os.Remove(f.Name())
+	if err == nil {
+		_, err = io.Copy(f, s.opt.Stdin)
+	}
+	var src *source
+	if err == nil {
+		src, err = newSource(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("copy standard input: %w", err)
+	}
+	return src, nil
+}
+
+func (s *source) close() error {
+	if s.unpack != nil {
+		s.unpack.Close()
+	}
+	return s.f.Close()
+}
 
 func (s *source) compressed() bool { return s.in != nil }
 
@@ -73,24 +106,24 @@ func (s *source) rewind() (err error) {
 		return err
 	}
 	s.in.Reset(s.f)
-	if s.zip == nil {
-		s.zip, err = gzip.NewReader(s.in)
-	} else {
-		err = s.zip.Reset(s.in)
+	if s.unpack != nil {
+		s.unpack.Close()
+		s.unpack = nil
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF // a file that is just being compressed
-	}
+	s.unpack, err = repodata.Decompress(s.in, math.MaxInt64)
 	return err
 }
 
 // Read reads on. Damaged or incomplete compressed data is an error other than
 // io.EOF, after what could be decompressed.
 func (s *source) Read(p []byte) (n int, err error) {
-	if s.in == nil {
+	switch {
+	case s.in == nil:
 		n, err = s.f.Read(p)
-	} else {
-		n, err = s.zip.Read(p)
+	case s.unpack == nil: // it could not be begun again
+		err = io.ErrUnexpectedEOF
+	default:
+		n, err = s.unpack.Read(p)
 	}
 	s.pos += int64(n)
 	return n, err

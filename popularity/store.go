@@ -6,8 +6,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-sqlite3"
+
+	"intelligentmirror/internal/config"
 )
 
 //go:embed migrations/*.sql
@@ -24,7 +28,8 @@ var migrations embed.FS
 var ErrDamaged = errors.New("the popularity database is damaged")
 
 // Options is what a Store is opened with. Resolve and IsPackage are called by
-// Ingest, from one goroutine, once for each URL that is new to it.
+// Ingest, from one goroutine, once for each URL that is new to it, and Resolve
+// for each request for a file that was not there; Trusted from several.
 type Options struct {
 	// Resolve says which repository a URL belongs to, and the path in it. host
 	// is in lower case, without the port of http or https, and empty for a
@@ -34,6 +39,19 @@ type Options struct {
 	// IsPackage says whether "/<repo>/<path>", decoded, is a package.
 	IsPackage func(path string) bool
 
+	// Trusted says whether an address is a proxy whose X-Forwarded-For is
+	// believed; nil: none is.
+	Trusted func(netip.Addr) bool
+	// Fields say where lines in JSON have what, the preferred first. Without,
+	// such lines are of no known format.
+	Fields []config.LogField
+	// ClientCap is how many packages one client can count for on one day: one
+	// that asks for more, as another mirror does, counts less for each. 0: no
+	// limit.
+	ClientCap int
+	// Stdin is what the log named Stdin holds; nil: nothing.
+	Stdin io.Reader
+
 	Clock func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: no log
 }
@@ -42,11 +60,12 @@ type Options struct {
 // several processes too: an Ingest waits for another of the same Store, and
 // Rank and Roots see what was committed when they began.
 type Store struct {
-	path  string
-	db    *sql.DB
-	opt   Options
-	limit int        // distinct requests in a batch
-	one   sync.Mutex // held by Ingest
+	path   string
+	db     *sql.DB
+	opt    Options
+	fields *jsonNode  // of opt.Fields; nil: none
+	limit  int        // requests in a batch
+	one    sync.Mutex // held by Ingest
 }
 
 // Open opens the database at path, and creates it, readable by its owner
@@ -69,13 +88,17 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open popularity database: %w", err)
 	}
 	// NORMAL may lose the last commits with the power: offsets and counts
-	// alike, so that the lines are read again.
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_foreign_keys=on&_synchronous=NORMAL"}
+	// alike, so that the lines are read again. The cache is twice SQLite's own,
+	// so that few pages of a batch are written before it is complete.
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_foreign_keys=on&_synchronous=NORMAL&_cache_size=-4096"}
 	db, err := sql.Open("sqlite3", dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
 	}
 	s := &Store{path: path, db: db, opt: o, limit: batchRequests}
+	if len(o.Fields) > 0 {
+		s.fields = newJSONNode(o.Fields)
+	}
 	if err := s.migrate(context.Background()); err != nil {
 		db.Close()
 		return nil, s.explain("open", err)

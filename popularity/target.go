@@ -1,7 +1,6 @@
 package popularity
 
 import (
-	"bytes"
 	"net/url"
 	"path"
 	"strings"
@@ -72,12 +71,12 @@ func cleanPath(escaped string) (string, bool) {
 
 // unescapeLog undoes the escapes that Apache and nginx write into a request
 // line: \xHH, and a backslash before a quote, a backslash or a C escape.
-func unescapeLog(b []byte) []byte {
-	i := bytes.IndexByte(b, '\\')
+func unescapeLog(b string) string {
+	i := strings.IndexByte(b, '\\')
 	if i < 0 {
 		return b
 	}
-	out := append([]byte(nil), b[:i]...)
+	out := []byte(b[:i])
 	for ; i < len(b); i++ {
 		if b[i] != '\\' || i+1 == len(b) {
 			out = append(out, b[i])
@@ -102,7 +101,7 @@ func unescapeLog(b []byte) []byte {
 			out = append(out, b[i])
 		}
 	}
-	return out
+	return string(out)
 }
 
 func isHex(c byte) bool {

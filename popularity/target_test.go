@@ -48,7 +48,7 @@ func TestUnescapeLog(t *testing.T) {
 		`/\xZZ\x1`:                `/\xZZ\x1`,
 		`/ends\`:                  `/ends\`,
 	} {
-		if got := string(unescapeLog([]byte(in))); got != want {
+		if got := string(unescapeLog(in)); got != want {
 			t.Errorf("%s: got %q, want %q", in, got, want)
 		}
 	}

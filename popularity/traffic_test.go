@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/config"
 )
 
 // now is the clock of the tests.
@@ -64,11 +67,43 @@ var formatters = map[string]func(hit) string{
 	"imserve": func(h hit) string {
 		return clf(h, "/"+h.repo+"/"+h.rest) + ` "-" "libdnf" "imserve; hit" 0.004`
 	},
+	"combined, by way of a proxy": func(h hit) string {
+		client := h.client
+		h.client = proxyAddress
+		return clf(h, "/"+h.repo+"/"+h.rest) + ` "-" "libdnf" "203.0.113.9, ` + client + `"`
+	},
+	"combined, a list of clients": func(h hit) string {
+		h.client = "203.0.113.9, " + h.client + ", " + proxyAddress
+		return clf(h, "/"+h.repo+"/"+h.rest) + ` "-" "libdnf"`
+	},
+	"apt-cacher-ng": func(h hit) string {
+		return fmt.Sprintf("%d|O|%d|%s|%s", h.at.Unix(), h.bytes, h.client, strings.TrimPrefix(upstreamURL("http", h), "http://"))
+	},
+	"json, caddy": func(h hit) string {
+		return fmt.Sprintf(`{"level":"info","ts":%d.%06d,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":%q,`+
+			`"remote_port":"40044","client_ip":%[3]q,"proto":"HTTP/1.1","method":"GET","host":"mirror.example.org","uri":"/%s/%s",`+
+			`"headers":{"User-Agent":["libdnf"],"Accept":["*/*"]}},"bytes_read":0,"user_id":"","duration":0.000929675,"size":%d,"status":%d,`+
+			`"resp_headers":{"Server":["Caddy"],"Content-Type":[]}}`,
+			h.at.Unix(), h.at.Nanosecond()/1e3, h.client, h.repo, h.rest, h.bytes, h.status)
+	},
+	"json, nginx": func(h hit) string {
+		return fmt.Sprintf(`{"time_local":%q,"remote_addr":%q,"remote_user":"","request":"GET \/%s/%s HTTP/1.1","status": "%d",`+
+			`"body_bytes_sent":"%d","request_time":"0.000","http_referrer":"","http_user_agent":"libdnf","http_x_forwarded_for":"-"}`,
+			h.at.Format("02/Jan/2006:15:04:05 -0700"), h.client, h.repo, h.rest, h.status, h.bytes)
+	},
+	"json, nginx behind a proxy": func(h hit) string {
+		return fmt.Sprintf(`{"time_iso8601":%q, "remote_addr":%q, "http_x_forwarded_for":"203.0.113.9, %s", "request_method":"GET", "request_uri":"/%s/%s",`+
+			` "status":%d, "body_bytes_sent":%d}`,
+			h.at.Format(time.RFC3339), proxyAddress, h.client, h.repo, h.rest, h.status, h.bytes)
+	},
 	"squid": func(h hit) string {
 		return fmt.Sprintf("%d.%03d %6d %s TCP_MISS/%03d %d GET %s - HIER_DIRECT/198.51.100.7 application/x-rpm",
 			h.at.Unix(), h.at.Nanosecond()/1e6, 123, h.client, h.status, h.bytes, upstreamURL("http", h))
 	},
 }
+
+// proxyAddress is that of a trusted proxy.
+const proxyAddress = "192.0.2.1"
 
 func clf(h hit, target string) string {
 	return fmt.Sprintf(`%s - - [%s] "GET %s HTTP/1.1" %d %d`, h.client, h.at.Format("02/Jan/2006:15:04:05 -0700"), target, h.status, h.bytes)
@@ -211,7 +246,11 @@ const halfLife = 60 * 24 * time.Hour
 
 // options are those of the tests, with a clock that stands still.
 func options() Options {
-	return Options{Resolve: resolve, IsPackage: isPackage, Clock: func() time.Time { return now }}
+	return Options{
+		Resolve: resolve, IsPackage: isPackage, Clock: func() time.Time { return now },
+		Trusted: func(a netip.Addr) bool { return a.String() == proxyAddress },
+		Fields:  config.DefaultLogFields(),
+	}
 }
 
 // openStore opens a database in dir and closes it with the test.

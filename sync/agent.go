@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -33,6 +34,7 @@ type Options struct {
 	Site     *site.Site
 	Progress Progress // nil shows nothing
 	Log      *slog.Logger
+	Stdin    io.Reader        // the log that is named popularity.Stdin; nil: there is none
 	Now      func() time.Time // nil is time.Now
 }
 
@@ -51,6 +53,10 @@ func New(o Options) (*Agent, error) {
 	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), popularity.Options{
 		Resolve:   cfg.Resolve,
 		IsPackage: func(p string) bool { return cfg.Serve.Classify(p) == config.Package },
+		Trusted:   cfg.Serve.TrustedProxies.Contains,
+		Fields:    cfg.Sync.JSONFields,
+		ClientCap: cfg.Sync.ClientCap,
+		Stdin:     o.Stdin,
 		Clock:     o.Now,
 		Log:       o.Log,
 	})
@@ -67,14 +73,27 @@ func New(o Options) (*Agent, error) {
 // Close releases the databases.
 func (a *Agent) Close() error { return errors.Join(a.ranks.Close(), a.history.Close()) }
 
-// Rank reads the new lines of the logs and returns the ranking.
-func (a *Agent) Rank(ctx context.Context) ([]popularity.Rank, popularity.Report, error) {
-	report, err := a.ranks.Ingest(ctx, a.site.Config.Sync.Logs)
-	if err != nil {
-		return nil, report, fmt.Errorf("read the access logs: %w", err)
+// Ingest reads the new lines of the logs that the globs find, the configured
+// ones without any.
+func (a *Agent) Ingest(ctx context.Context, logs ...string) (popularity.Report, error) {
+	if len(logs) == 0 {
+		logs = a.site.Config.Sync.Logs
 	}
-	ranks, err := a.ranks.Rank(ctx, time.Duration(a.site.Config.Sync.HalfLife))
-	return ranks, report, err
+	report, err := a.ranks.Ingest(ctx, logs)
+	if err != nil {
+		return report, fmt.Errorf("read the access logs: %w", err)
+	}
+	return report, nil
+}
+
+// Rank returns the ranking of what was read so far.
+func (a *Agent) Rank(ctx context.Context) ([]popularity.Rank, error) {
+	return a.ranks.Rank(ctx, time.Duration(a.site.Config.Sync.HalfLife))
+}
+
+// Explain says where the scores of a name come from.
+func (a *Agent) Explain(ctx context.Context, name string) ([]popularity.Explanation, error) {
+	return a.ranks.Explain(ctx, time.Duration(a.site.Config.Sync.HalfLife), name)
 }
 
 // Once does one run: it reads the logs, looks at each root's metadata, plans,
@@ -196,7 +215,10 @@ func (r *run) prepare(ctx context.Context) error {
 // the prefetched clients came for.
 func (r *run) observe(ctx context.Context) error {
 	var err error
-	if r.ranks, r.report.Logs, err = r.Rank(ctx); err != nil {
+	if r.report.Logs, err = r.Ingest(ctx); err != nil {
+		return err
+	}
+	if r.ranks, err = r.Rank(ctx); err != nil {
 		return err
 	}
 	if r.asked, err = r.Agent.ranks.Asked(ctx); err != nil {

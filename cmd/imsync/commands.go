@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
-	"intelligentmirror/popularity"
 	imsync "intelligentmirror/sync"
 )
 
@@ -86,51 +84,6 @@ func newPlan(p *program) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
-	return c
-}
-
-func newRank(p *program) *cobra.Command {
-	var asJSON bool
-	var n int
-	c := &cobra.Command{
-		Use:   "rank",
-		Short: "Read the new log lines and print the ranking",
-		Example: `  imsync rank               the first 50
-  imsync rank -n 0 --json   all of them, for another program`,
-		Args: none,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if n < 0 {
-				return &usageError{fmt.Errorf("-n %d: how many names to print; 0 is all", n)}
-			}
-			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
-				ranks, report, err := a.Rank(cmd.Context())
-				if err != nil {
-					return err
-				}
-				all := len(ranks)
-				if n > 0 {
-					ranks = ranks[:min(n, all)]
-				}
-				if asJSON {
-					if ranks == nil {
-						ranks = []popularity.Rank{}
-					}
-					err = writeJSON(p.stdout, ranks)
-				} else {
-					writeRanks(p.stdout, ranks, all, report, cfg)
-				}
-				for _, f := range report.Failed {
-					fmt.Fprintf(p.stderr, "imsync: %s can't be read to its end: %s\n", f.Path, f.Error)
-				}
-				if err == nil && len(report.Failed) > 0 {
-					return errPartly
-				}
-				return err
-			})
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the ranking as JSON")
-	c.Flags().IntVarP(&n, "number", "n", 50, "how many names; 0 is all")
 	return c
 }
 

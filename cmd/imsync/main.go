@@ -150,7 +150,7 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	if err != nil {
 		return &usageError{err}
 	}
-	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log})
+	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log, Stdin: os.Stdin})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"intelligentmirror/internal/config"
-	"intelligentmirror/popularity"
 	imsync "intelligentmirror/sync"
 )
 
@@ -168,19 +167,4 @@ func writeFailures(w io.Writer, r *imsync.Report) {
 			fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
 		}
 	}
-}
-
-// writeRanks prints the ranking.
-func writeRanks(w io.Writer, ranks []popularity.Rank, all int, r popularity.Report, cfg *config.Config) {
-	if all == 0 {
-		fmt.Fprintf(w, "No package was asked for yet in %q (%d new lines in %d logs).\n", cfg.Sync.Logs, r.Lines, r.Files)
-		return
-	}
-	table(w, func(row func(...any)) {
-		row("RANK", "NAME", "ARCH", "SCORE", "CLIENTS", "CLIENT-DAYS", "REQUESTS", "BYTES", "LAST SEEN", "REPOSITORY")
-		for _, x := range ranks {
-			row(x.Rank, x.Name, x.Arch, fmt.Sprintf("%.2f", x.Score), x.Clients, x.ClientDays, x.Requests, size(x.Bytes), x.LastSeen.Format(time.DateOnly), x.Root)
-		}
-	})
-	fmt.Fprintf(w, "\n%d of %d names; %d new lines in %d logs, %d of them requests for packages\n", len(ranks), all, r.Lines, r.Files, r.Counted)
 }

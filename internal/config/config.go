@@ -84,22 +84,24 @@ const StandardOutput = "-"
 
 // Sync is how imsync fills the cache ahead of the requests.
 type Sync struct {
-	Schedule  string    // in cron's five fields, or as "@daily"
-	Poll      Duration  // how often the roots in use are looked at; 0 is never
-	Logs      []string  // globs of access logs, absolute
-	Packages  []Pattern // the seed list; "@name" is a comps group
-	Exclude   []Pattern
-	Arches    []string // architectures that are fetched, and noarch; none is all
-	Roots     []string // "fedora/updates/41/Everything/x86_64"; the first element names one of Repos
-	Top       int      // how many of the most popular names are kept ready
-	HalfLife  Duration // after which a client-day counts half; never 0
-	Objective string   // ObjectiveRequests or ObjectiveBytes
-	Budget    Size     // what a run may download
-	PerRoot   Size     // what of it may be of one root; 0 is no limit
-	Rate      Rate     // what it may download a second; 0 is no limit
-	Window    Window   // when it may run; the zero Window is always
-	Parallel  int      // downloads at a time, at least 1
-	Keep      int      // versions of a name, at least 1
+	Schedule   string     // in cron's five fields, or as "@daily"
+	Poll       Duration   // how often the roots in use are looked at; 0 is never
+	Logs       []string   // globs of access logs, absolute
+	JSONFields []LogField // where lines in JSON have what, the preferred first
+	ClientCap  int        // packages that a client's day can count for; 0 is no limit
+	Packages   []Pattern  // the seed list; "@name" is a comps group
+	Exclude    []Pattern
+	Arches     []string // architectures that are fetched, and noarch; none is all
+	Roots      []string // "fedora/updates/41/Everything/x86_64"; the first element names one of Repos
+	Top        int      // how many of the most popular names are kept ready
+	HalfLife   Duration // after which a client-day counts half; never 0
+	Objective  string   // ObjectiveRequests or ObjectiveBytes
+	Budget     Size     // what a run may download
+	PerRoot    Size     // what of it may be of one root; 0 is no limit
+	Rate       Rate     // what it may download a second; 0 is no limit
+	Window     Window   // when it may run; the zero Window is always
+	Parallel   int      // downloads at a time, at least 1
+	Keep       int      // versions of a name, at least 1
 }
 
 // What Sync.Objective may be.

@@ -59,6 +59,8 @@ func settings(c *Config) []setting {
 			`minute, hour, day, month, weekday (0 to 6, 0 is Sunday) such as "17 2 * * *"`, parseSchedule)),
 		one("sync.poll", &s.Poll, durationOrNever(Duration(time.Second))),
 		many("sync.logs", &s.Logs, fileGlob()),
+		many("sync.json_fields", &s.JSONFields, logField()),
+		one("sync.client_cap", &s.ClientCap, integer(0, 1_000_000)),
 		many("sync.packages", &s.Packages, pattern()),
 		many("sync.exclude", &s.Exclude, pattern()),
 		many("sync.arches", &s.Arches, checked("architecture", `an architecture such as "x86_64"`, parseArch)),

@@ -1,0 +1,116 @@
+-- Requests know their time of day, days their weight and last request, clients
+-- what they did not find; the names of an open day are those of its paths. No
+-- released version wrote the tables before: they are not converted, and the logs
+-- that are still there are read again.
+DROP TABLE unchanged;
+DROP TABLE logs;
+DROP TABLE roots;
+DROP TABLE overlaps;
+DROP TABLE days;
+DROP TABLE requests;
+DROP TABLE open_days;
+DROP TABLE paths;
+DROP TABLE names;
+DROP TABLE meta;
+
+-- What makes the hashes of clients useless without this database; a number that
+-- moves when paths are forgotten, so that nobody goes on with a stale id; and the
+-- id of the next path.
+CREATE TABLE meta (
+	id        INTEGER PRIMARY KEY CHECK (id = 1),
+	salt      BLOB NOT NULL,
+	epoch     INTEGER NOT NULL,
+	next_path INTEGER NOT NULL
+);
+INSERT INTO meta (id, salt, epoch, next_path) VALUES (1, randomblob(16), 0, 1);
+
+-- How far a log was read, in decompressed bytes, and how it is known again: a
+-- hash of its beginning and one of the bytes right before the offset.
+CREATE TABLE logs (
+	id          INTEGER PRIMARY KEY,
+	head_length INTEGER NOT NULL,
+	head        BLOB NOT NULL,
+	read_to     INTEGER NOT NULL,
+	tail_length INTEGER NOT NULL,
+	tail        BLOB NOT NULL,
+	seen        INTEGER NOT NULL -- when a file was last known by it
+);
+
+-- Compressed logs that did not change since they were read to their end: known
+-- without reading them again.
+CREATE TABLE unchanged (
+	device   INTEGER NOT NULL,
+	inode    INTEGER NOT NULL,
+	size     INTEGER NOT NULL,
+	modified INTEGER NOT NULL, -- ns
+	changed  INTEGER NOT NULL, -- ns
+	log      INTEGER NOT NULL REFERENCES logs (id) ON DELETE CASCADE,
+	PRIMARY KEY (device, inode)
+) WITHOUT ROWID;
+
+CREATE TABLE roots (
+	root       TEXT PRIMARY KEY,
+	first_seen INTEGER NOT NULL,
+	last_seen  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Directories of packages. The root of each is worked out when it is needed.
+CREATE TABLE dirs (
+	id  INTEGER PRIMARY KEY,
+	dir TEXT NOT NULL UNIQUE -- "fedora/updates/41/Everything/x86_64/Packages/v"
+);
+
+-- Paths that the open days refer to. The id is unique; nothing looks it up.
+CREATE TABLE paths (
+	dir  INTEGER NOT NULL REFERENCES dirs (id),
+	base TEXT NOT NULL,
+	id   INTEGER NOT NULL,
+	PRIMARY KEY (dir, base)
+) WITHOUT ROWID;
+
+CREATE TABLE open_days (
+	day  INTEGER PRIMARY KEY, -- days since 1970, UTC
+	read INTEGER NOT NULL     -- when a line of it was last counted
+);
+
+-- What one client asked for on an open day: paths with bytes and time, see
+-- requests.go, and hashes of what was not there, see scanner.go.
+CREATE TABLE requests (
+	day     INTEGER NOT NULL,
+	client  INTEGER NOT NULL, -- salted hash
+	paths   BLOB NOT NULL,
+	missing BLOB NOT NULL,
+	PRIMARY KEY (day, client)
+) WITHOUT ROWID;
+
+-- Names of closed days, each in a directory.
+CREATE TABLE names (
+	id   INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	arch TEXT NOT NULL,
+	dir  INTEGER NOT NULL REFERENCES dirs (id),
+	UNIQUE (name, arch, dir)
+);
+
+-- What is left of closed days.
+CREATE TABLE days (
+	day       INTEGER NOT NULL,
+	name      INTEGER NOT NULL REFERENCES names (id),
+	clients   INTEGER NOT NULL,
+	weight    INTEGER NOT NULL, -- of the clients, see scanner.go
+	requests  INTEGER NOT NULL,
+	bytes     INTEGER NOT NULL,
+	last_seen INTEGER NOT NULL, -- the newest request, seconds since 1970
+	PRIMARY KEY (day, name)
+) WITHOUT ROWID;
+
+-- Clients of a closed day that asked for one name and arch in several
+-- directories: counted in each, and to be counted once if these turn out to
+-- have one root.
+CREATE TABLE overlaps (
+	day     INTEGER NOT NULL,
+	names   TEXT NOT NULL, -- ids in names, ascending, separated by commas
+	clients INTEGER NOT NULL,
+	weight  INTEGER NOT NULL,
+	PRIMARY KEY (day, names)
+) WITHOUT ROWID;

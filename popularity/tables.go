@@ -1,0 +1,106 @@
+package popularity
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// queryer is a transaction or a connection in one.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// eachPath calls fn for each path of the open days, with the id of its
+// directory, the directory and what its file name says.
+func eachPath(ctx context.Context, q queryer, fn func(id, dir int64, name, arch, base string) error) error {
+	dirs, err := loadDirs(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows, err := q.QueryContext(ctx, "SELECT id, dir, base FROM paths")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, dir int64
+		var base string
+		if err := rows.Scan(&id, &dir, &base); err != nil {
+			return err
+		}
+		name, arch, ok := packageName(dirs[dir], base)
+		if !ok {
+			return fmt.Errorf("path %d is called %q: %w", id, base, ErrDamaged)
+		}
+		if err := fn(id, dir, name, arch, base); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// loadDirs are the directories by their ids.
+func loadDirs(ctx context.Context, q queryer) (map[int64]string, error) {
+	rows, err := q.QueryContext(ctx, "SELECT id, dir FROM dirs")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	dirs := map[int64]string{}
+	for rows.Next() {
+		var id int64
+		var dir string
+		if err := rows.Scan(&id, &dir); err != nil {
+			return nil, err
+		}
+		dirs[id] = dir
+	}
+	return dirs, rows.Err()
+}
+
+// eachClient calls fn with what each client of an open day asked for, in the
+// order of the clients. The lists are valid until fn returns.
+func eachClient(ctx context.Context, q queryer, day int64, fn func(client int64, list []asked, missing []uint64) error) error {
+	rows, err := q.QueryContext(ctx, "SELECT client, paths, missing FROM requests WHERE day = ? ORDER BY client", day)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var list []asked
+	var missing []uint64
+	var client int64
+	var paths, hashes sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&client, &paths, &hashes); err != nil {
+			return err
+		}
+		if list, err = decodeAsked(list[:0], paths); err != nil {
+			return err
+		}
+		if missing, err = decodeMissing(missing[:0], hashes); err != nil {
+			return err
+		}
+		if err := fn(client, list, missing); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// column reads a query's only column.
+func column[T any](ctx context.Context, q queryer, query string, args ...any) (all []T, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
