@@ -37,7 +37,7 @@ func TestPipelinedMix(t *testing.T) {
 		{"GET", "/r/os/none.rpm", "", 404, -1},
 		{"POST", "/r/" + pkg, "Content-Length: 5\r\n\r\nGET /", 405, -1},
 		{"GET", "/r/os/notes", "", 200, 4},
-		{"PUT", "/-/healthz", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 405, -1},
+		{"PUT", "/-/healthz", "Content-Length: 3\r\n\r\nabc", 405, -1}, // a chunked one ends the connection: TestSmuggling
 		{"GET", "/r/" + pkg, "If-None-Match: *\r\n\r\n", 304, 0},
 		{"GET", "/r/" + pkg, "Range: bytes=5000-\r\n\r\n", 416, -1},
 		{"GET", "/r/" + pkg, "Range: bytes=0-9\r\n\r\n", 206, 10},
