@@ -1,6 +1,7 @@
 package popularity
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,8 +146,8 @@ func TestLateLines(t *testing.T) {
 func TestPathsForgottenByAnother(t *testing.T) {
 	dir := t.TempDir()
 	o := options()
-	clock := now
-	o.Clock = func() time.Time { return clock }
+	var passed atomic.Int64 // days
+	o.Clock = func() time.Time { return now.AddDate(0, 0, int(passed.Load())) }
 	vlc := updates + "/Packages/v/vlc-3-1.fc41.x86_64.rpm"
 	s := openStore(t, dir, o)
 	other := openStore(t, dir, o)
@@ -156,7 +157,7 @@ func TestPathsForgottenByAnother(t *testing.T) {
 		// committed and its paths' ids are remembered.
 		if len(path) > 0 && path[len(path)-1] == 'x' && !forgot {
 			forgot = true
-			clock = clock.AddDate(0, 0, 20)
+			passed.Store(20)
 			if _, err := other.Ingest(t.Context(), nil); err != nil {
 				t.Error(err)
 			}

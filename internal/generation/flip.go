@@ -58,11 +58,12 @@ func (s *Store) Flip(g *Generation) error {
 	return s.reload()
 }
 
-// expose puts g's repomd.xml into the tree of a root that has none, with what is
-// there of the rest: clients fetch what is missing on demand.
+// expose puts g's repomd.xml into the tree before g is whole, with what is there of
+// the rest: clients fetch what is missing on demand. It leaves a repomd.xml that
+// has come there since upstream was asked for g's.
 func (s *Store) expose(g *Generation) error {
 	err := s.lockRoot(g.Root, func() error {
-		if now, err := s.inTree(g.Root); err != nil || now != "" {
+		if now, err := s.inTree(g.Root); err != nil || now != g.was {
 			return err
 		}
 		for _, d := range g.Repomd.Data {

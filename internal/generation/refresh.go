@@ -28,6 +28,9 @@ type RefresherOptions struct {
 	Cache *cache.Cache
 	// Source is where a repo's files come from; nil where there is no such repo.
 	Source func(repo string) cache.Source
+	// Withdrawn reports whether a current metalink lists other repomd.xml than the
+	// one of k with that digest; nil never does.
+	Withdrawn func(k cache.Key, digest cache.Digest) bool
 	// Rest is how long a root whose new metadata could not be brought together is
 	// left as it is: no longer than one that is well is left unasked.
 	// It is asked each time; nil is not at all.
@@ -58,6 +61,7 @@ type Refresher struct {
 
 // failure is why a root's new metadata is not current.
 type failure struct {
+	new *Generation // not whole
 	err error
 	at  time.Time
 }
@@ -120,8 +124,8 @@ func RootOf(k cache.Key) (Root, bool) {
 
 // Get is cache.Cache.Get for r's repomd.xml, with the same errors. A client waits
 // for new metadata to become whole for 10 s at most; then, or if that fails, it
-// gets what was current. Where nothing was, it gets the new repomd.xml, and what
-// that lists on demand. client is by which name Begun knows it again.
+// gets what was current. Where nothing was, or a metalink no longer lists that, it
+// gets the new repomd.xml, and what this lists on demand. client is by which name Begun knows it again.
 func (f *Refresher) Get(ctx context.Context, r Root, client string) (*cache.Object, error) {
 	o, err := f.get(ctx, r)
 	if err != nil {
@@ -148,6 +152,9 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 	}
 	fl, leader, err := f.join(r, stored)
 	if errors.Is(err, errResting) {
+		if fl.new != nil && f.withdrawn(r) {
+			return f.exposed(fl, cache.Status{Fwd: "stale"})
+		}
 		return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
 	}
 	if err != nil {
@@ -177,6 +184,9 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 					status.FwdStatus = 304
 					return f.stored(r, status)
 				}
+				if fl.isAnswered() && fl.new != nil && f.withdrawn(r) {
+					return f.exposed(fl, status)
+				}
 				return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
 			}
 			// Not before upstream has answered: there is nothing to be given.
@@ -197,16 +207,36 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 // isCurrent reports whether upstream has answered, and the tree has what it
 // answered, whole or not.
 func (f *Refresher) isCurrent(fl *flight) bool {
-	select {
-	case <-fl.answered:
-	default:
-		return false
-	}
-	if fl.new == nil {
+	if !fl.isAnswered() || fl.new == nil {
 		return false
 	}
 	digest, err := f.o.Store.inTree(fl.root)
 	return err == nil && digest == fl.new.Digest
+}
+
+// isAnswered reports whether what upstream said of repomd.xml is known.
+func (fl *flight) isAnswered() bool {
+	select {
+	case <-fl.answered:
+		return true
+	default:
+		return false
+	}
+}
+
+// withdrawn reports whether a current metalink lists the repomd.xml of the tree no
+// more. A client that goes by it would drop the repository without a word.
+func (f *Refresher) withdrawn(r Root) bool {
+	if f.o.Withdrawn == nil {
+		return false
+	}
+	o, _, err := f.o.Cache.Stored(r.repomd())
+	if err != nil {
+		return false
+	}
+	defer o.Close()
+	facts, _ := o.Facts()
+	return facts.SHA256 != "" && f.o.Withdrawn(r.repomd(), facts.SHA256)
 }
 
 // after is the answer to a client when the flight has ended.
@@ -215,10 +245,13 @@ func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.
 	var unreachable *cache.UnreachableError
 	detail := incomplete
 	switch {
+	case err == nil && fl.new.was == fl.new.Digest:
+		status.FwdStatus = 304
+		return f.stored(fl.root, status)
 	case err == nil:
 		status.FwdStatus, status.Stored = 200, true
 		return f.stored(fl.root, status)
-	case fl.askErr == nil && !stored:
+	case fl.askErr == nil && (!stored || f.withdrawn(fl.root)):
 		return f.exposed(fl, status)
 	case !stored:
 		return nil, fl.askErr
@@ -232,7 +265,8 @@ func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.
 	return f.stored(fl.root, cache.Status{Hit: true, Detail: detail})
 }
 
-// exposed is the new repomd.xml, for a client for whom there is no other.
+// exposed is the new repomd.xml, for a client for whom there is no other that it
+// would take.
 func (f *Refresher) exposed(fl *flight, status cache.Status) (*cache.Object, error) {
 	if err := f.o.Store.expose(fl.new); err != nil {
 		return nil, err
@@ -254,8 +288,9 @@ func (f *Refresher) stored(r Root, s cache.Status) (*cache.Object, error) {
 // moment ago.
 var errResting = errors.New("its new metadata could not be had a moment ago")
 
-// join enters the flight of r that is under way, or begins one; errResting where
-// there is a stored repomd.xml that will do for now.
+// join enters the flight of r that is under way, or begins one. The error is
+// errResting, with what the last one brought, where there is a stored repomd.xml
+// that will do for now.
 func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -268,7 +303,7 @@ func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err erro
 	}
 	now := f.o.Now()
 	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest() {
-		return nil, false, errResting
+		return &flight{root: r, new: last.new}, false, errResting
 	}
 	source := f.o.Source(r.Repo)
 	if source == nil {
@@ -295,7 +330,7 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	delete(f.flights, fl.root)
 	delete(f.failed, fl.root)
 	if fl.err != nil && f.ctx.Err() == nil {
-		f.failed[fl.root] = failure{fl.err, f.o.Now()}
+		f.failed[fl.root] = failure{g, fl.err, f.o.Now()}
 	}
 	f.mu.Unlock()
 	close(fl.done)

@@ -35,6 +35,8 @@ type desk struct {
 	fresh *generation.Refresher
 	root  generation.Root
 	clock atomic.Int64
+	// withdrawn is the digest of a repomd.xml that no metalink lists any more.
+	withdrawn atomic.Value
 	// simple calls metadata "primary.xml.gz", whatever is in it.
 	simple bool
 
@@ -73,8 +75,11 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.cache.Close() })
+	withdrawn := func(_ cache.Key, digest cache.Digest) bool { return d.withdrawn.Load() == digest }
+	d.withdrawn.Store(cache.Digest(""))
 	d.fresh = generation.NewRefresher(generation.RefresherOptions{
-		Store: d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
+		Withdrawn: withdrawn,
+		Store:     d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
 	})
 	t.Cleanup(d.fresh.Close)
 	t.Cleanup(d.up.Heal)
@@ -232,6 +237,45 @@ func TestHalfSynced(t *testing.T) {
 		d.gets(old, "fwd=stale; fwd-status=200; stored")
 		if p := d.fresh.Problems(); len(p) != 0 {
 			t.Errorf("%s: problems that are none any more: %v", name, p)
+		}
+	}
+}
+
+// TestWithdrawn: what a metalink no longer lists is not given to clients, who would
+// not take it, though the new is not whole.
+func TestWithdrawn(t *testing.T) {
+	for _, patience := range []time.Duration{time.Nanosecond, time.Minute} {
+		d := newDesk(t, patience)
+		d.publish(spec("a", "1"))
+		d.ask()
+		d.settle()
+		old := d.upstream()
+		if err := d.whole(old); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256([]byte(old))
+		d.publish(spec("a", "2"))
+		d.up.On("*-filelists.xml.gz", testrepo.Status(404))
+		d.withdrawn.Store(cache.SHA256(sum[:]))
+		// Whoever has no patience may get an answer before upstream has said a word.
+		for body := old; body == old; {
+			var err error
+			if body, _, err = d.ask(); err != nil {
+				t.Fatal(err)
+			}
+			d.settle()
+		}
+		d.up.Heal()
+		d.pass(2 * time.Minute)
+		if body, _, err := d.ask(); err != nil || body != d.upstream() {
+			t.Errorf("%d bytes, not the new ones, %v", len(body), err)
+		}
+		d.settle()
+		if err := d.whole(d.upstream()); err != nil {
+			t.Error(err)
+		}
+		if w, held := d.store.Lookup(mustKey(t, d.root, spec("a", "2"))); !held || !w.Known() {
+			t.Errorf("nothing is promised once the metadata is whole: %+v, %v", w, held)
 		}
 	}
 }

@@ -133,6 +133,10 @@ func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 	return generation.NewRefresher(generation.RefresherOptions{
 		Store: s.Generations, Cache: s.Cache, Source: s.source, Log: log,
 		Rest: func() time.Duration { return time.Duration(s.now.Load().config.Serve.MetadataMaxAge) },
+		Withdrawn: func(k cache.Key, digest cache.Digest) bool {
+			m := s.Mirrors(k.Repo)
+			return m != nil && m.Withdrawn(k, digest)
+		},
 	})
 }
 

@@ -233,7 +233,18 @@ func TestListAge(t *testing.T) {
 	l.list(oneXML)
 	l.publish(theRoot+"/g.rpm", "g")
 	l.clock.pass(1)
-	l.get(theRoot+"/f.rpm", "f", 0, 0, 1)
+	l.lists.On("*", testrepo.Hang().Times(1)) // until the file has come
+	if got, err := fetch(t, l.cache, theRoot+"/f.rpm"); err != nil || got != "f" {
+		t.Errorf("%q, %v", got, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), thePatience)
+	defer cancel()
+	if err := l.lists.AwaitStalled(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	l.lists.Heal()
+	l.settled()
+	l.asked("with the old list", 0, 0, 1)
 	if n := old.Count("", "*"); n == 0 {
 		t.Error("the old list was not used while the new one came")
 	}

@@ -106,3 +106,13 @@ func (m *Mirrors) stillThere(r cache.Request) error {
 	}
 	return cache.ErrNotModified
 }
+
+// Withdrawn reports whether a current metalink lists other repomd.xml than k's
+// with that digest. It answers from memory.
+func (m *Mirrors) Withdrawn(k cache.Key, digest cache.Digest) bool {
+	if m.lists == nil {
+		return false
+	}
+	s := m.lists.of(k.Path).digests()
+	return s != nil && !s.lists(digest)
+}

@@ -1,11 +1,13 @@
--- What makes the hashes of clients useless without this database, and a number
--- that moves when paths are forgotten, so that nobody goes on with a stale id.
+-- What makes the hashes of clients useless without this database; a number that
+-- moves when paths are forgotten, so that nobody goes on with a stale id; and the
+-- id of the next path.
 CREATE TABLE meta (
-	id    INTEGER PRIMARY KEY CHECK (id = 1),
-	salt  BLOB NOT NULL,
-	epoch INTEGER NOT NULL
+	id        INTEGER PRIMARY KEY CHECK (id = 1),
+	salt      BLOB NOT NULL,
+	epoch     INTEGER NOT NULL,
+	next_path INTEGER NOT NULL
 );
-INSERT INTO meta (id, salt, epoch) VALUES (1, randomblob(16), 0);
+INSERT INTO meta (id, salt, epoch, next_path) VALUES (1, randomblob(16), 0, 1);
 
 -- How far a log was read, in decompressed bytes, and how it is known again: a
 -- hash of its beginning and one of the bytes right before the offset.
@@ -37,44 +39,53 @@ CREATE TABLE roots (
 	last_seen  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- A name in a directory. Its root is worked out when it is needed.
-CREATE TABLE names (
-	id        INTEGER PRIMARY KEY,
-	name      TEXT NOT NULL,
-	arch      TEXT NOT NULL,
-	dir       TEXT NOT NULL, -- "fedora/updates/41/Everything/x86_64/Packages/v"
-	last_seen INTEGER NOT NULL,
-	UNIQUE (name, arch, dir)
+-- Directories of packages. The root of each is worked out when it is needed.
+CREATE TABLE dirs (
+	id  INTEGER PRIMARY KEY,
+	dir TEXT NOT NULL UNIQUE -- "fedora/updates/41/Everything/x86_64/Packages/v"
 );
 
--- Paths that the open days refer to.
+-- Paths that the open days refer to. The id is unique; nothing looks it up.
 CREATE TABLE paths (
-	id   INTEGER PRIMARY KEY,
-	name INTEGER NOT NULL REFERENCES names (id),
+	dir  INTEGER NOT NULL REFERENCES dirs (id),
 	base TEXT NOT NULL,
-	UNIQUE (name, base)
-);
+	id   INTEGER NOT NULL,
+	PRIMARY KEY (dir, base)
+) WITHOUT ROWID;
 
 CREATE TABLE open_days (
 	day  INTEGER PRIMARY KEY, -- days since 1970, UTC
 	read INTEGER NOT NULL     -- when a line of it was last counted
 );
 
--- What one client asked for on an open day: paths and bytes, see requests.go.
+-- What one client asked for on an open day: paths with bytes and time, see
+-- requests.go, and hashes of what was not there, see scanner.go.
 CREATE TABLE requests (
-	day    INTEGER NOT NULL,
-	client INTEGER NOT NULL, -- salted hash
-	paths  BLOB NOT NULL,
+	day     INTEGER NOT NULL,
+	client  INTEGER NOT NULL, -- salted hash
+	paths   BLOB NOT NULL,
+	missing BLOB NOT NULL,
 	PRIMARY KEY (day, client)
 ) WITHOUT ROWID;
 
+-- Names of closed days, each in a directory.
+CREATE TABLE names (
+	id   INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	arch TEXT NOT NULL,
+	dir  INTEGER NOT NULL REFERENCES dirs (id),
+	UNIQUE (name, arch, dir)
+);
+
 -- What is left of closed days.
 CREATE TABLE days (
-	day      INTEGER NOT NULL,
-	name     INTEGER NOT NULL REFERENCES names (id),
-	clients  INTEGER NOT NULL,
-	requests INTEGER NOT NULL,
-	bytes    INTEGER NOT NULL,
+	day       INTEGER NOT NULL,
+	name      INTEGER NOT NULL REFERENCES names (id),
+	clients   INTEGER NOT NULL,
+	weight    INTEGER NOT NULL, -- of the clients, see scanner.go
+	requests  INTEGER NOT NULL,
+	bytes     INTEGER NOT NULL,
+	last_seen INTEGER NOT NULL, -- the newest request, seconds since 1970
 	PRIMARY KEY (day, name)
 ) WITHOUT ROWID;
 
@@ -85,5 +96,6 @@ CREATE TABLE overlaps (
 	day     INTEGER NOT NULL,
 	names   TEXT NOT NULL, -- ids in names, ascending, separated by commas
 	clients INTEGER NOT NULL,
+	weight  INTEGER NOT NULL,
 	PRIMARY KEY (day, names)
 ) WITHOUT ROWID;
