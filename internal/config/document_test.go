@@ -78,9 +78,6 @@ func TestDocument(t *testing.T) {
 	for _, i := range inertKeys {
 		why[i.key] = i.why
 	}
-	for _, i := range inertRepoKeys {
-		why["repo/"+i.key] = i.why
-	}
 	var want []string
 	// each checks one key; with makes a file that sets it, and get says what a
 	// configuration has for it.

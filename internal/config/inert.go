@@ -13,15 +13,10 @@ type inert struct {
 	why string // what happens in its place
 }
 
-// inertKeys are those outside [[repo]].
+// inertKeys are those keys. None of [[repo]] is among them.
 var inertKeys = [...]inert{
 	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
 	{"sync.keep", "", "no version is ever deleted"},
-}
-
-// inertRepoKeys are those within [[repo]].
-var inertRepoKeys = [...]inert{
-	{"repo_gpgcheck", `"auto"`, "signatures of repomd.xml are NOT checked"},
 }
 
 // Warnings has a sentence for each thing that the administrator should know
@@ -29,22 +24,12 @@ var inertRepoKeys = [...]inert{
 // that this version does not act on yet. Both programs log them as they start.
 func (c *Config) Warnings() []string {
 	warnings := slices.Clone(c.caveats)
-	add := func(list []inert, label string, all []setting, from func(key string) origin) {
-		for _, i := range list {
-			for _, s := range all {
-				if o := from(s.key); s.key == i.key && o.set && s.text() != i.off {
-					warnings = append(warnings, fmt.Sprintf("%s: %s%s is set, but has no effect in this version: %s",
-						o.text, label, i.key, i.why))
-				}
+	for _, i := range inertKeys {
+		for _, k := range settings(c) {
+			if o := c.origins[k.key]; k.key == i.key && o.set && k.text() != i.off {
+				warnings = append(warnings, fmt.Sprintf("%s: %s is set, but has no effect in this version: %s", o.text, i.key, i.why))
 			}
 		}
-	}
-	add(inertKeys[:], "", settings(c), func(key string) origin { return c.origins[key] })
-	for i := range c.Repos {
-		r := &c.Repos[i]
-		add(inertRepoKeys[:], "repo "+r.Name+": ", repoSettings(r), func(key string) origin {
-			return c.origins[originKey(r.Name, key)]
-		})
 	}
 	return warnings
 }

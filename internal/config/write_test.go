@@ -113,19 +113,19 @@ func TestWarnings(t *testing.T) {
 	if w := mustLoad(t, host(nil, nil)).Warnings(); len(w) != 0 {
 		t.Errorf("warnings %q about what nobody set", w)
 	}
-	c, err := fromText(siteText)
+	c, err := fromText(siteText + "objective = \"bytes\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(c.Warnings(), "\n")
 	for _, want := range []string{
-		"config.toml:11: repo site: repo_gpgcheck is set, but has no effect in this version: signatures of repomd.xml are NOT checked",
+		": sync.objective is set, but has no effect in this version: the plan is made as for \"requests\"",
 	} {
 		if !strings.Contains(got+"\n", want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	for _, silent := range []string{"cache_size", "gpg_keys", "connect_ports", "poll", "metalink", "generation_keep", "rate"} {
+	for _, silent := range []string{"cache_size", "gpg", "connect_ports", "poll", "metalink", "generation_keep", "rate"} {
 		if strings.Contains(got, silent) {
 			t.Errorf("a warning about %s, which asks for nothing or is acted on:\n%s", silent, got)
 		}
@@ -145,11 +145,6 @@ func TestInertKeysExist(t *testing.T) {
 	for _, i := range inertKeys {
 		if !has(settings(&Config{}), i.key) {
 			t.Errorf("there is no key %s", i.key)
-		}
-	}
-	for _, i := range inertRepoKeys {
-		if !has(repoSettings(&Repo{}), i.key) {
-			t.Errorf("a repo has no key %s", i.key)
 		}
 	}
 }

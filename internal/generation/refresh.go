@@ -334,6 +334,9 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	}
 	f.mu.Unlock()
 	close(fl.done)
+	if errors.Is(fl.askErr, cache.ErrWrongContent) {
+		f.o.Log.Warn("new metadata is refused: what was current stays", "root", fl.root.String(), "error", fl.askErr)
+	}
 	if fl.err != nil && f.ctx.Err() == nil {
 		f.o.Log.Warn("new metadata is not whole: what was current stays", "root", fl.root.String(), "error", fl.err)
 	}

@@ -27,14 +27,15 @@ import (
 // validates, and none of its time-outs runs out by itself.
 type desk struct {
 	*testing.T
-	up    *testrepo.Server
-	files string // what upstream has of the root
-	dir   string // of the cache
-	store *generation.Store
-	cache *cache.Cache
-	fresh *generation.Refresher
-	root  generation.Root
-	clock atomic.Int64
+	up      *testrepo.Server
+	files   string // what upstream has of the root
+	dir     string // of the cache
+	store   *generation.Store
+	cache   *cache.Cache
+	fresh   *generation.Refresher
+	root    generation.Root
+	clock   atomic.Int64
+	signing *generation.Signing // nil: nobody asks for signatures
 	// withdrawn is the digest of a repomd.xml that no metalink lists any more.
 	withdrawn atomic.Value
 	// simple calls metadata "primary.xml.gz", whatever is in it.
@@ -62,7 +63,8 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		return nil
 	}
 	var err error
-	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Now: now}); err != nil {
+	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Now: now,
+		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
 		t.Fatal(err)
 	}
 	d.cache, err = cache.Open(cache.Options{

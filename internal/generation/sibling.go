@@ -30,6 +30,12 @@ func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation
 		if err != nil {
 			return err
 		}
+		if name == signatureName && s.signing(g.Root) != nil {
+			if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
+				g.files = append(g.files, name) // verified
+			}
+			continue
+		}
 		stored := filepath.Join(s.tree, k.String())
 		if _, err := os.Stat(stored); err != nil {
 			continue // nobody has asked for it, or upstream has none

@@ -96,6 +96,9 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 		return nil, done, fmt.Errorf("%s: %w", r, err)
 	}
 	g.was = was
+	if err := s.verify(ctx, c, g, from, &done); err != nil {
+		return nil, done, fmt.Errorf("%s: %w", r, err)
+	}
 	return g, done, nil
 }
 

@@ -34,8 +34,11 @@ import (
 type Options struct {
 	Dir  string        // the cache directory
 	Keep time.Duration // how long a generation stays after it was replaced
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Signing is how a root's repomd.xml has to be signed; nil, or where it
+	// returns nil: not at all. It is asked each time.
+	Signing func(Root) *Signing
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Store is the generations of all roots. It is a cache.Catalog, safe for
@@ -46,6 +49,8 @@ type Store struct {
 	keep time.Duration
 	now  func() time.Time
 	log  *slog.Logger
+
+	signing func(Root) *Signing
 
 	roots    atomic.Pointer[map[string]*root]
 	loading  sync.Mutex
@@ -76,6 +81,9 @@ func Open(o Options) (*Store, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, now: o.Now, log: o.Log}
+	if s.signing = o.Signing; s.signing == nil {
+		s.signing = func(Root) *Signing { return nil }
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cache_dir: %w", err)
 	}

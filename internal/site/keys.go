@@ -9,6 +9,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/repodata"
 )
 
@@ -23,6 +24,9 @@ func Keyrings(cfg *config.Config) (map[string]*repodata.Keyring, error) {
 	var errs []error
 	for _, r := range cfg.Repos {
 		if len(r.GPGKeys) == 0 {
+			if r.RepoGPGCheck == config.GPGAlways {
+				errs = append(errs, fmt.Errorf("repo %s: repo_gpgcheck is %q, and there are no gpg_keys to check with; name the repository's public keys there", r.Name, r.RepoGPGCheck))
+			}
 			continue
 		}
 		ring := &repodata.Keyring{}
@@ -56,6 +60,16 @@ func packageChecks(rings map[string]*repodata.Keyring) map[string]*cache.Check {
 		}
 	}
 	return checks
+}
+
+// signing is how the repomd.xml of a root has to be signed, nil not at all.
+func (s *Site) signing(r generation.Root) *generation.Signing {
+	now := s.now.Load()
+	repo, ring := now.config.Repo(r.Repo), now.rings[r.Repo]
+	if repo == nil || ring == nil || repo.RepoGPGCheck == config.GPGNever {
+		return nil
+	}
+	return &generation.Signing{Required: repo.RepoGPGCheck == config.GPGAlways, Check: ring.CheckDetached}
 }
 
 // signed reports whether a file is of a kind that carries its signature.

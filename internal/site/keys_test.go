@@ -17,6 +17,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 )
 
 // load is the configuration that text is.
@@ -123,3 +124,31 @@ func TestWhatIsChecked(t *testing.T) {
 		t.Errorf("other keys are the same check: %q", id)
 	}
 }
+
+// TestHowMetadataIsSigned: as repo_gpgcheck says, where there are keys.
+func TestHowMetadataIsSigned(t *testing.T) {
+	key := keyFile(t, "key")
+	for check, want := range map[string]*bool{"auto": ptr(false), "always": ptr(true), "never": nil} {
+		s, err := Open(load(t, fmt.Sprintf(keyed, key, key)+"repo_gpgcheck = \""+check+"\"\n"), Options{Program: "test", Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		how := s.signing(generation.Root{Repo: "keyed", Path: "x"})
+		if (how == nil) != (want == nil) || how != nil && how.Required != *want {
+			t.Errorf("%s: %+v", check, how)
+		}
+		if how != nil && how.Check([]byte("signed"), []byte("no signature")) == nil {
+			t.Errorf("%s: anything is a signature", check)
+		}
+		if other := s.signing(generation.Root{Repo: "fedora", Path: "x"}); other != nil {
+			t.Errorf("%s: a repo without keys: %+v", check, other)
+		}
+	}
+	_, err := Keyrings(load(t, "[[repo]]\nname = \"bare\"\nupstreams = [\"http://127.0.0.1:1\"]\nrepo_gpgcheck = \"always\"\n"))
+	if !errors.Is(err, ErrKeys) || !strings.Contains(err.Error(), "repo bare: repo_gpgcheck") {
+		t.Errorf("no keys to check with: %v", err)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

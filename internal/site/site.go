@@ -43,6 +43,7 @@ type wiring struct {
 	config  *config.Config
 	mirrors map[string]*upstream.Mirrors
 	checks  map[string]*cache.Check // of packages, by repo; none where it has no keys
+	rings   map[string]*repodata.Keyring
 }
 
 // Options say who opens the site.
@@ -69,7 +70,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	}
 	s := &Site{Config: cfg}
 	s.Generations, err = generation.Open(generation.Options{
-		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Now: o.Now, Log: o.Log,
+		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 // same as before keeps what is known of its mirrors. An error changes nothing.
 func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyring) error {
 	before := s.now.Load()
-	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}, checks: packageChecks(rings)}
+	w := &wiring{config: cfg, mirrors: map[string]*upstream.Mirrors{}, checks: packageChecks(rings), rings: rings}
 	for i := range cfg.Repos {
 		r := &cfg.Repos[i]
 		if before != nil {
