@@ -86,7 +86,7 @@ func (m *mirror) crowd(path string, body []byte) {
 // all bytes a moment before.
 func (m *mirror) await(path string) {
 	m.t.Helper()
-	for m.get(path).status() != "imserve; hit" {
+	for m.get(path).status() != "imserve; hit" || m.cache.Activity().Downloads > 0 {
 		runtime.Gosched()
 	}
 }

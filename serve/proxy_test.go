@@ -179,10 +179,11 @@ func TestProxyStores(t *testing.T) {
 	}
 }
 
-// settle waits until the file of a URL is stored.
+// settle waits until the file of a URL is stored, and its download over: a request
+// that comes before that shares it.
 func (m *mirror) settle(address string) {
 	m.t.Helper()
-	for m.ask("HEAD", address).status() != "imserve; hit" {
+	for m.ask("HEAD", address).status() != "imserve; hit" || m.cache.Activity().Downloads > 0 {
 	}
 }
 
