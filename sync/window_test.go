@@ -12,25 +12,16 @@ import (
 	"intelligentmirror/internal/testrepo"
 )
 
-// localTime lets the clocks of the tests' configuration be those of UTC.
-func localTime(t *testing.T) {
-	t.Helper()
-	old := time.Local
-	time.Local = time.UTC
-	t.Cleanup(func() { time.Local = old })
-}
-
 // TestWindowStopsTheRun: a run ends with the window, whatever it does, and goes on
 // where it was the next time.
 func TestWindowStopsTheRun(t *testing.T) {
-	localTime(t)
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 3 << 20}
 	b := newBench(t, `packages = ["big", "small"]
 parallel = 1
 window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 	b.up.On("*/"+big.Filename(), testrepo.Stall(2<<20).Times(1))
 	// The download never ends, should the run come to it in the time that is left.
-	b.now = time.Date(2026, 11, 23, 5, 59, 57, 0, time.UTC)
+	b.now = time.Date(2026, 11, 23, 5, 59, 57, 0, time.Local)
 	r := b.once()
 	if !strings.Contains(r.Stopped, "01:00-06:00") || r.Fetched != 0 || r.Failures != 0 {
 		t.Errorf("stopped %q, fetched %d, failures %d", r.Stopped, r.Fetched, r.Failures)
@@ -41,7 +32,7 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 	b.up.Heal()
 
 	b.up.Forget()
-	b.now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	b.now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local)
 	if r := b.once(); !strings.Contains(r.Stopped, "outside") || len(b.up.Lines("", "*")) != 0 {
 		t.Errorf("outside of the window: stopped %q, upstream was asked %q", r.Stopped, b.up.Lines("", "*"))
 	}
@@ -49,7 +40,7 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 		t.Errorf("a run that was stopped counts as done: %v, %v", last, err)
 	}
 
-	b.now = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+	b.now = time.Date(2026, 11, 24, 2, 0, 0, 0, time.Local)
 	r = b.once()
 	if r.Stopped != "" || r.Fetched != 2 {
 		t.Errorf("the next night: stopped %q, fetched %d", r.Stopped, r.Fetched)
@@ -59,9 +50,9 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 
 // TestCancelInTheWindow: what the caller breaks off is no matter of the window.
 func TestCancelInTheWindow(t *testing.T) {
-	localTime(t)
 	b := newBench(t, `packages = ["a"]
 window = "01:00-23:00"`, nil, pkgSpec("a", "1"))
+	b.now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local)
 	b.up.On("*.rpm", testrepo.Hang().Times(1))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
