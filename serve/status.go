@@ -76,9 +76,17 @@ type report struct {
 	Today         *cache.Totals `json:"today"`        // null where nothing is accounted
 	Last30Days    *cache.Totals `json:"last_30_days"` // today included; days are UTC's
 	Cache         cache.Space   `json:"cache"`
+	KeptBack      []keptBack    `json:"metadata_kept_back"` // roots whose new metadata is not served, by name
 	SinceStart    sinceStart    `json:"since_start"`
 	MissedHTTPS   []missedHTTPS `json:"missed_https"` // through tunnels to hosts of repositories since the start, the most first
 	Recent        []recent      `json:"recent"`       // the latest first
+}
+
+// keptBack is a root that stays at older metadata than upstream's.
+type keptBack struct {
+	Root  string    `json:"root"`
+	Since time.Time `json:"since"` // of the last try
+	Why   string    `json:"why"`
 }
 
 // sinceStart counts all answers, those included that are none of our business.
@@ -107,7 +115,12 @@ func (s *Server) report(ctx context.Context) report {
 	now := s.o.Now()
 	r := report{
 		Version: s.o.Version, Started: s.started.UTC(), UptimeSeconds: int64(now.Sub(s.started) / time.Second),
-		SinceStart: sinceStart{Bytes: s.stats.sent.Load()}, MissedHTTPS: s.missed.list(), Recent: []recent{},
+		SinceStart: sinceStart{Bytes: s.stats.sent.Load()}, MissedHTTPS: s.missed.list(), KeptBack: []keptBack{}, Recent: []recent{},
+	}
+	if s.o.Metadata != nil {
+		for _, p := range s.o.Metadata.Problems() {
+			r.KeptBack = append(r.KeptBack, keptBack{p.Root.String(), p.Since.UTC(), p.Err.Error()})
+		}
 	}
 	r.SinceStart.Outcomes, r.SinceStart.Requests = s.stats.outcomes()
 	for _, e := range s.stats.last() {

@@ -61,7 +61,7 @@ type Refresher struct {
 
 // failure is why a root's new metadata is not current.
 type failure struct {
-	new *Generation // not whole
+	new *Generation // not whole; nil where upstream's repomd.xml was refused
 	err error
 	at  time.Time
 }
@@ -152,7 +152,7 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 	}
 	fl, leader, err := f.join(r, stored)
 	if errors.Is(err, errResting) {
-		if fl.new != nil && f.withdrawn(r) {
+		if f.withdrawn(r) {
 			return f.exposed(fl, cache.Status{Fwd: "stale"})
 		}
 		return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
@@ -302,7 +302,7 @@ func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err erro
 		return nil, false, &cache.UnreachableError{Err: errors.New("shutting down")}
 	}
 	now := f.o.Now()
-	if last, ok := f.failed[r]; ok && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest() {
+	if last, ok := f.failed[r]; ok && last.new != nil && stored && now.Sub(last.at) >= 0 && now.Sub(last.at) < f.o.Rest() {
 		return &flight{root: r, new: last.new}, false, errResting
 	}
 	source := f.o.Source(r.Repo)
@@ -329,12 +329,17 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	f.mu.Lock()
 	delete(f.flights, fl.root)
 	delete(f.failed, fl.root)
-	if fl.err != nil && f.ctx.Err() == nil {
+	refused := errors.Is(fl.askErr, cache.ErrWrongContent)
+	switch {
+	case f.ctx.Err() != nil:
+	case fl.err != nil:
 		f.failed[fl.root] = failure{g, fl.err, f.o.Now()}
+	case refused:
+		f.failed[fl.root] = failure{nil, fl.askErr, f.o.Now()}
 	}
 	f.mu.Unlock()
 	close(fl.done)
-	if errors.Is(fl.askErr, cache.ErrWrongContent) {
+	if refused {
 		f.o.Log.Warn("new metadata is refused: what was current stays", "root", fl.root.String(), "error", fl.askErr)
 	}
 	if fl.err != nil && f.ctx.Err() == nil {
@@ -362,7 +367,7 @@ func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) erro
 	return nil
 }
 
-// Problem is a root whose new metadata could not be brought together.
+// Problem is a root whose new metadata could not be brought together, or was refused.
 type Problem struct {
 	Root  Root
 	Since time.Time // of the last try
@@ -370,7 +375,7 @@ type Problem struct {
 }
 
 // Problems are the roots that are kept at older metadata than upstream's, because
-// the new is not whole.
+// the new is not whole or not what it should be.
 func (f *Refresher) Problems() []Problem {
 	f.mu.Lock()
 	defer f.mu.Unlock()

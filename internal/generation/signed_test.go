@@ -49,6 +49,9 @@ func TestSigned(t *testing.T) {
 		d.publish(spec("a", "2"))
 		d.sign("signed: " + first)
 		d.gets(first, "hit; detail=upstream-failed")
+		if p := d.fresh.Problems(); len(p) != 1 || p[0].Root != d.root || !errors.Is(p[0].Err, errForged) {
+			t.Errorf("problems: %v", p)
+		}
 		if _, err := d.store.Stage(t.Context(), d.cache, d.root, d.mirrors.Grab()); !errors.Is(err, cache.ErrWrongContent) || !errors.Is(err, errForged) {
 			t.Errorf("staged: %v", err)
 		}

@@ -1,7 +1,9 @@
 package systest
 
 import (
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -229,6 +231,11 @@ func TestInstallWhileTheMirrorSyncs(t *testing.T) {
 	if old := version(t, before, "kernel"); !slices.Contains(m.installed(), old) {
 		t.Errorf("%s is not installed; there is %q", old, m.installed())
 	}
+	for page, want := range map[string]string{"status.json": `"root": "` + rootName + `"`, "": "Metadata that is kept back"} {
+		if text := server.page(page); !strings.Contains(text, want) || !strings.Contains(text, "primary.xml") {
+			t.Errorf("/-/%s does not say what is kept back:\n%s", page, text)
+		}
+	}
 
 	for name := range files(t, metadata) {
 		if err := os.Rename(filepath.Join(metadata, name), filepath.Join(s.repo, "repodata", name)); err != nil {
@@ -237,6 +244,9 @@ func TestInstallWhileTheMirrorSyncs(t *testing.T) {
 	}
 	fresh := s.machine(m.url)
 	fresh.dnf("install", "kernel")
+	if text := server.page("status.json"); !strings.Contains(text, `"metadata_kept_back": []`) {
+		t.Errorf("something is kept back still:\n%s", text)
+	}
 	if updated := version(t, after, "kernel"); !slices.Contains(fresh.installed(), updated) {
 		t.Errorf("%s is not installed; there is %q", updated, fresh.installed())
 	}
@@ -246,6 +256,21 @@ func TestInstallWhileTheMirrorSyncs(t *testing.T) {
 			t.Errorf("an answer that was none: %+v", l)
 		}
 	}
+}
+
+// page is one of the server's own.
+func (s *server) page(name string) string {
+	s.t.Helper()
+	resp, err := http.Get(s.url + "/-/" + name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // version is the package's name-version-release.arch.
