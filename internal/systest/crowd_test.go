@@ -87,17 +87,20 @@ type member struct {
 }
 
 // crowd lets a client for each sink ask for a URL at the same moment, and write
-// what it gets there.
+// what it gets there. None reads on before all have their first byte: the clients
+// have the server's processors, and what the first of them read would be what the
+// last of them wait for.
 func crowd[W io.Writer](url string, sinks []W) []member {
 	all := make([]member, len(sinks))
 	begin := make(chan struct{})
-	var ready, done sync.WaitGroup
+	var ready, first, done sync.WaitGroup
+	first.Add(len(sinks))
 	for i, sink := range sinks {
 		ready.Add(1)
 		done.Go(func() {
 			ready.Done()
 			<-begin
-			all[i].ask(url, sink)
+			all[i].ask(url, sink, &first)
 		})
 	}
 	ready.Wait()
@@ -106,8 +109,10 @@ func crowd[W io.Writer](url string, sinks []W) []member {
 	return all
 }
 
-// ask reads a URL to its end.
-func (m *member) ask(url string, sink io.Writer) {
+// ask reads a URL to its end, behind its first byte when first is done.
+func (m *member) ask(url string, sink io.Writer, first *sync.WaitGroup) {
+	begun := sync.OnceFunc(first.Done)
+	defer begun()
 	sent := httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { m.asked = time.Now() }}
 	var req *http.Request
 	req, m.err = http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), &sent), http.MethodGet, url, nil)
@@ -130,6 +135,8 @@ func (m *member) ask(url string, sink io.Writer) {
 		return
 	}
 	m.first = time.Now()
+	begun()
+	first.Wait()
 	m.bytes, m.err = io.Copy(sink, body)
 }
 
