@@ -114,6 +114,23 @@ func (l *listed) get(path, want string, asked ...int) {
 	l.asked(path, asked...)
 }
 
+// getBefore is get for a file that comes before the list which it has fetched.
+func (l *listed) getBefore(path, want string, asked ...int) {
+	l.Helper()
+	l.lists.On("*", testrepo.Hang().Times(1))
+	if got, err := fetch(l.T, l.cache, path); err != nil || got != want {
+		l.Errorf("%s: %q, %v; want %q", path, got, err, want)
+	}
+	ctx, cancel := context.WithTimeout(l.Context(), thePatience)
+	defer cancel()
+	if err := l.lists.AwaitStalled(ctx, 1); err != nil {
+		l.Fatal(err)
+	}
+	l.lists.Heal()
+	l.settled()
+	l.asked(path, asked...)
+}
+
 func (l *listed) asked(path string, asked ...int) {
 	l.Helper()
 	var counts []int
@@ -233,18 +250,7 @@ func TestListAge(t *testing.T) {
 	l.list(oneXML)
 	l.publish(theRoot+"/g.rpm", "g")
 	l.clock.pass(1)
-	l.lists.On("*", testrepo.Hang().Times(1)) // until the file has come
-	if got, err := fetch(t, l.cache, theRoot+"/f.rpm"); err != nil || got != "f" {
-		t.Errorf("%q, %v", got, err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), thePatience)
-	defer cancel()
-	if err := l.lists.AwaitStalled(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	l.lists.Heal()
-	l.settled()
-	l.asked("with the old list", 0, 0, 1)
+	l.getBefore(theRoot+"/f.rpm", "f", 0, 0, 1)
 	if n := old.Count("", "*"); n == 0 {
 		t.Error("the old list was not used while the new one came")
 	}
@@ -262,7 +268,7 @@ func TestListsFirst(t *testing.T) {
 	l.publish(theRoot+"/a.rpm", "a")
 	l.publish(theRoot+"/b.rpm", "b")
 	l.open()
-	l.get(theRoot+"/a.rpm", "a", 1, 0, 1)
+	l.getBefore(theRoot+"/a.rpm", "a", 1, 0, 1)
 	l.get(theRoot+"/b.rpm", "b", 0, 1, 0)
 }
 
