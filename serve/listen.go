@@ -72,6 +72,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
 		err = s.http.Close()
 	}
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // a listener that was closed before, as an address that is no more is
+	}
 	if s.tunnels.drain(grace) {
 		s.o.Log.Warn("tunnels were broken off: their clients take longer than the time to stop")
 	}
