@@ -41,28 +41,42 @@ type Stats struct {
 // not known are passed over. Memory is bounded whatever the input.
 func ScanPrimary(r io.Reader, fn func(*Package) error) (Stats, error) {
 	p := primary{scanner: newScanner(r), strings: interner{}}
+	err := scanList(p.scanner, "primary.xml", &p, func() error { return p.hand(fn) })
+	return p.stats, err
+}
+
+// listing is a document with one kind of element that is handed over when it is
+// complete: a package, an advisory.
+type listing interface {
+	start(token) (whole bool, err error)
+	end() (whole bool)
+	text([]byte)
+}
+
+// scanList reads a listing called name to its end, and calls hand for each element
+// that is complete. An error of hand ends the scan and is returned as it is.
+func scanList[L listing](s *scanner, name string, l L, hand func() error) error {
 	for {
-		t, err := p.next()
+		t, err := s.next()
 		if err != nil {
-			return p.stats, fmt.Errorf("primary.xml: %w", err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
+		whole := false
 		switch t.event {
 		case eventStart:
-			whole := false
-			if whole, err = p.start(t); err == nil && whole {
-				err = p.hand(fn)
-			}
+			whole, err = l.start(t)
 		case eventEnd:
-			if p.end() {
-				err = p.hand(fn)
-			}
+			whole = l.end()
 		case eventText:
-			p.text(t.text)
+			l.text(t.text)
 		case eventEOF:
-			return p.stats, nil
+			return nil
+		}
+		if err == nil && whole {
+			err = hand()
 		}
 		if err != nil {
-			return p.stats, err
+			return err
 		}
 	}
 }

@@ -38,30 +38,8 @@ func (a *Advisory) Security() bool { return a.Type == "security" }
 // so are the bounds.
 func ScanUpdateinfo(r io.Reader, fn func(*Advisory) error) (Stats, error) {
 	u := updateinfo{scanner: newScanner(r), strings: interner{}}
-	for {
-		t, err := u.next()
-		if err != nil {
-			return u.stats, fmt.Errorf("updateinfo.xml: %w", err)
-		}
-		switch t.event {
-		case eventStart:
-			whole := false
-			if whole, err = u.start(t); err == nil && whole {
-				err = u.hand(fn)
-			}
-		case eventEnd:
-			if u.end() {
-				err = u.hand(fn)
-			}
-		case eventText:
-			u.text(t.text)
-		case eventEOF:
-			return u.stats, nil
-		}
-		if err != nil {
-			return u.stats, err
-		}
-	}
+	err := scanList(u.scanner, "updateinfo.xml", &u, func() error { return u.hand(fn) })
+	return u.stats, err
 }
 
 // part is what an open element of an updateinfo.xml means, by its name and by
