@@ -125,7 +125,8 @@ func RootOf(k cache.Key) (Root, bool) {
 // Get is cache.Cache.Get for r's repomd.xml, with the same errors. A client waits
 // for new metadata to become whole for 10 s at most; then, or if that fails, it
 // gets what was current. Where nothing was, or a metalink no longer lists that, it
-// gets the new repomd.xml, and what this lists on demand. client is by which name Begun knows it again.
+// gets the new repomd.xml, and what this lists on demand. client is by which name
+// Begun knows it again.
 func (f *Refresher) Get(ctx context.Context, r Root, client string) (*cache.Object, error) {
 	o, err := f.get(ctx, r)
 	if err != nil {
@@ -172,8 +173,7 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 		case <-answered:
 			answered = nil // what counts now is the rest
 			if f.isCurrent(fl) {
-				status.FwdStatus = 304
-				return f.stored(r, status)
+				return f.validated(r, status)
 			}
 		case <-fl.done:
 			return f.after(fl, stored, status)
@@ -181,8 +181,7 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 			late = nil
 			if stored {
 				if f.isCurrent(fl) {
-					status.FwdStatus = 304
-					return f.stored(r, status)
+					return f.validated(r, status)
 				}
 				if fl.isAnswered() && fl.new != nil && f.withdrawn(r) {
 					return f.exposed(fl, status)
@@ -246,8 +245,7 @@ func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.
 	detail := incomplete
 	switch {
 	case err == nil && fl.new.was == fl.new.Digest:
-		status.FwdStatus = 304
-		return f.stored(fl.root, status)
+		return f.validated(fl.root, status)
 	case err == nil:
 		status.FwdStatus, status.Stored = 200, true
 		return f.stored(fl.root, status)
@@ -263,6 +261,12 @@ func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.
 		detail = "upstream-failed"
 	}
 	return f.stored(fl.root, cache.Status{Hit: true, Detail: detail})
+}
+
+// validated is what the tree has, of which upstream says that it is its own.
+func (f *Refresher) validated(r Root, status cache.Status) (*cache.Object, error) {
+	status.FwdStatus = 304
+	return f.stored(r, status)
 }
 
 // exposed is the new repomd.xml, for a client for whom there is no other that it
