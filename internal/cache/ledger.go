@@ -19,44 +19,59 @@ import (
 var ledgerSchema string
 
 // Ledger is the accounting of a cache directory in SQLite: what was used, what
-// was fetched, what was fetched in vain. No request waits for it: entries are
-// written in batches in the background, and dropped, and counted, where the
-// background can't keep up. It is safe for concurrent use, and both programs may
-// have it open.
+// was fetched, what was fetched in vain. No request waits for it: what is
+// accounted is added up in memory, and written in the background every
+// two seconds; what does not fit because the background can't keep up is dropped, and
+// counted. It is safe for concurrent use, and both programs may have it open.
 type Ledger struct {
-	db      *sql.DB
-	log     *slog.Logger
-	now     func() time.Time
-	entries chan entry
-	done    chan struct{}
-	once    sync.Once
-	closed  atomic.Bool
+	db   *sql.DB
+	log  *slog.Logger
+	now  func() time.Time
+	done chan struct{}
+
+	mu      sync.Mutex
+	pending accounts
+	waiting []chan struct{} // closed when what is pending has been written
+	closed  bool
+	wake    chan struct{} // holds one where the background has something to do at once
+
 	dropped atomic.Int64
 }
 
-// entry is one thing to be accounted.
+// accounts are what is to be written together.
+type accounts struct {
+	served map[fileDay]*tally
+	others []entry
+}
+
+// fileDay is a file on a day, UTC, as days since 1970.
+type fileDay struct {
+	key Key
+	day int64
+}
+
+// tally is the answers for a file.
+type tally struct {
+	answers, hits, bytes int64
+	heat                 heat
+}
+
+// entry is something else than answers to be accounted.
 type entry struct {
 	path  string
 	at    time.Time
-	hit   bool
-	sent  int64 // bytes to a client; notAnAnswer, lastEntry
 	came  int64 // bytes from upstream
 	ahead bool
-	files int           // that were evicted; then came is their bytes
-	flush chan struct{} // not an entry but a wait for those before it
+	files int // that were evicted; then came is their bytes
 }
 
-// What an entry's sent says beside a number of bytes.
 const (
-	notAnAnswer = -1
-	lastEntry   = -2
-)
-
-const (
-	ledgerQueue = 8192            // entries; a second of 8,000 answers
-	ledgerBatch = 1024            // entries in a transaction
+	ledgerQueue = 8192            // files that wait to be written
+	ledgerBatch = 1024            // files that wait for no time to pass
 	ledgerEvery = 2 * time.Second // how long an entry waits for its transaction
 )
+
+const secondsADay = 24 * 60 * 60
 
 // OpenLedger opens the accounting at path; a database that is damaged is an
 // error that says so.
@@ -71,7 +86,7 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 		db.Close()
 		return nil, fmt.Errorf("%s can't be used (%w): it holds statistics alone and may be deleted", path, err)
 	}
-	l := &Ledger{db: db, log: log, now: now, entries: make(chan entry, ledgerQueue), done: make(chan struct{})}
+	l := &Ledger{db: db, log: log, now: now, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	go l.write()
 	return l, nil
 }
@@ -79,29 +94,70 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 // Served accounts an answer of sent bytes for k. hit says that nothing was
 // downloaded for it.
 func (l *Ledger) Served(k Key, sent int64, hit bool) {
-	l.add(entry{path: k.String(), sent: sent, hit: hit})
+	at := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := fileDay{k, at.Unix() / secondsADay}
+	t := l.pending.served[of]
+	if t == nil {
+		if !l.admit() {
+			return
+		}
+		if l.pending.served == nil {
+			l.pending.served = map[fileDay]*tally{}
+		}
+		t = &tally{}
+		l.pending.served[of] = t
+	}
+	t.answers++
+	t.bytes += sent
+	if hit {
+		t.hits++
+	}
+	t.heat = t.heat.plus(heat{1, at})
 }
 
 // Fetched accounts n bytes that came from upstream for k, ahead of any client or
 // for one.
 func (l *Ledger) Fetched(k Key, n int64, ahead bool) {
-	l.add(entry{path: k.String(), sent: notAnAnswer, came: n, ahead: ahead})
+	l.add(entry{path: k.String(), came: n, ahead: ahead})
 }
 
 // evicted accounts that files went to make room, which took n bytes.
 func (l *Ledger) evicted(files int, n int64) {
-	l.add(entry{sent: notAnAnswer, files: files, came: n})
+	l.add(entry{files: files, came: n})
 }
 
 func (l *Ledger) add(e entry) {
-	if l.closed.Load() {
-		return
-	}
 	e.at = l.now()
-	select {
-	case l.entries <- e:
-	default:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.admit() {
+		l.pending.others = append(l.pending.others, e)
+	}
+}
+
+// admit reports whether one more may wait to be written, and drops it otherwise.
+func (l *Ledger) admit() bool {
+	n := len(l.pending.served) + len(l.pending.others)
+	if l.closed {
+		return false
+	}
+	if n >= ledgerQueue {
 		l.dropped.Add(1)
+		return false
+	}
+	if n >= ledgerBatch {
+		l.hurry()
+	}
+	return true
+}
+
+// hurry has the background write at once.
+func (l *Ledger) hurry() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it has been told
 	}
 }
 
@@ -110,16 +166,13 @@ func (l *Ledger) Dropped() int64 { return l.dropped.Load() }
 
 // Flush waits until what was accounted before it is written.
 func (l *Ledger) Flush(ctx context.Context) error {
-	wait := make(chan struct{})
+	written := make(chan struct{})
+	l.mu.Lock()
+	l.waiting = append(l.waiting, written)
+	l.mu.Unlock()
+	l.hurry()
 	select {
-	case l.entries <- entry{flush: wait}:
-	case <-l.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-wait:
+	case <-written:
 	case <-l.done:
 	case <-ctx.Done():
 		return ctx.Err()
@@ -129,93 +182,106 @@ func (l *Ledger) Flush(ctx context.Context) error {
 
 // Close writes what is left.
 func (l *Ledger) Close() error {
-	l.once.Do(func() {
-		l.closed.Store(true)
-		l.entries <- entry{sent: lastEntry}
-	})
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.hurry()
 	<-l.done
 	return l.db.Close()
 }
 
-// write is the background: it collects entries and writes them together.
+// write is the background.
 func (l *Ledger) write() {
 	defer close(l.done)
 	tick := time.NewTicker(ledgerEvery)
 	defer tick.Stop()
-	var batch []entry
-	commit := func() {
-		if len(batch) == 0 {
-			return
-		}
-		if err := l.commit(batch); err != nil {
-			l.dropped.Add(int64(len(batch)))
-			l.log.Warn("the accounting can't be written", "entries", len(batch), "error", err)
-		}
-		batch = batch[:0]
-	}
 	for {
 		select {
-		case e := <-l.entries:
-			switch {
-			case e.flush != nil:
-				commit()
-				close(e.flush)
-			case e.sent == lastEntry:
-				commit()
-				return
-			default:
-				if batch = append(batch, e); len(batch) >= ledgerBatch {
-					commit()
-				}
-			}
+		case <-l.wake:
 		case <-tick.C:
-			commit()
+		}
+		l.mu.Lock()
+		batch, waiting, closed := l.pending, l.waiting, l.closed
+		l.pending, l.waiting = accounts{}, nil
+		l.mu.Unlock()
+		if n := batch.count(); n > 0 {
+			if err := l.commit(batch); err != nil {
+				l.dropped.Add(n)
+				l.log.Warn("the accounting can't be written", "entries", n, "error", err)
+			}
+		}
+		for _, written := range waiting {
+			close(written)
+		}
+		if closed {
+			return
 		}
 	}
 }
 
+// count is how many answers and other entries b has.
+func (b *accounts) count() int64 {
+	n := int64(len(b.others))
+	for _, t := range b.served {
+		n += t.answers
+	}
+	return n
+}
+
 // commit writes a batch in one transaction.
-func (l *Ledger) commit(batch []entry) error {
+func (l *Ledger) commit(batch accounts) error {
 	tx, err := l.db.Begin()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
-	for _, e := range batch {
-		day, at := e.at.UTC().Format(time.DateOnly), e.at.Unix()
-		switch {
-		case e.sent >= 0:
-			hits := 0
-			if e.hit {
-				hits = 1
-			}
-			err = served(tx, e, hits)
-			if err == nil {
-				_, err = tx.Exec(`INSERT INTO day (day, requests, hits, served) VALUES (?1, 1, ?2, ?3)
-					ON CONFLICT (day) DO UPDATE SET requests = requests + 1, hits = hits + ?2, served = served + ?3`, day, hits, e.sent)
-			}
-		case e.ahead:
-			_, err = tx.Exec(`INSERT INTO file (path, prefetched, ahead) VALUES (?1, ?2, ?3)
-				ON CONFLICT (path) DO UPDATE SET prefetched = ?2, ahead = ahead + ?3`, e.path, at, e.came)
-			if err == nil {
-				_, err = tx.Exec(`INSERT INTO day (day, ahead) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET ahead = ahead + ?2`, day, e.came)
-			}
-		case e.files > 0:
-			_, err = tx.Exec(`INSERT INTO evicted (at, files, bytes) VALUES (?, ?, ?)`, at, e.files, e.came)
-			if err == nil {
-				_, err = tx.Exec(`DELETE FROM file WHERE max(last_used, prefetched) < ?`, e.at.Add(-forgetAfter).Unix())
-			}
-			if err == nil {
-				_, err = tx.Exec(`DELETE FROM evicted WHERE at < ?`, e.at.Add(-forgetAfter).Unix())
-			}
-		default:
-			_, err = tx.Exec(`INSERT INTO day (day, upstream) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET upstream = upstream + ?2`, day, e.came)
+	days := map[int64]tally{}
+	for of, t := range batch.served {
+		if err := served(tx, of.key, t); err != nil {
+			return err
 		}
+		sum := days[of.day]
+		days[of.day] = tally{answers: sum.answers + t.answers, hits: sum.hits + t.hits, bytes: sum.bytes + t.bytes}
+	}
+	for d, sum := range days {
+		_, err := tx.Exec(`INSERT INTO day (day, requests, hits, served) VALUES (?1, ?2, ?3, ?4)
+			ON CONFLICT (day) DO UPDATE SET requests = requests + ?2, hits = hits + ?3, served = served + ?4`,
+			time.Unix(d*secondsADay, 0).UTC().Format(time.DateOnly), sum.answers, sum.hits, sum.bytes)
 		if err != nil {
 			return err
 		}
 	}
+	for _, e := range batch.others {
+		if err := e.write(tx); err != nil {
+			return err
+		}
+	}
 	return tx.Commit()
+}
+
+// write accounts e.
+func (e entry) write(tx *sql.Tx) error {
+	day, at := e.at.UTC().Format(time.DateOnly), e.at.Unix()
+	switch {
+	case e.ahead:
+		_, err := tx.Exec(`INSERT INTO file (path, prefetched, ahead) VALUES (?1, ?2, ?3)
+			ON CONFLICT (path) DO UPDATE SET prefetched = ?2, ahead = ahead + ?3`, e.path, at, e.came)
+		if err == nil {
+			_, err = tx.Exec(`INSERT INTO day (day, ahead) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET ahead = ahead + ?2`, day, e.came)
+		}
+		return err
+	case e.files > 0:
+		_, err := tx.Exec(`INSERT INTO evicted (at, files, bytes) VALUES (?, ?, ?)`, at, e.files, e.came)
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM file WHERE max(last_used, prefetched) < ?`, e.at.Add(-forgetAfter).Unix())
+		}
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM evicted WHERE at < ?`, e.at.Add(-forgetAfter).Unix())
+		}
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO day (day, upstream) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET upstream = upstream + ?2`, day, e.came)
+	return err
 }
 
 // forgetAfter is how long the uses of a file are remembered, stored or not: one
@@ -259,19 +325,19 @@ func (l *Ledger) EvictedSince(ctx context.Context, since time.Time) (files, byte
 	return files, bytes, err
 }
 
-// served accounts an answer for its file.
-func served(tx *sql.Tx, e entry, hits int) error {
+// served accounts the answers t for the file k.
+func served(tx *sql.Tx, k Key, t *tally) error {
 	var h heat
 	var last int64
-	err := tx.QueryRow(`SELECT heat, last_used FROM file WHERE path = ?`, e.path).Scan(&h.uses, &last)
+	err := tx.QueryRow(`SELECT heat, last_used FROM file WHERE path = ?`, k.String()).Scan(&h.uses, &last)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	h.at = unixTime(last)
-	h = h.add(e.at)
+	h = h.plus(t.heat)
 	_, err = tx.Exec(`INSERT INTO file (path, hits, bytes, last_used, heat) VALUES (?1, ?2, ?3, ?4, ?5)
 		ON CONFLICT (path) DO UPDATE SET hits = hits + ?2, bytes = bytes + ?3, last_used = ?4, heat = ?5`,
-		e.path, hits, e.sent, h.at.Unix(), h.uses)
+		k.String(), t.hits, t.bytes, h.at.Unix(), h.uses)
 	return err
 }
 

@@ -122,8 +122,8 @@ func TestLedgerDropsBeforeItBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 2*ledgerQueue + ledgerBatch
-	for range n {
-		l.Served(testKey, 1, true)
+	for i := range n {
+		l.Served(Key{"r", fmt.Sprint(i)}, 1, true)
 	}
 	if l.Dropped() == 0 {
 		t.Error("nothing was dropped, so that somebody has waited")

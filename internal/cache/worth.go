@@ -113,13 +113,13 @@ type heat struct {
 	at   time.Time
 }
 
-// add is h with a use at t.
-func (h heat) add(t time.Time) heat {
+// plus is h and the uses of g.
+func (h heat) plus(g heat) heat {
 	if h.uses == 0 {
-		return heat{1, t}
+		return g
 	}
-	old, new := h, heat{1, t}
-	if t.Before(h.at) {
+	old, new := h, g
+	if g.at.Before(h.at) {
 		old, new = new, old
 	}
 	return heat{old.uses*math.Exp2(-halfLives(new.at.Sub(old.at))) + new.uses, new.at}

@@ -11,7 +11,7 @@ func used(now time.Time, ago ...time.Duration) use {
 	u := use{known: true}
 	for _, d := range ago {
 		at := now.Add(-d)
-		u.heat = u.heat.add(at)
+		u.heat = u.heat.plus(heat{1, at})
 		if at.After(u.last) {
 			u.last = at
 		}
@@ -73,7 +73,7 @@ func TestWorth(t *testing.T) {
 func TestHeat(t *testing.T) {
 	ago := func(halfLives ...float64) (h heat) {
 		for _, n := range halfLives {
-			h = h.add(noon.Add(-time.Duration(n * float64(useHalfLife))))
+			h = h.plus(heat{1, noon.Add(-time.Duration(n * float64(useHalfLife)))})
 		}
 		return h
 	}
@@ -91,7 +91,7 @@ func TestHeat(t *testing.T) {
 			t.Errorf("%s: %g, want %g", tt.name, a, b)
 		}
 	}
-	if h := (heat{}).add(noon.AddDate(200, 0, 0)).add(noon); math.IsNaN(h.log()) || math.IsInf(h.log(), 0) {
+	if h := (heat{}).plus(heat{1, noon.AddDate(200, 0, 0)}).plus(heat{1, noon}); math.IsNaN(h.log()) || math.IsInf(h.log(), 0) {
 		t.Errorf("a clock that was wrong: %g", h.log())
 	}
 }
