@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -138,13 +137,19 @@ func (a *answer) gone() bool { return a.lost != nil || a.r.Context().Err() != ni
 // whole answer. It does not return.
 func (a *answer) abort() {
 	a.cut = true
-	if c, ok := a.r.Context().Value(connKey{}).(*net.TCPConn); ok && !a.r.ProtoAtLeast(1, 1) {
+	if c, ok := a.r.Context().Value(connKey{}).(lingerer); ok && !a.r.ProtoAtLeast(1, 1) {
 		// To a client of HTTP/1.0 an orderly end of the connection, of TLS too, is
 		// the end of the body.
 		_ = c.SetLinger(0)
 		_ = c.Close()
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// lingerer is a connection that can be broken off.
+type lingerer interface {
+	SetLinger(seconds int) error
+	Close() error
 }
 
 // connKey is under which a request's context has its connection, the one below

@@ -37,7 +37,10 @@ func (s *Server) listenerSide() *http.Server {
 			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if h, ok := c.(*hitConn); ok {
+				h.changed(state)
+			}
 			switch state {
 			case http.StateNew:
 				s.metrics.connections.Inc()
@@ -75,6 +78,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	if errors.Is(err, net.ErrClosed) {
 		err = nil // a listener that was closed before, as an address that is no more is
 	}
+	if s.hitConns.drain(grace) {
+		s.o.Log.Warn("answers were broken off: their clients take longer than the time to stop")
+	}
 	if s.tunnels.drain(grace) {
 		s.o.Log.Warn("tunnels were broken off: their clients take longer than the time to stop")
 	}
@@ -89,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 func (s *Server) Add(l net.Listener) {
 	s.o.Log.Info("listening", "addr", l.Addr().String())
 	go func() {
-		err := s.http.Serve(l)
+		err := s.http.Serve(hitListener{l, s})
 		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 			return
 		}

@@ -93,7 +93,7 @@ type listingRow struct {
 	Dir                        bool
 }
 
-func (p *listingPage) add(e cache.Entry) {
+func (p *listingPage) add(e cache.DirEntry) {
 	// Behind "./" a name with a colon is no URL with a scheme.
 	row := listingRow{Name: e.Name, Link: "./" + url.PathEscape(e.Name), Modified: e.ModTime.UTC().Format(time.DateTime), Dir: e.Dir}
 	if e.Dir {

@@ -31,7 +31,9 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 			s.fail(a, t, err)
 			return
 		}
-		err = s.give(a, o, class)
+		if err = s.give(a, o, class); err == nil {
+			s.remember(a, o, class)
+		}
 		o.Close()
 		if err == nil {
 			return
@@ -80,7 +82,7 @@ func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 	}
 	if a.r.Method == http.MethodHead {
 		if size >= 0 {
-			h.Set("Content-Length", strconv.FormatInt(size, 10))
+			h.Set("Content-Length", sizeField(size))
 		}
 		return nil
 	}
@@ -90,7 +92,7 @@ func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 		if spans, ok = ranges(a.r.Header, size); !ok {
 			h.Del("Age")
 			h.Del("Last-Modified")
-			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+			h.Set("Content-Range", "bytes */"+sizeField(size))
 			a.text(http.StatusRequestedRangeNotSatisfiable, o.Status, "The file has "+strconv.FormatInt(size, 10)+" bytes, and none in this range.",
 				"Ask for all of it.")
 			return nil
@@ -99,13 +101,16 @@ func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 	return a.send(o, spans, size)
 }
 
+// sizeField is a Content-Length.
+func sizeField(n int64) string { return strconv.FormatInt(n, 10) }
+
 // send sends the spans of o, or all of it where there are none.
 func (a *answer) send(o *cache.Object, spans []span, size int64) error {
 	h := a.Header()
 	switch len(spans) {
 	case 0:
 		if size >= 0 {
-			h.Set("Content-Length", strconv.FormatInt(size, 10))
+			h.Set("Content-Length", sizeField(size))
 		}
 		return a.sendSpan(o, span{0, size})
 	case 1:

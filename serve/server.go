@@ -99,6 +99,8 @@ type Server struct {
 	metrics  *metrics
 	stopping *atomic.Bool
 	current  *atomic.Pointer[Server]
+	hits     *hitFiles
+	hitConns *hitConns
 
 	http   *http.Server
 	failed chan error // of a listener
@@ -133,6 +135,8 @@ func New(o Options) *Server {
 		stats:    &stats{},
 		stopping: &atomic.Bool{},
 		current:  &atomic.Pointer[Server]{},
+		hits:     newHitFiles(),
+		hitConns: &hitConns{},
 		failed:   make(chan error, 1),
 	}
 	s.current.Store(s)
@@ -153,6 +157,7 @@ func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors) {
 	next := *s.current.Load()
 	next.o.Config, next.o.Mirrors = cfg, mirrors
+	next.hits = newHitFiles()
 	s.current.Store(&next)
 }
 

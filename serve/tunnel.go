@@ -206,7 +206,7 @@ func (t *tunnel) pass(to halfCloser, from io.Reader, there, back *stream) error 
 // close closes both connections; broken, they are reset.
 func (t *tunnel) close(broken bool) {
 	for _, c := range [...]halfCloser{t.client, t.host} {
-		if tcp, ok := c.(*net.TCPConn); ok && broken {
+		if tcp, ok := c.(lingerer); ok && broken {
 			_ = tcp.SetLinger(0) // a connection that is gone already needs none
 		}
 		_ = c.Close() // nothing that was written is lost by it, or all shall be

@@ -78,6 +78,7 @@ type Cache struct {
 	fills  sync.WaitGroup
 
 	activity   activity
+	entries    entries
 	absent     absences
 	checks     singleflight.Group // of stored files
 	refusals   refusals
@@ -128,6 +129,7 @@ func (c *Cache) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.fills.Wait()
+	c.entries.close()
 	return c.tree.root.Close()
 }
 
@@ -171,7 +173,7 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 		}
 	}()
 	object := func(s Status) *Object {
-		o := &Object{Status: s, file: st.file, facts: st.facts, size: st.facts.Size}
+		o := &Object{Status: s, file: st.file, facts: st.facts, inode: st.inode, size: st.facts.Size}
 		st = nil
 		return o
 	}

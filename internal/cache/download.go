@@ -156,6 +156,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		// asked for the stored one.
 		if r.Stored != nil && Settle(Gone, true, held, c.o.Policy(f.key).Anchor) == Delete {
 			end.deleted = true
+			c.entries.forget(f.key)
 			freed, err := c.tree.remove(f.key, st)
 			if err == nil {
 				c.partials.account(-freed)
@@ -184,6 +185,9 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 		return f, err
 	}
 	p.committed = true
+	if o.place == nil {
+		c.entries.forget(k)
+	}
 	c.trouble.stored()
 	p.count() // its attributes may have taken a block
 	c.partials.account(-replaced)

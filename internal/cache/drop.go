@@ -58,6 +58,7 @@ func (c *Cache) dropName(f *resident, k Key, sure bool) error {
 	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at) < aheadFor {
 		return errNotSure
 	}
+	c.entries.forget(k)
 	if !alone(st.file) {
 		return errInUse
 	}

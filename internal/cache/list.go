@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Entry is a file or a directory of the tree, as its directory lists it.
-type Entry struct {
+// DirEntry is a file or a directory of the tree, as its directory lists it.
+type DirEntry struct {
 	Name    string // decoded, without a slash
 	Dir     bool
 	Size    int64 // bytes; 0 of a directory
@@ -23,7 +23,7 @@ type Entry struct {
 // List is what is stored in the directory of a repository, directories first,
 // each by name; dir has slashes and is clean, "" is the repository's top. The
 // error wraps fs.ErrNotExist where nothing is stored there.
-func (c *Cache) List(repo, dir string) ([]Entry, error) {
+func (c *Cache) List(repo, dir string) ([]DirEntry, error) {
 	name := path.Join(repo, dir)
 	// Not to wait at a named pipe that somebody put there.
 	fi, err := c.tree.root.Stat(name)
@@ -42,7 +42,7 @@ func (c *Cache) List(repo, dir string) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", name, err)
 	}
-	list := make([]Entry, 0, len(names))
+	list := make([]DirEntry, 0, len(names))
 	for _, n := range names {
 		// Links are followed, as far as they stay within the tree: so a request does.
 		fi, err := c.tree.root.Stat(path.Join(name, n))
@@ -50,12 +50,12 @@ func (c *Cache) List(repo, dir string) ([]Entry, error) {
 		case err != nil, !fi.Mode().IsRegular() && !fi.IsDir():
 			continue // gone meanwhile, or nothing that is served
 		case fi.IsDir():
-			list = append(list, Entry{Name: n, Dir: true, ModTime: fi.ModTime()})
+			list = append(list, DirEntry{Name: n, Dir: true, ModTime: fi.ModTime()})
 		default:
-			list = append(list, Entry{Name: n, Size: fi.Size(), ModTime: fi.ModTime()})
+			list = append(list, DirEntry{Name: n, Size: fi.Size(), ModTime: fi.ModTime()})
 		}
 	}
-	slices.SortFunc(list, func(a, b Entry) int {
+	slices.SortFunc(list, func(a, b DirEntry) int {
 		if a.Dir != b.Dir {
 			if a.Dir {
 				return -1

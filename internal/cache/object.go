@@ -24,6 +24,7 @@ type Object struct {
 
 	file  *os.File
 	facts Facts // of a stored file
+	inode inode // of a stored file, as its facts were read
 	size  int64 // bytes, -1 unknown yet
 
 	fill  *fill // nil for a stored file

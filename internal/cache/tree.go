@@ -26,6 +26,7 @@ type tree struct {
 type stored struct {
 	file  *os.File
 	facts Facts
+	inode inode // when the facts were read
 	// known says that the facts were the file's attribute, not made of its size and time.
 	known bool
 }
@@ -66,7 +67,7 @@ func (t *tree) openAt(name string) (*stored, error) {
 		file.Close()
 		return nil, err
 	}
-	s := &stored{file: file, facts: Facts{Size: fi.Size(), ModTime: fi.ModTime()}}
+	s := &stored{file: file, facts: Facts{Size: fi.Size(), ModTime: fi.ModTime()}, inode: inodeOf(fi)}
 	if f := readFacts(file, fi); f != nil {
 		s.facts, s.known = *f, true
 	}

@@ -1,0 +1,411 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"intelligentmirror/internal/cache"
+)
+
+// A hit on a file that is at hand is answered on the connection itself, between
+// two requests of net/http: that takes a third of the processor time
+// (docs/BENCHMARKS.md). All else stays net/http's, and so do the connection, its
+// limits and its end.
+//
+// What keeps the two from each other's bytes: hitConn looks at what comes only
+// while net/http waits for a request and has been given nothing that it may not
+// have read (between); it hands over the whole header of one request without a
+// body, and is between again when net/http has answered that (ConnState says so).
+// Whatever else comes, a body, a pipelined request behind one that is net/http's,
+// half a header, makes the connection net/http's for good.
+
+// hitConn is a connection of a listener without TLS.
+type hitConn struct {
+	*net.TCPConn
+	server *Server
+	raw    syscall.RawConn
+	client client
+	name   string // of the client, for the log
+	agent  string // the User-Agent that was seen last
+
+	state   connState // of the goroutine that reads
+	sending atomic.Int32
+
+	// Scratch space of answers, which are one after another.
+	head    []byte
+	buffers [2][]byte
+}
+
+// connState is whose the bytes are that come.
+type connState int
+
+const (
+	between connState = iota // ours to look at
+	lent                     // net/http answers the one request that it was given
+	handed                   // net/http's for good
+)
+
+// What hitConn.sending says.
+const (
+	notSending int32 = iota
+	sendingHit
+	closeAfter // sendingHit, and somebody has closed the connection meanwhile
+)
+
+// hitListener makes the connections of a listener hitConns.
+type hitListener struct {
+	net.Listener
+	server *Server
+}
+
+// Accept implements net.Listener.
+func (l hitListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	tcp, ok := c.(*net.TCPConn)
+	if err != nil || !ok {
+		return c, err
+	}
+	raw, rawErr := tcp.SyscallConn()
+	peer, peerErr := netip.ParseAddrPort(tcp.RemoteAddr().String())
+	if rawErr != nil || peerErr != nil {
+		return c, nil
+	}
+	h := &hitConn{TCPConn: tcp, server: l.server, raw: raw, client: client{addr: plain(peer.Addr())}}
+	h.name = h.client.String()
+	l.server.hitConns.add(h)
+	return h, nil
+}
+
+// hitConns is the connections that are open. It is safe for concurrent use.
+type hitConns struct {
+	mu   sync.Mutex
+	open map[*hitConn]struct{}
+}
+
+func (s *hitConns) add(c *hitConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*hitConn]struct{}{}
+	}
+	s.open[c] = struct{}{}
+}
+
+func (s *hitConns) remove(c *hitConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// drainEvery is how often a server that stops looks whether its last hits have been
+// answered.
+const drainEvery = 5 * time.Millisecond
+
+// drain waits until no hit is being answered any more, and breaks off what is left
+// when ctx ends.
+func (s *hitConns) drain(ctx context.Context) (broken bool) {
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for {
+		left := s.sending()
+		if len(left) == 0 {
+			return broken
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			broken = true
+			for _, c := range left {
+				_ = c.TCPConn.Close()
+			}
+			<-tick.C
+		}
+	}
+}
+
+// sending is the connections on which a hit is being answered.
+func (s *hitConns) sending() []*hitConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*hitConn
+	for c := range s.open {
+		if c.sending.Load() != notSending {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// Read implements net.Conn for net/http: hits are answered before it sees them.
+func (c *hitConn) Read(p []byte) (int, error) {
+	if c.state == lent && len(p) == 1 {
+		return 0, c.awaitEnd()
+	}
+	if c.state != between {
+		n, err := c.TCPConn.Read(p)
+		if n > 0 {
+			c.state = handed
+		}
+		return n, err
+	}
+	for {
+		n, err := c.TCPConn.Read(p)
+		if n == 0 {
+			return n, err
+		}
+		for b := p[:n]; ; {
+			q, size, is := parseHitRequest(b)
+			if is == plainGet {
+				done, err := c.answer(&q)
+				if err != nil {
+					return 0, io.EOF // as if the client had left, which it mostly has
+				}
+				if done {
+					if b = b[size:]; len(b) == 0 {
+						break
+					}
+					continue
+				}
+			}
+			if is != opaque && size == len(b) {
+				c.state = lent
+			} else {
+				// Of the time that net/http had given this header nobody knows what is left.
+				_ = c.TCPConn.SetReadDeadline(time.Now().Add(headerTimeout))
+				c.state = handed
+			}
+			return copy(p, b), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(idleTimeout))
+	}
+}
+
+// awaitEnd waits until the client has left, or until net/http wants to wait no
+// more, and reads nothing: while it answers, net/http tries to read one byte, to
+// learn of the first, and the beginning of the next request would be lost to us.
+func (c *hitConn) awaitEnd() error {
+	var end error
+	var one [1]byte
+	err := c.raw.Read(func(fd uintptr) bool {
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		for err == unix.EINTR {
+			n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		}
+		switch {
+		case err == unix.EAGAIN, err == nil && n > 0:
+			return false
+		case err == nil:
+			end = io.EOF
+		default:
+			end = os.NewSyscallError("recvfrom", err)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return end
+}
+
+// changed is told by net/http what it does.
+func (c *hitConn) changed(state http.ConnState) {
+	switch {
+	case state == http.StateIdle && c.state == lent:
+		c.state = between
+	case state == http.StateHijacked:
+		c.state = handed
+	}
+	if state == http.StateHijacked || state == http.StateClosed {
+		c.server.hitConns.remove(c)
+	}
+}
+
+// Close implements net.Conn. net/http closes what it takes to be idle when it
+// stops: an answer that is under way comes to its end first.
+func (c *hitConn) Close() error {
+	if c.sending.CompareAndSwap(sendingHit, closeAfter) || c.sending.Load() == closeAfter {
+		return nil
+	}
+	return c.TCPConn.Close()
+}
+
+// answer answers q where its file is at hand, and reports whether it did. An
+// error is of an answer that was broken off: the connection is closed.
+func (c *hitConn) answer(q *hitRequest) (done bool, err error) {
+	s := c.server.current.Load()
+	f := s.hits.find(q.target)
+	if f == nil || s.stopping.Load() || !s.mayAsk(c.client) {
+		return false, nil
+	}
+	if !s.o.Cache.Current(f.entry) {
+		s.hits.drop(f)
+		return false, nil
+	}
+	defer f.entry.Release()
+	if !c.sending.CompareAndSwap(notSending, sendingHit) {
+		return false, nil
+	}
+	s.metrics.underWay.Inc()
+	start := s.o.Now()
+	c.head = f.appendHead(c.head[:0], start)
+	first := s.o.Now().Sub(start)
+	sent, err := c.send(f.entry)
+	if !c.sending.CompareAndSwap(sendingHit, notSending) {
+		_ = c.TCPConn.Close()
+		err = errors.Join(err, net.ErrClosed)
+	}
+	s.metrics.underWay.Dec()
+	s.accountHit(c, f, q, start, first, sent)
+	if err != nil {
+		_ = c.TCPConn.Close()
+	}
+	return true, err
+}
+
+// send sends the header and the file of e, and returns how many bytes of the file
+// have gone.
+func (c *hitConn) send(e *cache.Entry) (sent int64, err error) {
+	c.hurry()
+	body := e.Body()
+	if e.File() == nil {
+		c.buffers = [2][]byte{c.head, body}
+		both := net.Buffers(c.buffers[:])
+		n, err := both.WriteTo(c.TCPConn)
+		return max(n-int64(len(c.head)), 0), err
+	}
+	if err := c.sendHead(); err != nil {
+		return 0, err
+	}
+	return c.sendfile(e.File(), e.Size())
+}
+
+// hurry gives the next write its time.
+func (c *hitConn) hurry() { _ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.server.o.Patience)) }
+
+// sendHead sends the header, to go with what follows.
+func (c *hitConn) sendHead() error {
+	head := c.head
+	var sendErr error
+	err := c.raw.Write(func(fd uintptr) bool {
+		for len(head) > 0 {
+			var n int
+			n, sendErr = unix.SendmsgN(int(fd), head, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+			switch sendErr {
+			case nil:
+				head = head[n:]
+			case unix.EAGAIN:
+				return false
+			case unix.EINTR:
+			default:
+				return true
+			}
+		}
+		sendErr = nil
+		return true
+	})
+	return errors.Join(err, sendErr)
+}
+
+// sendfile sends the first n bytes of file. Its descriptor is shared, which
+// net.TCPConn.ReadFrom, going by the position, can't have.
+func (c *hitConn) sendfile(file *os.File, n int64) (sent int64, err error) {
+	from, err := file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var sendErr error
+	err = from.Control(func(from uintptr) {
+		err := c.raw.Write(func(to uintptr) bool {
+			for sent < n {
+				off := sent
+				_, sendErr = unix.Sendfile(int(to), int(from), &off, int(min(n-sent, 1<<30)))
+				switch {
+				case sendErr == unix.EAGAIN:
+					c.hurry() // it took something, and has its time again
+					return false
+				case sendErr == unix.EINTR:
+				case sendErr == nil && off == sent:
+					sendErr = io.ErrUnexpectedEOF // it was cut short by somebody
+					return true
+				case sendErr != nil:
+					return true
+				}
+				sent = off
+			}
+			sendErr = nil
+			return true
+		})
+		sendErr = errors.Join(err, sendErr)
+	})
+	return sent, errors.Join(err, sendErr)
+}
+
+// accountHit is account for an answer of hitConn's.
+func (s *Server) accountHit(c *hitConn, f *hitFile, q *hitRequest, start time.Time, first time.Duration, sent int64) {
+	if string(q.agent) != c.agent {
+		c.agent = string(q.agent)
+	}
+	e := &event{
+		At: start, Took: s.o.Now().Sub(start), Client: c.name, Method: http.MethodGet, Target: f.target, Proto: "HTTP/1.1",
+		Code: http.StatusOK, Sent: sent, Referer: string(q.referer), Agent: c.agent, Status: hitStatus, Outcome: outcomeHit,
+	}
+	if sent < f.entry.Size() {
+		e.Outcome, e.Status = outcomeAborted, cache.Status{Hit: true, Detail: "aborted"}.String()
+	}
+	if s.access != nil {
+		s.access.add(e)
+	}
+	s.stats.add(e)
+	s.metrics.note(e, true, first)
+	if s.o.Ledger != nil {
+		s.o.Ledger.Served(f.key, sent, true)
+	}
+}
+
+// hitStatus is the Cache-Status of hits.
+var hitStatus = cache.Status{Hit: true}.String()
+
+// dateField is the Date field of a moment, made once a second.
+type dateField struct{ at atomic.Pointer[dateLine] }
+
+type dateLine struct {
+	second int64
+	line   string
+}
+
+func (d *dateField) of(t time.Time) string {
+	now := d.at.Load()
+	if now == nil || now.second != t.Unix() {
+		now = &dateLine{t.Unix(), "Date: " + t.UTC().Format(http.TimeFormat) + "\r\n\r\n"}
+		d.at.Store(now)
+	}
+	return now.line
+}
+
+// appendHead appends the header of f at a moment to b.
+func (f *hitFile) appendHead(b []byte, now time.Time) []byte {
+	b = append(b, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\n"...)
+	if !f.validated.IsZero() {
+		b = append(b, "Age: "...)
+		b = strconv.AppendInt(b, max(int64(now.Sub(f.validated)/time.Second), 0), 10)
+		b = append(b, '\r', '\n')
+	}
+	b = append(b, f.fields...)
+	// As net/http has it: of the time that clocks show, whatever time we go by.
+	return append(b, f.date.of(time.Now())...)
+}
