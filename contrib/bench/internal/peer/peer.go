@@ -64,7 +64,7 @@ func Start(ctx context.Context, prog Program, config func(Place) string) (*Peer,
 		return nil, err
 	}
 	p := &Peer{Name: prog.Name, ended: make(chan struct{})}
-	if p.Addr, err = freeAddr(ctx); err != nil {
+	if p.Addr, err = FreeAddr(ctx); err != nil {
 		return nil, fmt.Errorf("start %s: %w", prog.Name, err)
 	}
 	p.URL = "http://" + p.Addr
@@ -185,15 +185,15 @@ func (p *Peer) said() string {
 }
 
 // Ports are taken from below those that the kernel gives to outgoing connections,
-// so that none takes one between freeAddr and the server; apt-cacher-ng takes none
-// above.
+// so that none takes one between FreeAddr and the server; apt-cacher-ng knows none
+// above, neither its own nor an upstream's.
 const (
 	firstPort = 10_000
 	lastPort  = 32_767
 )
 
-// freeAddr is an address on which nobody listens at this moment.
-func freeAddr(ctx context.Context) (addr string, err error) {
+// FreeAddr is an address of 127.0.0.1 on which nobody listens at this moment.
+func FreeAddr(ctx context.Context) (addr string, err error) {
 	for range 100 {
 		addr = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1))
 		var l net.Listener
