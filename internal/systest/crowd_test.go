@@ -10,9 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +87,7 @@ type member struct {
 // what it gets there. None reads on before all have their first byte: the clients
 // have the server's processors, and what the first of them read would be what the
 // last of them wait for.
-func crowd[W io.Writer](url string, sinks []W) []member {
+func crowd(url string, sinks []hash.Hash) []member {
 	all := make([]member, len(sinks))
 	begin := make(chan struct{})
 	var ready, first, done sync.WaitGroup
@@ -191,61 +188,6 @@ func TestCrowd(t *testing.T) {
 			}
 			d := delays(all, up.at(path))
 			t.Logf("first byte after upstream's: median %v, last %v", d[len(d)/2], d[len(d)-1])
-		})
-	}
-}
-
-// discard keeps nothing. It is no io.ReaderFrom, so that a client reads in large
-// pieces: with the upstream and all clients in one process, what they need is
-// lost to the server.
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-
-// What a crowd waits for, behind imserve and behind nginx, which holds all but
-// the first back until it has the whole file.
-func BenchmarkCrowd(b *testing.B) {
-	for _, c := range []struct {
-		name  string
-		start func(*site) (url string)
-	}{
-		{"imserve", func(s *site) string { return s.serve().url + "/fedora" }},
-		{"nginx", (*site).nginx},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			s := newSite(b)
-			up := s.watch()
-			big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: crowdSize}
-			s.publish([]testrepo.Spec{big})
-			url := c.start(s)
-			up.SetRate(crowdRate)
-			var medians, lasts []time.Duration
-			gets := 0
-			for i := 0; b.Loop(); i++ {
-				b.StopTimer()
-				name := fmt.Sprintf("big-%d-1.x86_64.rpm", i+2)
-				location := path.Join(path.Dir(big.Location()), name)
-				if err := os.Link(filepath.Join(s.repo, big.Location()), filepath.Join(s.repo, location)); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
-				all := crowd(url+strings.TrimPrefix(upstreamRoot, upstreamBase)+"/"+location, make([]discard, crowdClients))
-				b.StopTimer()
-				for _, m := range all {
-					if m.err != nil || m.bytes != all[0].bytes {
-						b.Fatalf("a client: %v after %d bytes", m.err, m.bytes)
-					}
-				}
-				d := delays(all, up.at(upstreamRoot+"/"+location))
-				medians, lasts = append(medians, d[len(d)/2]), append(lasts, d[len(d)-1])
-				gets += up.Count("", upstreamRoot+"/"+location)
-				b.StartTimer()
-			}
-			b.SetBytes(crowdClients * crowdSize)
-			slices.Sort(medians)
-			b.ReportMetric(float64(medians[len(medians)/2].Microseconds())/1000, "ms-first-byte-median")
-			b.ReportMetric(float64(slices.Max(lasts).Microseconds())/1000, "ms-first-byte-last")
-			b.ReportMetric(float64(gets)/float64(b.N), "upstream-requests/op")
 		})
 	}
 }

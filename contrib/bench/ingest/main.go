@@ -16,7 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"text/tabwriter"
+
+	"intelligentmirror/contrib/bench/internal/peer"
 )
 
 func main() {
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	if *imsync == "" {
-		if *imsync, err = build(ctx, dir); err != nil {
+		if *imsync, err = peer.Build(ctx, dir, "imsync"); err != nil {
 			return err
 		}
 	}
@@ -75,12 +76,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 	}
 	all := []*contender{rank("imsync rank, plain", log), rank("imsync rank, gzipped", log+".gz")}
-	var peer *contender
+	var other *contender
 	if *goaccess != "" {
 		if path, err := exec.LookPath(*goaccess); err == nil {
-			peer = &contender{name: "goaccess, plain", prepare: func() error { return nil }, command: []string{path, log,
+			other = &contender{name: "goaccess, plain", prepare: func() error { return nil }, command: []string{path, log,
 				"--log-format=COMBINED", "--no-global-config", "--no-progress", "-o", dir + "/goaccess.json"}}
-			all = append(all, peer)
+			all = append(all, other)
 		} else {
 			fmt.Fprintf(stdout, "No %s on this machine: nothing to compare with.\n\n", *goaccess)
 		}
@@ -100,7 +101,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := check(ctx, *imsync, config, dir, log, want); err != nil {
 		return err
 	}
-	report(stdout, s, *rounds, all, peer)
+	if err := report(stdout, s, *rounds, all, other); err != nil {
+		return err
+	}
 	fmt.Fprintf(stdout, "\nCounted exactly: %d distinct requests.\n", want)
 	return nil
 }
@@ -132,18 +135,17 @@ func check(ctx context.Context, imsync, config, dir, log string, want int) error
 }
 
 // report prints the figures.
-func report(w io.Writer, s shape, rounds int, all []*contender, peer *contender) {
+func report(w io.Writer, s shape, rounds int, all []*contender, goaccess *contender) error {
 	fmt.Fprintf(w, "%d lines, %d packages, %d clients, %d days; medians of %d rounds\n\n", s.lines, s.packages, s.clients, s.days, rounds)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROGRAM\tLINES/S\tCPU µs/LINE\tPEAK MiB\tTIMES GOACCESS")
+	t := peer.NewTable("PROGRAM", "LINES/S", "CPU µs/LINE", "PEAK MiB", "TIMES GOACCESS")
 	for _, c := range all {
 		f := figures(c.samples)
 		times := "-"
-		if peer != nil {
-			times = fmt.Sprintf("%.1f", figures(peer.samples).wall.Seconds()/f.wall.Seconds())
+		if goaccess != nil {
+			times = fmt.Sprintf("%.1f", figures(goaccess.samples).wall.Seconds()/f.wall.Seconds())
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.0f\t%s\n", c.name, float64(s.lines)/f.wall.Seconds(),
-			f.cpu.Seconds()*1e6/float64(s.lines), float64(f.peak)/(1<<20), times)
+		t.Row(c.name, fmt.Sprintf("%.0f", float64(s.lines)/f.wall.Seconds()),
+			fmt.Sprintf("%.2f", f.cpu.Seconds()*1e6/float64(s.lines)), fmt.Sprintf("%.0f", float64(f.peak)/(1<<20)), times)
 	}
-	t.Flush()
+	return t.Print(w)
 }

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"syscall"
 	"time"
+
+	"intelligentmirror/contrib/bench/internal/peer"
 )
 
 // sample is what one whole process took.
@@ -35,28 +36,15 @@ func measure(ctx context.Context, name string, args ...string) (sample, error) {
 
 // figures are the medians of some samples; the peak is the highest.
 func figures(all []sample) sample {
-	median := func(of func(sample) time.Duration) time.Duration {
-		list := make([]time.Duration, len(all))
-		for i, s := range all {
-			list[i] = of(s)
-		}
-		slices.Sort(list)
-		return list[len(list)/2]
+	var walls, cpus []time.Duration
+	for _, s := range all {
+		walls, cpus = append(walls, s.wall), append(cpus, s.cpu)
 	}
-	f := sample{wall: median(func(s sample) time.Duration { return s.wall }), cpu: median(func(s sample) time.Duration { return s.cpu })}
+	f := sample{wall: peer.Median(walls), cpu: peer.Median(cpus)}
 	for _, s := range all {
 		f.peak = max(f.peak, s.peak)
 	}
 	return f
-}
-
-// build builds the program to measure into dir.
-func build(ctx context.Context, dir string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir, "intelligentmirror/cmd/imsync").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build imsync: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return dir + "/imsync", nil
 }
 
 // configure writes a configuration of imsync, whose database is empty.
