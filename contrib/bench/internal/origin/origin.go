@@ -173,6 +173,18 @@ var block = sync.OnceValue(func() []byte {
 // contents are some bytes of each file from off on, one at least.
 func contents(off int64) []byte { return block()[off%int64(len(block())):] }
 
+// Copy writes what the files of that many bytes have.
+func Copy(w io.Writer, size int64) error {
+	for off := int64(0); off < size; {
+		part := contents(off)
+		n, err := w.Write(part[:min(int64(len(part)), size-off)])
+		if off += int64(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Same reports whether p is what the files have from off on.
 func Same(p []byte, off int64) bool {
 	for len(p) > 0 {
