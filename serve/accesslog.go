@@ -32,6 +32,10 @@ type accessLog struct {
 	done chan struct{}
 }
 
+// logPause is how long the first of the lines that are written together waits for
+// the others.
+const logPause = 10 * time.Millisecond
+
 // maxLogged bounds the lines that wait to be written, in bytes.
 const maxLogged = 4 << 20
 
@@ -52,8 +56,10 @@ func (l *accessLog) add(e *event) {
 		l.lost.Add(1)
 		return
 	}
+	if len(l.lines) == 0 {
+		l.wake.Signal()
+	}
 	l.lines = e.appendLine(l.lines)
-	l.wake.Signal()
 }
 
 // waiting is how many bytes wait to be written.
@@ -80,6 +86,12 @@ func (l *accessLog) write() {
 		l.mu.Lock()
 		for len(l.lines) == 0 && !l.closed {
 			l.wake.Wait()
+		}
+		if !l.closed {
+			// What comes in this moment goes with it: a write costs as much as ten lines.
+			l.mu.Unlock()
+			time.Sleep(logPause)
+			l.mu.Lock()
 		}
 		batch, l.lines = l.lines, batch[:0]
 		dropped, closed := l.dropped, l.closed
