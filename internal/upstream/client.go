@@ -43,10 +43,13 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
+	// Parent is the proxy that a request goes by, nil for none, where a repository
+	// names none of its own; http.ProxyFromEnvironment where it is nil.
+	Parent func(*http.Request) (*url.URL, error)
 	// MayReach, if it is set, is asked of each address before it is dialled, for
 	// the host and port that led there: once a name has been looked up, and again
-	// after each redirect. What it refuses is a *DeniedError. Proxies that the
-	// environment names are not used then, since they would dial unasked.
+	// after each redirect. What it refuses is a *DeniedError. Where a proxy dials,
+	// it is asked of the addresses that the name has here, if it has any.
 	MayReach func(host string, addr netip.Addr) bool
 }
 
@@ -77,7 +80,13 @@ type Client struct {
 // route is a way to the mirrors: straight, or by a proxy.
 type route struct {
 	fetch *http.Client // for what is stored: watched, redirects followed
-	relay *http.Transport
+	relay transport
+}
+
+// transport is what carries requests, http.Transport or several of them.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // New returns a Client.
@@ -91,6 +100,9 @@ func New(o Options) *Client {
 	def(&o.Header, 10*time.Second)
 	def(&o.Idle, 10*time.Second)
 	def(&o.Continue, 3*time.Second)
+	if o.Parent == nil {
+		o.Parent = http.ProxyFromEnvironment
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -107,23 +119,29 @@ func New(o Options) *Client {
 
 // route is the way by a proxy, or as the environment says where it is nil.
 func (c *Client) route(proxy *url.URL) *route {
-	name, by := "", http.ProxyFromEnvironment
-	switch {
-	case proxy != nil:
+	name, by := "", c.o.Parent
+	if proxy != nil {
 		name, by = proxy.String(), http.ProxyURL(proxy)
-	case c.o.MayReach != nil:
-		by = nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.routes[name]; r != nil {
 		return r
 	}
+	t := c.transport(by, c.o.Header)
+	r := &route{relay: t, fetch: &http.Client{Transport: &watchdog{next: t, idle: c.o.Idle}, CheckRedirect: redirect}}
+	c.routes[name] = r
+	return r
+}
+
+// transport carries requests by the proxies that by names, with so much time for
+// an answer to begin; 0 is no limit.
+func (c *Client) transport(by func(*http.Request) (*url.URL, error), header time.Duration) transport {
 	t := &http.Transport{
 		Proxy:                 by,
 		DialContext:           c.dial,
 		TLSHandshakeTimeout:   c.o.Connect,
-		ResponseHeaderTimeout: c.o.Header,
+		ResponseHeaderTimeout: header,
 		ExpectContinueTimeout: c.o.Continue,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   16,
@@ -132,9 +150,12 @@ func (c *Client) route(proxy *url.URL) *route {
 		DisableCompression: true,
 		ReadBufferSize:     64 << 10,
 	}
-	r := &route{relay: t, fetch: &http.Client{Transport: &watchdog{next: t, idle: c.o.Idle}, CheckRedirect: redirect}}
-	c.routes[name] = r
-	return r
+	if c.o.MayReach == nil {
+		return t
+	}
+	direct, parent := t, t.Clone()
+	direct.Proxy, parent.DialContext = nil, c.dialer().DialContext
+	return &guarded{c: c, by: by, direct: direct, parent: parent}
 }
 
 // background runs fn beside the requests until Close; false says that it is

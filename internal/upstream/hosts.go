@@ -18,7 +18,7 @@ import (
 // relays and dials for all else. It is safe for concurrent use.
 type Hosts struct {
 	c     *Client
-	relay *http.Transport
+	relay transport
 
 	mu    sync.Mutex
 	known map[string]*Mirrors
@@ -29,11 +29,9 @@ const maxKnown = 1024
 
 // Hosts returns the hosts that c may reach.
 func (c *Client) Hosts() *Hosts {
-	t := c.route(nil).relay.Clone()
 	// How long an answer may take to begin is for the client to say, who asks for
 	// something of which we know nothing.
-	t.ResponseHeaderTimeout = 0
-	return &Hosts{c: c, relay: t, known: map[string]*Mirrors{}}
+	return &Hosts{c: c, relay: c.transport(c.o.Parent, 0), known: map[string]*Mirrors{}}
 }
 
 // Close closes the connections that are idle.
@@ -85,7 +83,7 @@ func (h *Hosts) Relay(ctx context.Context, r *http.Request) (*http.Response, err
 
 // Tunnel connects to host, which has a port. Errors are Relay's.
 func (h *Hosts) Tunnel(ctx context.Context, host string) (*net.TCPConn, error) {
-	c, err := h.c.dial(ctx, "tcp", host)
+	c, err := h.c.connect(ctx, host)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
