@@ -161,9 +161,7 @@ func TestApt(t *testing.T) {
 			}
 			subset(t, "the cache", files(t, s.dir+"/cache/debian"), upstream)
 
-			if err := s.up.Restart(); err != nil {
-				t.Fatal(err)
-			}
+			server.restart(s, "/debian/dists/stable/Release")
 			next := a.deb("hello", "1:1.1-1", "libhello++")
 			a.publish()
 			upstream = files(t, a.dir)
