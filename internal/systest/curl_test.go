@@ -180,6 +180,7 @@ func TestCurlForms(t *testing.T) {
 			return nil
 		}, 1},
 		{"compressed", []string{"--compressed"}, nil, whole, 1},
+		{"a metalink, if there is one", []string{"--header", "Accept: */*, application/metalink+xml, application/metalink4+xml"}, nil, whole, 1},
 		{"transfer encoding", []string{"--tr-encoding"}, nil, whole, 1},
 		{"HTTP/1.0", []string{"--http1.0"}, nil, whole, 1},
 		{"HTTP/2 where there is", []string{"--http2"}, nil, whole, 1},
