@@ -57,6 +57,9 @@ func (s *Server) get(ctx context.Context, k cache.Key, class config.Class, clien
 		return s.o.Metadata.Get(ctx, r, client)
 	}
 	if !namedByDigest(k.Path) {
+		if o, err := s.o.Metadata.Sibling(ctx, k); o != nil || err != nil {
+			return o, err
+		}
 		if o, err := s.o.Metadata.Begun(k, client); o != nil || err != nil {
 			return o, err
 		}

@@ -206,11 +206,7 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 // isCurrent reports whether upstream has answered, and the tree has what it
 // answered, whole or not.
 func (f *Refresher) isCurrent(fl *flight) bool {
-	if !fl.isAnswered() || fl.new == nil {
-		return false
-	}
-	digest, err := f.o.Store.inTree(fl.root)
-	return err == nil && digest == fl.new.Digest
+	return fl.isAnswered() && fl.new != nil && f.o.Store.has(fl.new)
 }
 
 // isAnswered reports whether what upstream said of repomd.xml is known.

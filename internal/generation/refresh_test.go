@@ -410,7 +410,10 @@ func (d *desk) file(name, client string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	o, err := d.fresh.Begun(k, client)
+	o, err := d.fresh.Sibling(d.Context(), k)
+	if o == nil && err == nil {
+		o, err = d.fresh.Begun(k, client)
+	}
 	if o == nil && err == nil {
 		o, err = d.cache.Get(d.Context(), k)
 	}

@@ -39,6 +39,7 @@ func TestSigned(t *testing.T) {
 		if got, err := d.file("repomd.xml.asc", client); err != nil || got != "signed: "+first {
 			t.Errorf("its signature: %d bytes, %v", len(got), err)
 		}
+		d.settle()
 		d.up.Forget()
 		d.gets(first, "fwd=stale; fwd-status=304")
 		if n := d.up.Count("", "*"); n != 1 {

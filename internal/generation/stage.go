@@ -141,6 +141,12 @@ func (s *Store) inTree(r Root) (string, error) {
 	return digestOf(b), nil
 }
 
+// has reports whether the tree has g's repomd.xml.
+func (s *Store) has(g *Generation) bool {
+	digest, err := s.inTree(g.Root)
+	return err == nil && digest == g.Digest
+}
+
 // changed reports whether g's root has to be flipped to it: the tree has another
 // repomd.xml, or the generation is not kept yet.
 func (s *Store) changed(g *Generation) (bool, error) {

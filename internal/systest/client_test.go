@@ -81,6 +81,20 @@ func (s *server) get(path string, header ...string) []byte {
 	return a.body
 }
 
+// restart lets upstream come back, and waits until the server asks it again for
+// the path: a while after it could not.
+func (s *server) restart(at *site, path string) {
+	s.t.Helper()
+	if err := at.up.Restart(); err != nil {
+		s.t.Fatal(err)
+	}
+	asked := len(at.up.Requests())
+	at.await("a question to upstream", func() bool {
+		s.get(path)
+		return len(at.up.Requests()) > asked
+	})
+}
+
 // later is an answer that a client waits for in the background.
 type later struct {
 	t     testing.TB

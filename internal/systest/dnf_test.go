@@ -16,12 +16,12 @@ import (
 
 // createrepo gives upstream's repository the metadata that createrepo_c makes,
 // in place of testrepo's.
-func (s *site) createrepo() {
+func (s *site) createrepo(args ...string) {
 	s.t.Helper()
 	if err := os.RemoveAll(filepath.Join(s.repo, "repodata")); err != nil {
 		s.t.Fatal(err)
 	}
-	s.command(tool(s.t, "createrepo_c"), "--quiet", s.repo)
+	s.command(tool(s.t, "createrepo_c"), append(args, "--quiet", s.repo)...)
 }
 
 // machine is a client with dnf, and a root file system of its own.

@@ -33,7 +33,8 @@ func TestCurlThroughTheProxy(t *testing.T) {
 	t.Cleanup(plain.Close)
 	t.Cleanup(secret.Close)
 	port := secret.URL[strings.LastIndexByte(secret.URL, ':')+1:]
-	s := newSite(t, "[serve]\nproxy_allow = [\"127.0.0.1\"]\nconnect_ports = ["+port+"]")
+	plainPort := plain.URL[strings.LastIndexByte(plain.URL, ':')+1:]
+	s := newSite(t, "[serve]\nproxy_allow = [\"127.0.0.1\"]\nconnect_ports = ["+port+", "+plainPort+"]")
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 1 << 20}
 	s.publish([]testrepo.Spec{big})
 	server := s.serve()
@@ -80,6 +81,9 @@ func TestCurlThroughTheProxy(t *testing.T) {
 	s.write(s.dir+"/ca.pem", string(cert))
 	if got := server.curl(s, "--cacert", s.dir+"/ca.pem", "--data", "x", secret.URL+"/secret"); !strings.HasPrefix(got, "POST /secret ") {
 		t.Errorf("CONNECT: %s", got)
+	}
+	if got := server.curl(s, "--proxytunnel", "--data", "x", plain.URL+"/plain"); !strings.HasPrefix(got, "POST /plain ") {
+		t.Errorf("CONNECT for what is not secret: %s", got)
 	}
 	if got := server.curl(s, "--output", "/dev/null", "--write-out", "%{http_code}", "http://169.254.169.254/"); got != "403" {
 		t.Errorf("a place where nobody may go: %s", got)
