@@ -14,10 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
-	"strings"
 	"time"
 
 	"intelligentmirror/contrib/bench/internal/origin"
@@ -116,20 +114,20 @@ type contender struct {
 
 // contenders starts imserve, and those of the named peers that are on this machine.
 func contenders(ctx context.Context, imserve, names, upstream string, stdout io.Writer) ([]*contender, error) {
+	mirrors, missing, err := peer.Choose(peer.Mirrors(imserve, upstream), names)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
+	}
 	var all []*contender
-	for _, s := range servers(imserve, upstream) {
-		if len(all) > 0 && !slices.Contains(strings.Split(names, ","), s.program.Name) {
-			continue
-		}
-		p, err := peer.Start(ctx, s.program, s.config)
-		if errors.Is(err, exec.ErrNotFound) && len(all) > 0 {
-			fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", s.program.Name)
-			continue
-		}
+	for _, m := range mirrors {
+		p, err := m.Start(ctx)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, &contender{Peer: p, prefix: s.prefix})
+		all = append(all, &contender{Peer: p, prefix: m.Prefix})
 	}
 	return all, nil
 }
