@@ -150,7 +150,7 @@ func (c *contender) check() error {
 func report(w io.Writer, s shape, rounds int, all []*contender) error {
 	fmt.Fprintf(w, "%d clients, %v apart, ask for a package of %d bytes, over a link of %d bytes/s that takes %v; medians of %d rounds\n\n",
 		s.clients, s.apart, s.size, s.rate, s.link().Round(time.Millisecond), rounds)
-	t := peer.NewTable("PROGRAM", "SLOW CLIENT", "GETS", "FIRST BYTE MS", "SLOWEST MS", "ALL DONE S", "OVER %", "CPU S", "FAILED")
+	t := peer.NewTable("PROGRAM", "SLOW CLIENT", "GETS", "FIRST BYTE MS", "SLOWEST MS", "WORST MS", "ALL DONE S", "OVER %", "CPU S", "FAILED")
 	for _, c := range all {
 		for _, rows := range []struct {
 			slow string
@@ -158,7 +158,7 @@ func report(w io.Writer, s shape, rounds int, all []*contender) error {
 		}{{"no", c.alone}, {"yes", c.beside}} {
 			f := figures(rows.of)
 			ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1000) }
-			t.Row(c.Name, rows.slow, f.gets, ms(f.first), ms(f.slowest), fmt.Sprintf("%.2f", f.done.Seconds()),
+			t.Row(c.Name, rows.slow, f.gets, ms(f.first), ms(f.slowest), ms(f.worst), fmt.Sprintf("%.2f", f.done.Seconds()),
 				fmt.Sprintf("%.1f", 100*(f.done-f.least).Seconds()/s.link().Seconds()),
 				fmt.Sprintf("%.2f", f.cpu.Seconds()), f.failures)
 		}
@@ -174,7 +174,8 @@ func report(w io.Writer, s shape, rounds int, all []*contender) error {
 	_, err := fmt.Fprint(w, `
 GETS         to upstream for one package, the most of all rounds
 FIRST BYTE   of a client, from when it asked and upstream had sent one: the median client
-SLOWEST      the same, the slowest client of all rounds
+SLOWEST      the same, the slowest client of a round
+WORST        the same, the slowest client of all rounds
 ALL DONE     from the link's begin until each client has all of it
 OVER         how much longer that is than the link takes (or than it takes until the last client has
              asked, where that is longer), in per cent of what the link takes
