@@ -65,6 +65,7 @@ func TestMetrics(t *testing.T) {
 		`imserve_upstream_bytes_total`:                     "3000",
 		`imserve_downloads_in_progress`:                    "0",
 		`imserve_followers`:                                "0",
+		`imserve_downloads_abandoned_total`:                "0",
 		`imserve_requests_in_progress`:                     "1", // the one that asks
 		`imserve_ledger_dropped_total`:                     "0",
 		`imserve_access_log_dropped_total`:                 "0",

@@ -669,20 +669,49 @@ func TestSendfile(t *testing.T) {
 	}
 }
 
+// The same holds of a file that is arriving: who follows it costs no buffer.
+func TestSendfileWhileItArrives(t *testing.T) {
+	m := newMirror(t, setup{})
+	body := rpm(100_000, 1)
+	m.put(pkg, body)
+	m.up.On("*", testrepo.Stall(50_000))
+	w := &fileWriter{h: http.Header{}}
+	r := m.request(http.MethodGet, pkg)
+	r.RemoteAddr, r.RequestURI = "127.0.0.1:1", r.URL.Path
+	r.URL.Scheme, r.URL.Host = "", ""
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.server.ServeHTTP(w, r)
+	}()
+	m.stalled()
+	m.up.Release()
+	<-done
+	if !w.file || w.other {
+		t.Error("the body is not sent as a file")
+	}
+	if !bytes.Equal(w.body.Bytes(), body) {
+		t.Errorf("%d other bytes", w.body.Len())
+	}
+}
+
 // fileWriter is a ResponseWriter that looks at what it is given to read from.
 type fileWriter struct {
-	h    http.Header
-	body bytes.Buffer
-	file bool
+	h     http.Header
+	body  bytes.Buffer
+	file  bool // the last that came was a part of a file
+	other bool // something came that was none
 }
 
 func (w *fileWriter) Header() http.Header         { return w.h }
 func (w *fileWriter) WriteHeader(int)             {}
-func (w *fileWriter) Write(p []byte) (int, error) { return w.body.Write(p) }
+func (w *fileWriter) Write(p []byte) (int, error) { w.other = true; return w.body.Write(p) }
 func (w *fileWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.file = false
 	if l, ok := r.(*io.LimitedReader); ok {
 		_, w.file = l.R.(*os.File)
 	}
+	w.other = w.other || !w.file
 	return w.body.ReadFrom(r)
 }
 

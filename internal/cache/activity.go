@@ -7,12 +7,14 @@ type Activity struct {
 	Downloads int   // files that are being downloaded or validated
 	Followers int   // answers that share what another request began
 	Fetched   int64 // bytes that came from upstream, by downloads that have ended
+	Abandoned int64 // downloads that were stopped because nobody waited for them
 }
 
 // activity counts for Activity. It is safe for concurrent use.
 type activity struct {
 	followers atomic.Int64
 	fetched   atomic.Int64
+	abandoned atomic.Int64
 }
 
 // follow counts one follower more, until the function that it returns is called,
@@ -27,5 +29,8 @@ func (c *Cache) Activity() Activity {
 	c.mu.Lock()
 	n := len(c.current)
 	c.mu.Unlock()
-	return Activity{Downloads: n, Followers: int(c.activity.followers.Load()), Fetched: c.activity.fetched.Load()}
+	return Activity{
+		Downloads: n, Followers: int(c.activity.followers.Load()),
+		Fetched: c.activity.fetched.Load(), Abandoned: c.activity.abandoned.Load(),
+	}
 }

@@ -59,6 +59,7 @@ type bench struct {
 	now     atomic.Int64
 	idle    time.Duration
 	minFree int64
+	limit   func() int64 // of what may come for nobody; nil is none
 	check   *cache.Check
 	begun   atomic.Bool // the mirrors are those of the scenario, not of what was before
 	trees   []string
@@ -164,9 +165,10 @@ func (b *bench) build(catalog cache.Catalog) (*cache.Cache, *upstream.Mirrors) {
 	m := client.Mirrors(b.key.Repo, bases)
 	check := b.check // each process has its own
 	c, err := cache.Open(cache.Options{
-		Dir:     b.dir,
-		MinFree: b.minFree,
-		Catalog: catalog,
+		Dir:           b.dir,
+		MinFree:       b.minFree,
+		QuickAbortMax: b.limit,
+		Catalog:       catalog,
 		Policy: func(k cache.Key) cache.Policy {
 			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path), Check: check}
 		},

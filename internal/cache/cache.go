@@ -21,8 +21,8 @@
 //     or a stored file to be validated.
 //
 // Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
-// then cache.go and download.go (the way of a request), fill.go and object.go
-// (one download, many readers), partial.go and tree.go (the disk), check.go and
+// then cache.go and download.go (the way of a request), fill.go, demand.go and
+// object.go (one download, many readers), partial.go and tree.go (the disk), check.go and
 // quarantine.go (what is refused), and for its size usage.go and walk.go (how much
 // there is), worth.go (what goes first), evict.go and drop.go (how it goes) and
 // space.go (when).
@@ -57,6 +57,10 @@ type Options struct {
 	Source func(repo string) Source
 	// Catalog is what verified metadata promises; nil promises nothing.
 	Catalog Catalog
+	// QuickAbortMax is how many bytes of a file may be missing, at the most, for its
+	// download to go on when nobody waits for it any more; nil is no limit. It is
+	// called under a lock, often, and must not wait.
+	QuickAbortMax func() int64
 	// Ledger is told what was fetched; nil keeps no account.
 	Ledger *Ledger
 	Now    func() time.Time // nil is time.Now
@@ -195,23 +199,25 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 			return nil, &AbsentError{Key: k}
 		}
 	}
-	f, leader := c.join(k, want)
-	if f == nil {
-		return nil, &UnreachableError{Err: errors.New("shutting down")}
+	f, leader, err := c.enter(ctx, k, want)
+	if err != nil {
+		return nil, err
 	}
 	defer f.leave()
+	left := f.lose
 	if leader {
 		go c.run(c.ctx, f, order{source: source})
 	} else {
-		leave := c.activity.follow()
-		defer func() {
-			if o != nil && o.fill != nil {
-				o.left = leave // it goes on to read
-			} else {
-				leave()
-			}
-		}()
+		unfollow := c.activity.follow()
+		left = func() { unfollow(); f.lose() }
 	}
+	defer func() {
+		if o != nil && o.fill != nil {
+			o.left = left // it goes on to read
+		} else {
+			left()
+		}
+	}()
 	if want.Known() && f.want != want {
 		// What arrives was meant to become another file. Once it is there it
 		// shows whether it is this one.
@@ -331,6 +337,24 @@ func (c *Cache) look(k Key, w Want) (*stored, Action, error) {
 	return st, action, nil
 }
 
+// enter is join for one who waits until a fill that is being stopped has ended.
+func (c *Cache) enter(ctx context.Context, k Key, w Want) (f *fill, leader bool, err error) {
+	for {
+		if f, leader = c.join(k, w); f == nil {
+			return nil, false, &UnreachableError{Err: errors.New("shutting down")}
+		}
+		if !f.abandoned() {
+			return f, leader, nil
+		}
+		_, err := f.await(ctx, func(p progress) bool { return p.done })
+		f.leave()
+		f.lose()
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
 // join enters the fill for k that is under way, or a new one that the caller
 // has to run; nil once the cache is closed.
 func (c *Cache) join(k Key, w Want) (f *fill, leader bool) {
@@ -341,7 +365,7 @@ func (c *Cache) join(k Key, w Want) (f *fill, leader bool) {
 	}
 	f = c.current[k]
 	if f == nil {
-		f, leader = newFill(k, w), true
+		f, leader = newFill(k, w, c.o.QuickAbortMax), true
 		f.now.checks = c.o.Policy(k).Check != nil
 		c.current[k] = f
 		c.fills.Add(1)

@@ -33,10 +33,18 @@ type ending struct {
 	fetched, resumed int64
 }
 
-// run carries out f and tells its followers the end.
+// run carries out f and tells its followers the end. It ends with ctx, and where
+// nobody wants the file any more.
 func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	defer c.fills.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.demand.stopped, cancel)()
 	end := c.fetch(ctx, f, o)
+	if f.abandoned() && end.err != nil {
+		c.activity.abandoned.Add(1)
+		c.o.Log.Info("a download was stopped: nobody waits for it, and too much is missing", "file", f.key.String(), "fetched", end.fetched)
+	}
 	c.mu.Lock()
 	delete(c.current, f.key)
 	c.mu.Unlock()
@@ -299,15 +307,16 @@ func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, err
 			out.Stored = !out.Joined
 			return out, nil
 		}
-		f, leader := c.join(k, w)
-		if f == nil {
-			return out, &UnreachableError{Err: errors.New("shutting down")}
+		f, leader, err := c.enter(ctx, k, w)
+		if err != nil {
+			return out, err
 		}
 		if leader {
 			c.run(ctx, f, o)
 		}
 		now, err := f.await(ctx, func(p progress) bool { return p.done })
 		f.leave()
+		f.lose()
 		if err != nil {
 			return out, err
 		}

@@ -26,6 +26,24 @@ func (c *Cache) AwaitReaders(k Key, n int) {
 	}
 }
 
+// AwaitWanted waits until n clients or runs want the file k that is being downloaded.
+func (c *Cache) AwaitWanted(k Key, n int) {
+	for {
+		c.mu.Lock()
+		f := c.current[k]
+		c.mu.Unlock()
+		if f != nil {
+			f.mu.Lock()
+			enough := f.demand.waiting >= n
+			f.mu.Unlock()
+			if enough {
+				return
+			}
+		}
+		runtime.Gosched()
+	}
+}
+
 // Left is how many bytes of k an unfinished download has on disk.
 func (c *Cache) Left(k Key) int64 {
 	fi, err := os.Stat(c.partials.path(k))

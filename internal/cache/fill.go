@@ -20,6 +20,8 @@ type fill struct {
 	now     progress
 	readers int  // who may still open now.file
 	ended   bool // now.file may be closed when the last of them has gone
+
+	demand demand
 }
 
 // progress is how far a fill has come.
@@ -41,8 +43,8 @@ type progress struct {
 	resumed int64 // bytes that an earlier try had left
 }
 
-func newFill(k Key, w Want) *fill {
-	return &fill{key: k, want: w, changed: make(chan struct{})}
+func newFill(k Key, w Want, limit func() int64) *fill {
+	return &fill{key: k, want: w, changed: make(chan struct{}), demand: newDemand(limit)}
 }
 
 // update changes the progress under the lock and wakes whoever waits for it.
@@ -65,6 +67,7 @@ func (f *fill) grow(file *os.File, h Head, visible int64) {
 			p.epoch++
 		}
 		p.head, p.size = h, visible
+		f.demand.review(*p)
 	})
 }
 
@@ -111,11 +114,29 @@ func (f *fill) await(ctx context.Context, ok func(progress) bool) (progress, err
 	}
 }
 
-// enter and leave count those who may open the fill's file.
+// enter and leave count those who may open the fill's file. Who enters wants the
+// file too, until it calls lose.
 func (f *fill) enter() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.readers++
-	f.mu.Unlock()
+	f.demand.waiting++
+}
+
+// lose says that one that has entered does not want the file any more. It may
+// come after leave.
+func (f *fill) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.demand.lose(f.now)
+}
+
+// abandoned reports whether the fill is being stopped because nobody wants its
+// file: who comes after that waits for its end, and begins anew.
+func (f *fill) abandoned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.demand.abandoned
 }
 
 func (f *fill) leave() {

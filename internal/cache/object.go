@@ -30,7 +30,7 @@ type Object struct {
 	fill  *fill // nil for a stored file
 	epoch int
 	head  Head
-	left  func() // tells that one reader less follows the fill; nil where nobody counts it
+	left  func() // tells that this reader does not want the fill's file any more; nil for a stored file
 }
 
 // Size is the file's length in bytes, -1 while nobody knows it.

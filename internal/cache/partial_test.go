@@ -63,7 +63,7 @@ func TestFollowTheLastMoment(t *testing.T) {
 	p.committed = true
 	p.release(false)
 
-	f := newFill(testKey, Want{})
+	f := newFill(testKey, Want{}, nil)
 	f.enter()
 	_, end, err := c.follow(t.Context(), f, theirs, p.path)
 	if err != nil || end.answer != Changed || !end.joined {
@@ -96,7 +96,7 @@ func write(w io.Writer, s string) error {
 func TestNobodyIsToldOfNothing(t *testing.T) {
 	_, p := newLocked(t, testKey, Want{})
 	defer p.release(true)
-	f := newFill(testKey, Want{})
+	f := newFill(testKey, Want{}, nil)
 	f.enter()
 	p.grown = f.grow
 	if err := errors.Join(p.Begin(Head{Length: 4000}), write(p, strings.Repeat("x", 1000))); err != nil {
@@ -111,7 +111,7 @@ func TestNobodyIsToldOfNothing(t *testing.T) {
 		t.Errorf("a client may read %d bytes of %d, %v", now.size, now.head.Length, err)
 	}
 	for _, end := range []ending{{answer: Gone}, {answer: Changed, err: io.ErrUnexpectedEOF}, {answer: Same}, {answer: Unreachable, err: errAnother}} {
-		f := newFill(testKey, Want{})
+		f := newFill(testKey, Want{}, nil)
 		f.enter()
 		p.grown = f.grow
 		if err := write(p, strings.Repeat("x", 600)); err != nil {

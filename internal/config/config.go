@@ -73,6 +73,7 @@ type Serve struct {
 	ConnectHosts   []Pattern
 	MetadataMaxAge Duration // how long stored metadata is fresh
 	PackageMaxAge  Duration // how long a stored package is fresh that no metadata vouches for
+	QuickAbortMax  Size     // what may be missing of a file for its download to go on when nobody waits for it
 	Packages       []Pattern
 	Metadata       []Pattern
 	Extra          []Pattern

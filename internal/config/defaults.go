@@ -26,6 +26,7 @@ func defaults() *Config {
 			ConnectHosts:   []Pattern{"*"},
 			MetadataMaxAge: Duration(time.Minute),
 			PackageMaxAge:  Duration(time.Hour),
+			QuickAbortMax:  1 << 30,
 			Packages:       []Pattern{"*.rpm", "*.drpm", "*.deb", "*.udeb", "*.apk", "*.pkg.tar.*"},
 			Metadata: []Pattern{"*/repodata/*", "*/dists/*", "*/InRelease", "*/Release", "*/Release.gpg", "*/Packages",
 				"*/Packages.[gxbz]*", "*/media.1/*", "*/RPM-GPG-KEY*"},

@@ -50,6 +50,7 @@ func settings(c *Config) []setting {
 		many("serve.connect_hosts", &v.ConnectHosts, pattern()),
 		one("serve.metadata_max_age", &v.MetadataMaxAge, duration(0)),
 		one("serve.package_max_age", &v.PackageMaxAge, duration(0)),
+		one("serve.quick_abort_max", &v.QuickAbortMax, size(0)),
 		many("serve.packages", &v.Packages, pathPattern()),
 		many("serve.metadata", &v.Metadata, pathPattern()),
 		many("serve.extra", &v.Extra, pathPattern()),

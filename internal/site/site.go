@@ -98,15 +98,16 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		s.Ledger = nil
 	}
 	s.Cache, err = cache.Open(cache.Options{
-		Dir:     cfg.CacheDir,
-		Size:    int64(cfg.CacheSize),
-		MinFree: int64(cfg.MinFree),
-		Policy:  s.policy,
-		Source:  s.source,
-		Catalog: s.Generations,
-		Ledger:  s.Ledger,
-		Now:     o.Now,
-		Log:     o.Log,
+		Dir:           cfg.CacheDir,
+		Size:          int64(cfg.CacheSize),
+		MinFree:       int64(cfg.MinFree),
+		Policy:        s.policy,
+		Source:        s.source,
+		Catalog:       s.Generations,
+		QuickAbortMax: func() int64 { return int64(s.now.Load().config.Serve.QuickAbortMax) },
+		Ledger:        s.Ledger,
+		Now:           o.Now,
+		Log:           o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

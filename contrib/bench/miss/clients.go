@@ -32,7 +32,8 @@ type visit struct {
 // outcome is one measurement.
 type outcome struct {
 	gets           int
-	first, slowest time.Duration // to a client's first byte
+	first, slowest time.Duration // to a client's first byte, the median and the last
+	worst          time.Duration // slowest of all rounds
 	done           time.Duration // from the link's begin until all clients have all of it
 	least          time.Duration // what done is where nothing but the link and the clients' own pace count
 	cpu            time.Duration
@@ -201,8 +202,8 @@ func (v *visit) get(ctx context.Context, url string, size, bytesPerSecond int64,
 	v.done = time.Now()
 }
 
-// figures sums up the rounds: medians, but the most GETs, the slowest first byte
-// and all failures.
+// figures sums up the rounds: medians, but the most GETs, the worst first byte and
+// all failures.
 func figures(rounds []outcome) outcome {
 	of := func(field func(outcome) time.Duration) time.Duration {
 		var all []time.Duration
@@ -212,14 +213,15 @@ func figures(rounds []outcome) outcome {
 		return peer.Median(all)
 	}
 	f := outcome{
-		first: of(func(o outcome) time.Duration { return o.first }),
-		done:  of(func(o outcome) time.Duration { return o.done }),
-		least: of(func(o outcome) time.Duration { return o.least }),
-		cpu:   of(func(o outcome) time.Duration { return o.cpu }),
+		first:   of(func(o outcome) time.Duration { return o.first }),
+		slowest: of(func(o outcome) time.Duration { return o.slowest }),
+		done:    of(func(o outcome) time.Duration { return o.done }),
+		least:   of(func(o outcome) time.Duration { return o.least }),
+		cpu:     of(func(o outcome) time.Duration { return o.cpu }),
 	}
 	for _, o := range rounds {
 		f.gets = max(f.gets, o.gets)
-		f.slowest = max(f.slowest, o.slowest)
+		f.worst = max(f.worst, o.slowest)
 		f.failures += o.failures
 		if o.failed != nil {
 			f.failed = o.failed

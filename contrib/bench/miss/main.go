@@ -14,10 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
-	"strings"
 	"time"
 
 	"intelligentmirror/contrib/bench/internal/origin"
@@ -116,20 +114,20 @@ type contender struct {
 
 // contenders starts imserve, and those of the named peers that are on this machine.
 func contenders(ctx context.Context, imserve, names, upstream string, stdout io.Writer) ([]*contender, error) {
+	mirrors, missing, err := peer.Choose(peer.Mirrors(imserve, upstream), names)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
+	}
 	var all []*contender
-	for _, s := range servers(imserve, upstream) {
-		if len(all) > 0 && !slices.Contains(strings.Split(names, ","), s.program.Name) {
-			continue
-		}
-		p, err := peer.Start(ctx, s.program, s.config)
-		if errors.Is(err, exec.ErrNotFound) && len(all) > 0 {
-			fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", s.program.Name)
-			continue
-		}
+	for _, m := range mirrors {
+		p, err := m.Start(ctx)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, &contender{Peer: p, prefix: s.prefix})
+		all = append(all, &contender{Peer: p, prefix: m.Prefix})
 	}
 	return all, nil
 }
@@ -152,7 +150,7 @@ func (c *contender) check() error {
 func report(w io.Writer, s shape, rounds int, all []*contender) error {
 	fmt.Fprintf(w, "%d clients, %v apart, ask for a package of %d bytes, over a link of %d bytes/s that takes %v; medians of %d rounds\n\n",
 		s.clients, s.apart, s.size, s.rate, s.link().Round(time.Millisecond), rounds)
-	t := peer.NewTable("PROGRAM", "SLOW CLIENT", "GETS", "FIRST BYTE MS", "SLOWEST MS", "ALL DONE S", "OVER %", "CPU S", "FAILED")
+	t := peer.NewTable("PROGRAM", "SLOW CLIENT", "GETS", "FIRST BYTE MS", "SLOWEST MS", "WORST MS", "ALL DONE S", "OVER %", "CPU S", "FAILED")
 	for _, c := range all {
 		for _, rows := range []struct {
 			slow string
@@ -160,7 +158,7 @@ func report(w io.Writer, s shape, rounds int, all []*contender) error {
 		}{{"no", c.alone}, {"yes", c.beside}} {
 			f := figures(rows.of)
 			ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1000) }
-			t.Row(c.Name, rows.slow, f.gets, ms(f.first), ms(f.slowest), fmt.Sprintf("%.2f", f.done.Seconds()),
+			t.Row(c.Name, rows.slow, f.gets, ms(f.first), ms(f.slowest), ms(f.worst), fmt.Sprintf("%.2f", f.done.Seconds()),
 				fmt.Sprintf("%.1f", 100*(f.done-f.least).Seconds()/s.link().Seconds()),
 				fmt.Sprintf("%.2f", f.cpu.Seconds()), f.failures)
 		}
@@ -176,7 +174,8 @@ func report(w io.Writer, s shape, rounds int, all []*contender) error {
 	_, err := fmt.Fprint(w, `
 GETS         to upstream for one package, the most of all rounds
 FIRST BYTE   of a client, from when it asked and upstream had sent one: the median client
-SLOWEST      the same, the slowest client of all rounds
+SLOWEST      the same, the slowest client of a round
+WORST        the same, the slowest client of all rounds
 ALL DONE     from the link's begin until each client has all of it
 OVER         how much longer that is than the link takes (or than it takes until the last client has
              asked, where that is longer), in per cent of what the link takes

@@ -108,3 +108,14 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+func TestFigures(t *testing.T) {
+	var rounds []outcome
+	for _, n := range []time.Duration{9, 5, 1} {
+		rounds = append(rounds, outcome{gets: int(n), first: n, slowest: n, done: n, least: n, cpu: n, failures: 1})
+	}
+	want := outcome{gets: 9, first: 5, slowest: 5, worst: 9, done: 5, least: 5, cpu: 5, failures: 3}
+	if got := figures(rounds); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
