@@ -122,6 +122,7 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		Length: resp.ContentLength, URL: url,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 	}
+	h.Settled = settled(resp.Header)
 	if encoded(resp.Header) {
 		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, resp.Header.Get("Content-Encoding"), cache.ErrWrongContent)
 	}
@@ -222,9 +223,7 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 	if off > 0 {
 		validator := ""
 		if head.URL == url {
-			if validator = head.ETag; validator == "" || strings.HasPrefix(validator, "W/") {
-				validator = head.LastModified
-			}
+			validator = ifRange(head)
 		}
 		if validator != "" {
 			req.Header.Set("If-Range", validator)
@@ -242,6 +241,30 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 		}
 		req.Header.Set("If-Modified-Since", modified(s).UTC().Format(http.TimeFormat))
 	}
+}
+
+// ifRange is what a request to go on may name in If-Range (RFC 9110, 13.1.5): an
+// entity tag that is not weak or, where there is none at all, a time that no later
+// version can have. "" is no such validator.
+func ifRange(h cache.Head) string {
+	switch {
+	case h.ETag != "" && !strings.HasPrefix(h.ETag, "W/"):
+		return h.ETag
+	case h.ETag == "" && h.Settled:
+		return h.LastModified
+	}
+	return ""
+}
+
+// settled reports whether an answer says that its file has not changed in the
+// second before it: then its Last-Modified is a strong validator (RFC 9110, 8.8.2.2).
+func settled(h http.Header) bool {
+	sent, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return false
+	}
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	return err == nil && sent.Sub(modified) >= time.Second
 }
 
 // modified is the time that the stored copy has upstream.
