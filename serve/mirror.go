@@ -77,7 +77,8 @@ func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 	h := a.Header()
 	describe(h, a.key, class, v)
 	s.forwards(a)
-	if at := o.Validated(); !at.IsZero() {
+	// What has come for this request has none, also where it is stored by now.
+	if at := o.Validated(); !at.IsZero() && !o.Status.Stored {
 		h.Set("Age", strconv.FormatInt(max(int64(s.o.Now().Sub(at)/time.Second), 0), 10))
 	}
 	if !a.conditions(v) {
