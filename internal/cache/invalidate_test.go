@@ -8,8 +8,7 @@ import (
 )
 
 // TestInvalidate holds that a copy which may be out of date is validated before it
-// is served again, and that there need
-// not be one.
+// is served again, and that there need not be one.
 func TestInvalidate(t *testing.T) {
 	b := newBench(t, pkg, mirror{body: two})
 	b.keep(0, two, day1, onDemand, cache.Want{})

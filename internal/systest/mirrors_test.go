@@ -88,7 +88,7 @@ func TestBadMirrors(t *testing.T) {
 			cut++
 		}
 	}
-	if refused/answers < 0.07 || refused/answers > 0.13 || cut/bodies < 0.17 || cut/bodies > 0.28 {
+	if refused/answers < 0.05 || refused/answers > 0.16 || cut/bodies < 0.12 || cut/bodies > 0.3 {
 		t.Errorf("%.3f of %.0f answers were 503, %.3f of %.0f bodies were cut: too few or too many for this test", refused/answers, answers, cut/bodies, bodies)
 	}
 	t.Logf("%.3f of %.0f answers were 503, %.3f of %.0f bodies were cut", refused/answers, answers, cut/bodies, bodies)
