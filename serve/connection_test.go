@@ -69,6 +69,44 @@ func TestPipelinedMix(t *testing.T) {
 	}
 }
 
+// TestPipelinedThrough holds that requests for a host and a repository which come at
+// once are passed on in turn, their bodies with them, and each gets its own answer.
+func TestPipelinedThrough(t *testing.T) {
+	m, host := newForward(t, func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprint(w, r.Method, " ", r.URL.Path, " ", string(b), " ", err)
+	})
+	c, err := net.Dial("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var all strings.Builder
+	var want []string
+	for i := range 6 {
+		target := relays(host)[i%2]
+		path := fmt.Sprintf("/%d", i)
+		fmt.Fprintf(&all, "PUT %s%s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /GET %s%s HTTP/1.1\r\nHost: x\r\n\r\n", target, path, target, path)
+		if target == "/q" {
+			path = "/q" + path
+		}
+		want = append(want, "PUT "+path+" GET / <nil>", "GET "+path+"  <nil>")
+	}
+	if _, err := io.WriteString(c, all.String()); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	for i, want := range want {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || string(b) != want {
+			t.Errorf("answer %d: %s %q, %v; want %q", i, resp.Status, b, err, want)
+		}
+	}
+}
+
 // secure lets m speak TLS at another address, and returns that with what a client
 // needs to trust it.
 func (m *mirror) secure() (addr string, trusts *tls.Config) {

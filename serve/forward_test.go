@@ -17,15 +17,30 @@ import (
 	"time"
 )
 
-// newForward is a proxy in front of a host that answers with h; the second value
-// is that host.
+// newForward is a proxy in front of a host that answers with h, which also is the
+// upstream, below /q, of the repository "q"; the second value is that host.
 func newForward(t *testing.T, h http.HandlerFunc) (*mirror, string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Start()
 	t.Cleanup(s.Close)
-	return newMirror(t, setup{config: loopback}), strings.TrimPrefix(s.URL, "http://")
+	return newMirror(t, setup{config: loopback + "[[repo]]\nname = \"q\"\nupstreams = [\"" + s.URL + "/q\"]\n"}), strings.TrimPrefix(s.URL, "http://")
+}
+
+// relays are the two ways by which requests are passed on: the beginnings of a
+// proxy's targets and of a mirror's.
+func relays(host string) []string { return []string{"http://" + host, "/q"} }
+
+// at makes req one for path behind the beginning of a target.
+func (m *mirror) at(req *http.Request, target, path string) *http.Request {
+	m.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		req.URL.Path = target + path
+		return req
+	}
+	req.URL.Host, req.URL.Path, req.Host = strings.TrimPrefix(target, "http://"), path, ""
+	return m.proxied(req)
 }
 
 // TestForwarded holds that what is asked of another host passes as it is.
@@ -150,24 +165,26 @@ func TestBothWaysAtOnce(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 	})
-	body, say := io.Pipe()
-	req := m.request("POST", "/")
-	req.URL.Host, req.Host, req.Body, req.ContentLength = host, "", body, -1
-	resp, err := m.http.Do(m.proxied(req)) // before anything has been said
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	hear := bufio.NewReader(resp.Body)
-	for _, word := range []string{"one\n", "two\n"} {
-		io.WriteString(say, word)
-		if line, err := hear.ReadString('\n'); err != nil || line != "heard "+word {
-			t.Fatalf("%q, %v", line, err)
+	for _, target := range relays(host) {
+		body, say := io.Pipe()
+		req := m.request("POST", "/")
+		req.Body, req.ContentLength = body, -1
+		resp, err := m.http.Do(m.at(req, target, "/talk")) // before anything has been said
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	say.Close()
-	if rest, err := io.ReadAll(hear); err != nil || len(rest) > 0 {
-		t.Errorf("%q, %v", rest, err)
+		defer resp.Body.Close()
+		hear := bufio.NewReader(resp.Body)
+		for _, word := range []string{"one\n", "two\n"} {
+			io.WriteString(say, word)
+			if line, err := hear.ReadString('\n'); err != nil || line != "heard "+word {
+				t.Fatalf("%s: %q, %v", target, line, err)
+			}
+		}
+		say.Close()
+		if rest, err := io.ReadAll(hear); err != nil || len(rest) > 0 {
+			t.Errorf("%s: %q, %v", target, rest, err)
+		}
 	}
 }
 
@@ -178,7 +195,7 @@ func TestExpect(t *testing.T) {
 		if r.Header.Get("Expect") != "100-continue" {
 			t.Errorf("Expect: %q", r.Header.Get("Expect"))
 		}
-		if r.URL.Path == "/no" {
+		if strings.HasSuffix(r.URL.Path, "/no") {
 			// A host that would use the connection again, which is more than Go's does.
 			c, buf, err := w.(http.Hijacker).Hijack()
 			if err != nil {
@@ -196,37 +213,44 @@ func TestExpect(t *testing.T) {
 		b, err := io.ReadAll(r.Body)
 		fmt.Fprint(w, len(b), err)
 	})
-	for _, tt := range []struct {
-		path, want string
-	}{
-		{"/yes", "HTTP/1.1 100 Continue"},
-		{"/no", "HTTP/1.1 413 Request Entity Too Large"},
-	} {
-		c, err := net.Dial("tcp", m.addr)
-		if err != nil {
-			t.Fatal(err)
+	for _, target := range relays(host) {
+		for path, want := range map[string]string{
+			"/yes": "HTTP/1.1 100 Continue",
+			"/no":  "HTTP/1.1 413 Request Entity Too Large",
+		} {
+			expect(t, m, target+path, want)
 		}
-		defer c.Close()
-		fmt.Fprintf(c, "PUT http://%s%s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", host, tt.path)
-		in := bufio.NewReader(c)
-		line, err := in.ReadString('\n')
-		if err != nil || strings.TrimSpace(line) != tt.want {
-			t.Errorf("%s: %q, %v", tt.path, line, err)
-		}
-		if tt.path == "/no" {
-			continue
-		}
-		if line, err := in.ReadString('\n'); err != nil || line != "\r\n" {
-			t.Errorf("behind 100: %q, %v", line, err)
-		}
-		io.WriteString(c, "5\r\nhello\r\n0\r\n\r\n")
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "5 <nil>" {
-			t.Errorf("%s %q, %v", resp.Status, b, err)
-		}
+	}
+}
+
+// expect sends a body to target once it is asked for it; want is the first line
+// of what is answered.
+func expect(t *testing.T, m *mirror, target, want string) {
+	t.Helper()
+	c, err := net.Dial("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "PUT %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", target)
+	in := bufio.NewReader(c)
+	line, err := in.ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != want {
+		t.Errorf("%s: %q, %v", target, line, err)
+	}
+	if !strings.Contains(want, " 100 ") {
+		return
+	}
+	if line, err := in.ReadString('\n'); err != nil || line != "\r\n" {
+		t.Errorf("behind 100: %q, %v", line, err)
+	}
+	io.WriteString(c, "5\r\nhello\r\n0\r\n\r\n")
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "5 <nil>" {
+		t.Errorf("%s: %s %q, %v", target, resp.Status, b, err)
 	}
 }
 
@@ -241,24 +265,25 @@ func TestInterimAnswers(t *testing.T) {
 		w.WriteHeader(http.StatusProcessing)
 		io.WriteString(w, "answer")
 	})
-	var early []string
-	req := m.request("GET", "/")
-	req.URL.Host, req.Host = host, ""
-	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			early = append(early, fmt.Sprint(code, h.Get("Link"), h.Get("Keep-Alive")))
-			return nil
-		},
-	}))
-	r := m.do(m.proxied(req))
-	if r.StatusCode != 200 || string(r.body) != "answer" || r.Header.Get("Link") != "" || r.Header.Get("Via") == "" {
-		t.Errorf("%s %q %v", r.Status, r.body, r.Header)
-	}
-	if got := strings.Join(early, ", "); got != "103</style.css>; rel=preload, 102" {
-		t.Errorf("before it came %q", got)
-	}
-	if r := m.send("GET http://" + host + "/ HTTP/1.0\r\n\r\n"); r.StatusCode != 200 || string(r.body) != "answer" {
-		t.Errorf("a client of HTTP/1.0: %s %q", r.Status, r.body)
+	for _, target := range relays(host) {
+		var early []string
+		req := m.request("GET", "/")
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				early = append(early, fmt.Sprint(code, h.Get("Link"), h.Get("Keep-Alive")))
+				return nil
+			},
+		}))
+		r := m.do(m.at(req, target, "/early"))
+		if r.StatusCode != 200 || string(r.body) != "answer" || r.Header.Get("Link") != "" || r.Header.Get("Via") == "" {
+			t.Errorf("%s: %s %q %v", target, r.Status, r.body, r.Header)
+		}
+		if got := strings.Join(early, ", "); got != "103</style.css>; rel=preload, 102" {
+			t.Errorf("%s: before it came %q", target, got)
+		}
+		if r := m.send("GET " + target + "/early HTTP/1.0\r\n\r\n"); r.StatusCode != 200 || string(r.body) != "answer" {
+			t.Errorf("%s: a client of HTTP/1.0: %s %q", target, r.Status, r.body)
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ type setup struct {
 	catalog cache.Catalog
 	header  time.Duration // upstream's time-out for a header
 	connect time.Duration // and to connect
+	idle    time.Duration // and for a body that stands still
 	grace   time.Duration
 	listed  func(path string) (generation.Listed, bool)
 	claims  func(host, path string) (repo, rest string, ok bool)
@@ -100,6 +101,9 @@ func newMirror(t testing.TB, o setup) *mirror {
 		o.connect = time.Minute
 	}
 	up := upstream.Options{Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
+	if o.idle > 0 {
+		up.Idle = o.idle
+	}
 	client := upstream.New(up)
 	t.Cleanup(client.Close)
 	up.MayReach = cfg.MayReach

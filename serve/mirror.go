@@ -22,6 +22,10 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		return
 	}
 	a.key = k
+	if asks(a.r.Header, "only-if-cached") {
+		s.stored(a, t, k, class)
+		return
+	}
 	if a.r.Method == http.MethodHead && !s.o.Cache.Has(k) && s.ask(a, t, class) {
 		return
 	}
@@ -77,7 +81,9 @@ func (s *Server) give(a *answer, o *cache.Object, class config.Class) error {
 	size := o.Size()
 	h := a.Header()
 	describe(h, a.key, class, v)
-	if at := o.Validated(); !at.IsZero() {
+	s.forwards(a)
+	// What has come for this request has none, also where it is stored by now.
+	if at := o.Validated(); !at.IsZero() && !o.Status.Stored {
 		h.Set("Age", strconv.FormatInt(max(int64(s.o.Now().Sub(at)/time.Second), 0), 10))
 	}
 	if !a.conditions(v) {
@@ -180,6 +186,7 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		v.modified = m
 	}
 	describe(a.Header(), a.key, class, v)
+	s.forwards(a)
 	if a.conditions(v) && resp.ContentLength >= 0 {
 		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}

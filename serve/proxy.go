@@ -38,8 +38,6 @@ func (s *Server) forward(a *answer) {
 	case !s.mayForward(named, port):
 		s.refuse(a, named, "its port is another protocol's", portsLine(&s.o.Config.Serve, port))
 		return
-	case !a.hop():
-		return
 	}
 	u := *r.URL
 	u.Scheme, u.Host = scheme, named
@@ -57,29 +55,37 @@ func (s *Server) forward(a *answer) {
 // cache; ok is false where it is to be relayed.
 func (s *Server) fileOf(r *http.Request, u *url.URL) (t target, k cache.Key, class config.Class, ok bool) {
 	// Who shows credentials may be given what others are not.
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || u.RawQuery != "" || u.ForceQuery || r.Header["Authorization"] != nil {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Authorization"] != nil {
 		return t, k, class, false
 	}
+	if t, k, class, ok = s.keyOf(u); !ok || t.repo != cache.Strangers {
+		return t, k, class, ok
+	}
+	if r.Header["Cookie"] != nil || asks(r.Header, "no-store") {
+		return t, k, class, false
+	}
+	if own, ok := s.shared(r.Context(), u.Host, strings.TrimPrefix(k.Path, u.Host), class); ok {
+		return target{repo: own.Repo, rest: own.EscapedPath()}, own, class, true
+	}
+	return t, k, class, true
+}
+
+// keyOf is where the file of a URL is stored; ok is false for what never is.
+func (s *Server) keyOf(u *url.URL) (t target, k cache.Key, class config.Class, ok bool) {
 	path, clean := cleanPath(u.EscapedPath())
-	if !clean {
+	if !clean || u.RawQuery != "" || u.ForceQuery {
 		return t, k, class, false
 	}
 	var err error
-	if t.repo, t.rest, ok = s.claim(u.Host, path); ok {
-		if k, err = cache.NewKey(t.repo, t.rest); err == nil {
-			class = s.o.Config.Serve.Classify("/" + k.String())
+	if t.repo, t.rest, ok = s.claim(u.Host, path); !ok {
+		// Two slashes are not one to everybody.
+		if strings.Contains(path, "//") || u.Scheme != "http" {
+			return t, k, class, false
 		}
-		return t, k, class, class != config.Other
+		t = target{repo: cache.Strangers, rest: u.Host + path, named: u}
 	}
-	t = target{repo: cache.Strangers, rest: u.Host + path, named: u}
-	k, err = cache.NewKey(t.repo, t.rest)
-	// Two slashes are not one to everybody.
-	if err != nil || strings.Contains(path, "//") || u.Scheme != "http" || r.Header["Cookie"] != nil {
-		return t, k, class, false
-	}
-	class = s.o.Config.Serve.Classify("/" + k.String())
-	if own, ok := s.shared(r.Context(), u.Host, strings.TrimPrefix(k.Path, u.Host), class); ok {
-		return target{repo: own.Repo, rest: own.EscapedPath()}, own, class, true
+	if k, err = cache.NewKey(t.repo, t.rest); err == nil {
+		class = s.o.Config.Serve.Classify("/" + k.String())
 	}
 	return t, k, class, class != config.Other
 }
@@ -109,28 +115,6 @@ func (s *Server) reposAt(host string) []string {
 func (s *Server) mayForward(host string, port int) bool {
 	return port == 80 || port == 443 || port >= firstFreePort ||
 		slices.Contains(s.o.Config.Serve.ConnectPorts, port) || len(s.reposAt(host)) > 0
-}
-
-// hop counts Max-Forwards down (RFC 9110, 7.6.2). It answers a request that may
-// go no further, and reports whether there is one left to answer.
-func (a *answer) hop() bool {
-	if a.r.Method != http.MethodOptions && a.r.Method != http.MethodTrace {
-		return true
-	}
-	n, err := strconv.ParseUint(a.r.Header.Get("Max-Forwards"), 10, 32)
-	switch {
-	case err != nil:
-	case n == 0 && a.r.Method == http.MethodTrace:
-		a.text(http.StatusMethodNotAllowed, cache.Status{}, "This mirror does not send requests back.", "Raise Max-Forwards.")
-		return false
-	case n == 0:
-		a.Header().Set("Allow", "GET, HEAD, OPTIONS, CONNECT")
-		a.decide(http.StatusNoContent, cache.Status{})
-		return false
-	default:
-		a.r.Header.Set("Max-Forwards", strconv.FormatUint(n-1, 10))
-	}
-	return true
 }
 
 // usualPort is the port of a scheme's URLs that name none.

@@ -19,8 +19,11 @@ import (
 // that it names, and the answer back as it is, while it arrives. Nothing of it is
 // stored.
 func (s *Server) relay(a *answer, t target, status cache.Status) {
-	r := a.r
 	a.status = status
+	if !a.hop() || a.storedOnly() {
+		return
+	}
+	r := a.r
 	h := r.Header.Clone()
 	endToEnd(h)
 	// Whom we know to ask us is nobody's business upstream.
@@ -28,6 +31,9 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 		h.Del(name)
 	}
 	h.Add("Via", viaField(r.ProtoMajor, r.ProtoMinor, s.via))
+	if !r.ProtoAtLeast(1, 1) {
+		h.Del("Expect") // which HTTP/1.0 has not got: the body comes by itself (RFC 9110, 10.1.1)
+	}
 	if len(h["User-Agent"]) == 0 {
 		h.Set("User-Agent", "") // or the library's own would be added
 	}
@@ -53,6 +59,7 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 		a.text(http.StatusBadGateway, status, "Upstream goes over to another protocol, which nobody asked for.", "Ask again without this mirror.")
 		return
 	}
+	s.invalidate(t, r.Method, resp.StatusCode)
 	out := a.Header()
 	endToEnd(resp.Header)
 	for name, values := range resp.Header {
@@ -193,6 +200,28 @@ func (s *Server) relayFailed(a *answer, t target, err error) {
 	}
 }
 
+// hop counts Max-Forwards down (RFC 9110, 7.6.2). It answers a request that may
+// go no further, and reports whether there is one left to answer.
+func (a *answer) hop() bool {
+	if a.r.Method != http.MethodOptions && a.r.Method != http.MethodTrace {
+		return true
+	}
+	n, err := strconv.ParseUint(a.r.Header.Get("Max-Forwards"), 10, 32)
+	switch {
+	case err != nil:
+	case n == 0 && a.r.Method == http.MethodTrace:
+		a.text(http.StatusMethodNotAllowed, cache.Status{}, "This mirror does not send requests back.", "Raise Max-Forwards.")
+		return false
+	case n == 0:
+		a.Header().Set("Allow", "GET, HEAD, OPTIONS, CONNECT")
+		a.decide(http.StatusNoContent, cache.Status{})
+		return false
+	default:
+		a.r.Header.Set("Max-Forwards", strconv.FormatUint(n-1, 10))
+	}
+	return true
+}
+
 // hopByHop are the fields of a connection, not of a message (RFC 9110, 7.6.1).
 var hopByHop = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
@@ -219,6 +248,15 @@ func viaField(major, minor int, name string) string {
 		version += "." + strconv.Itoa(minor)
 	}
 	return version + " " + name
+}
+
+// forwards puts our name into the answer with a file that a proxy's client gets,
+// which we forward wherever it was on its way (RFC 9110, 7.6.3). Which version of
+// HTTP it came in nobody remembers.
+func (s *Server) forwards(a *answer) {
+	if a.elsewhere {
+		a.Header().Set("Via", viaField(1, 1, s.via))
+	}
 }
 
 // hasSeen reports whether a request has come through this server before.

@@ -9,13 +9,13 @@
 // the file itself.
 //
 // Read server.go and route.go first (what a request can be), then mirror.go with
-// conditional.go and ranges.go (files that are cached), relay.go (all else),
-// errors.go and retry.go (what a client is told), listing.go (what a browser is
-// shown), clients.go and refusals.go (who may ask, and for what), proxy.go and
-// shared.go (requests for other hosts), tunnel.go (CONNECT), listen.go,
-// certificate.go and patience.go (the connections), and status.go, metrics.go,
-// manifest.go, ready.go, accesslog.go and stats.go (what the administrator and other
-// machines see).
+// conditional.go, ranges.go and directives.go (files that are cached), relay.go
+// and invalidate.go (all else), errors.go and retry.go (what a client is told),
+// listing.go (what a browser is shown), clients.go and refusals.go (who may ask,
+// and for what), proxy.go and shared.go (requests for other hosts), tunnel.go
+// (CONNECT), listen.go, certificate.go and patience.go (the connections), and
+// status.go, metrics.go, manifest.go, ready.go, accesslog.go and stats.go (what
+// the administrator and other machines see).
 package serve
 
 import (
@@ -188,7 +188,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := newAnswer(w, r, s.o.Patience, s.o.Now)
 	a.client = clientOf(r, s.o.Config.Serve.TrustedProxies)
 	a.elsewhere = r.Method == http.MethodConnect || r.URL.IsAbs() && !s.isOwn(r)
-	a.last = ambiguous(r)
+	// A proxy before one of HTTP/1.0 may not know what it keeps alive (RFC 9112, 9.3).
+	a.last = ambiguous(r) || a.elsewhere && !r.ProtoAtLeast(1, 1)
 	if r.Method == http.MethodConnect {
 		s.tunnels.enter()
 		defer s.tunnels.leave() // once it has been accounted

@@ -17,6 +17,9 @@ type Head struct {
 	URL          string `json:"url"`
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
+	// Settled is that the file had not changed for a second when its first byte
+	// came: what has its LastModified has its bytes too.
+	Settled bool `json:"settled,omitempty"`
 	// Want is what metadata promises of the file that the bytes are meant to
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
@@ -398,10 +401,12 @@ const (
 // bounded drops what is too long to be kept. Without its address a validator is
 // worth nothing, but for the time, which is the file's.
 func (h Head) bounded() Head {
+	tag := h.ETag
 	if len(h.URL) > maxURL {
 		h.URL, h.ETag = "", ""
 	}
 	h.ETag, h.LastModified = validator(h.ETag), validator(h.LastModified)
+	h.Settled = h.Settled && h.ETag == tag // a time is no stand-in for a tag
 	return h
 }
 

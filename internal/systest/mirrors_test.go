@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,16 +21,26 @@ const (
 	badRequests = 500
 	badPackages = 134
 	badShare    = 0.99
+
+	badAnswers = 0.1 // the share of a mirror's answers that are 503
+	// The draws, one after the other, by which a body ends at once, soon and later:
+	// in all about a fifth, since some are too short for the later ones.
+	badAtOnce, badSoon, badLater = 0.05, 0.1, 0.09
 )
 
-// TestBadMirrors: two mirrors of which each breaks off between a fifth and a
-// quarter of its bodies and answers a tenth of its requests with 503. No answer
+// TestBadMirrors: two mirrors of which each breaks off about a fifth of its
+// bodies and answers a tenth of its requests with 503. No answer
 // looks whole and is wrong.
 func TestBadMirrors(t *testing.T) {
+	var all []testrepo.Request
 	for _, tt := range []struct {
 		name     string
 		metadata bool // whose digests are known
-	}{{"nothing is promised", false}, {"the metadata promises", true}} {
+		seed     uint64
+	}{
+		{"nothing is promised", false, 1}, {"nothing is promised, other draws", false, 2},
+		{"the metadata promises", true, 4}, {"the metadata promises, other draws", true, 5},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t)
 			specs := testrepo.Small(testrepo.Campus(1))[:badPackages]
@@ -41,15 +52,15 @@ func TestBadMirrors(t *testing.T) {
 				s.once()
 			}
 			for i, up := range []*testrepo.Server{s.up, second} {
-				seed := uint64(10 * (i + 1))
+				seed := 100*tt.seed + uint64(10*i)
 				up.On("*.rpm",
-					testrepo.Status(http.StatusServiceUnavailable).Share(0.1, seed),
-					testrepo.Cut(700).Share(0.1, seed+1),
-					testrepo.Cut(2500).Share(0.08, seed+2),
-					testrepo.Cut(0).Share(0.05, seed+3))
+					testrepo.Status(http.StatusServiceUnavailable).Share(badAnswers, seed),
+					testrepo.Cut(700).Share(badSoon, seed+1),
+					testrepo.Cut(2500).Share(badLater, seed+2),
+					testrepo.Cut(0).Share(badAtOnce, seed+3))
 			}
 			server := s.serve()
-			right, wrong := badly(t, server, s.repo, specs)
+			right, wrong := badly(t, server, s.repo, specs, tt.seed)
 			if wrong > 0 {
 				t.Errorf("%d answers looked whole and were wrong", wrong)
 			}
@@ -58,18 +69,39 @@ func TestBadMirrors(t *testing.T) {
 			}
 			t.Logf("%d of %d right; the mirrors were asked %d and %d times", right, badRequests, s.up.Count("GET", "*.rpm"), second.Count("GET", "*.rpm"))
 			server.insist()
+			all = append(append(all, s.up.Requests()...), second.Requests()...)
 		})
 	}
+	// That the mirrors were as bad as that, taken over all of them, so that no draw decides.
+	var answers, refused, bodies, cut float64
+	for _, r := range all {
+		if !strings.HasSuffix(r.Path, ".rpm") {
+			continue
+		}
+		answers++
+		if r.Status == http.StatusServiceUnavailable {
+			refused++
+			continue
+		}
+		bodies++
+		if !r.Whole {
+			cut++
+		}
+	}
+	if refused/answers < 0.05 || refused/answers > 0.16 || cut/bodies < 0.12 || cut/bodies > 0.3 {
+		t.Errorf("%.3f of %.0f answers were 503, %.3f of %.0f bodies were cut: too few or too many for this test", refused/answers, answers, cut/bodies, bodies)
+	}
+	t.Logf("%.3f of %.0f answers were 503, %.3f of %.0f bodies were cut", refused/answers, answers, cut/bodies, bodies)
 }
 
 // badly makes the requests, and counts the answers that were whole and right,
 // and those that looked whole and were not right.
-func badly(t *testing.T, server *server, tree string, specs []testrepo.Spec) (right, wrong int) {
+func badly(t *testing.T, server *server, tree string, specs []testrepo.Spec, seed uint64) (right, wrong int) {
 	t.Helper()
 	var mu sync.Mutex
 	var clients sync.WaitGroup
 	for i := range badClients {
-		draw := rand.New(rand.NewPCG(1, uint64(i)))
+		draw := rand.New(rand.NewPCG(seed, uint64(i)))
 		clients.Go(func() {
 			for range badRequests / badClients {
 				location := specs[draw.IntN(len(specs))].Location()

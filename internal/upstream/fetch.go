@@ -122,6 +122,7 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		Length: resp.ContentLength, URL: url,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 	}
+	h.Settled = settled(resp.Header)
 	if encoded(resp.Header) {
 		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, resp.Header.Get("Content-Encoding"), cache.ErrWrongContent)
 	}
@@ -133,8 +134,10 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 		if resp.ContentLength < 0 && resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 && !r.Want.Known() {
 			return fmt.Errorf("%s: the body ends where the connection does: %w", url, cache.ErrUnstorable)
 		}
-		if m.heed && !shareable(resp.Header) {
-			return fmt.Errorf("%s: not meant to be kept for others: %w", url, cache.ErrUnstorable)
+		if m.heed {
+			if err := shareable(resp.Header, r.Key.Path); err != nil {
+				return fmt.Errorf("%s: %w", url, err)
+			}
 		}
 		return p.Begin(h)
 	case http.StatusPartialContent:
@@ -179,23 +182,37 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 	return fmt.Errorf("%s: %s: %w", url, resp.Status, errAnswer)
 }
 
-// shareable reports whether a shared cache may keep an answer for others
-// (RFC 9111, 3 and 4.1), and whether it may be a repository's at all: what is for
-// a browser is not, whatever directory it lies in.
-func shareable(h http.Header) bool {
+// shareable is nil where a shared cache may keep an answer for others (RFC 9111, 3
+// and 4.1), and where it may be a repository's at all: what is for a browser is not,
+// whatever directory it lies in. Of a name that promises a format the first bytes
+// tell that better than the type, which servers guess; but a page that must not be
+// kept is a portal's, and nobody's package.
+func shareable(h http.Header, path string) error {
+	kept := !strings.Contains(strings.Join(h["Vary"], ","), "*")
 	for directive := range strings.SplitSeq(strings.Join(h["Cache-Control"], ","), ",") {
 		name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
-		if name == "no-store" || name == "private" {
-			return false
-		}
+		kept = kept && name != "no-store" && name != "private"
 	}
+	format := cache.FormatOf(path)
+	named := format != cache.AnyFormat && format != cache.HTML
+	switch page := forBrowser(h); {
+	case named && page && !kept:
+		return fmt.Errorf("a page in a package's place: %w", cache.ErrWrongContent)
+	case !kept || page && !named:
+		return fmt.Errorf("not meant to be kept for others: %w", cache.ErrUnstorable)
+	}
+	return nil
+}
+
+// forBrowser reports whether a body is of a kind that is looked at.
+func forBrowser(h http.Header) bool {
 	media := strings.ToLower(h.Get("Content-Type"))
 	for _, kind := range [...]string{"image/", "audio/", "video/", "font/", "text/html", "text/css", "text/javascript", "application/javascript"} {
 		if strings.HasPrefix(media, kind) {
-			return false
+			return true
 		}
 	}
-	return !strings.Contains(strings.Join(h["Vary"], ","), "*")
+	return false
 }
 
 // differ reports whether two validators of one mirror are known to be of two versions.
@@ -222,9 +239,7 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 	if off > 0 {
 		validator := ""
 		if head.URL == url {
-			if validator = head.ETag; validator == "" || strings.HasPrefix(validator, "W/") {
-				validator = head.LastModified
-			}
+			validator = ifRange(head)
 		}
 		if validator != "" {
 			req.Header.Set("If-Range", validator)
@@ -242,6 +257,30 @@ func conditions(req *http.Request, r cache.Request, head cache.Head, off int64) 
 		}
 		req.Header.Set("If-Modified-Since", modified(s).UTC().Format(http.TimeFormat))
 	}
+}
+
+// ifRange is what a request to go on may name in If-Range (RFC 9110, 13.1.5): an
+// entity tag that is not weak or, where there is none at all, a time that no later
+// version can have. "" is no such validator.
+func ifRange(h cache.Head) string {
+	switch {
+	case h.ETag != "" && !strings.HasPrefix(h.ETag, "W/"):
+		return h.ETag
+	case h.ETag == "" && h.Settled:
+		return h.LastModified
+	}
+	return ""
+}
+
+// settled reports whether an answer says that its file has not changed in the
+// second before it: then its Last-Modified is a strong validator (RFC 9110, 8.8.2.2).
+func settled(h http.Header) bool {
+	sent, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return false
+	}
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	return err == nil && sent.Sub(modified) >= time.Second
 }
 
 // modified is the time that the stored copy has upstream.

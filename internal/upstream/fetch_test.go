@@ -98,7 +98,10 @@ func TestConditions(t *testing.T) {
 		{"stored from there", cache.Request{Stored: &cache.Facts{ETag: `"s"`, LastModified: lm, URL: there}}, cache.Head{}, 0, `If-Modified-Since: ` + lm},
 		{"adopted", cache.Request{Stored: adopted}, cache.Head{}, 0, `If-Modified-Since: Fri, 20 Nov 2026 11:00:00 GMT`},
 		{"begun here", cache.Request{Stored: stored}, cache.Head{URL: here, ETag: `"p"`}, 10, `If-Range: "p"; Range: bytes=10-`},
-		{"begun here, weak tag", cache.Request{}, cache.Head{URL: here, ETag: `W/"p"`, LastModified: lm}, 10, `If-Range: ` + lm + `; Range: bytes=10-`},
+		{"begun here, weak tag", cache.Request{}, cache.Head{URL: here, ETag: `W/"p"`, LastModified: lm, Settled: true}, 10, ""},
+		{"begun here, weak tag, promised", cache.Request{Want: promised}, cache.Head{URL: here, ETag: `W/"p"`, LastModified: lm, Settled: true}, 10, "Range: bytes=10-"},
+		{"begun here, no tag", cache.Request{}, cache.Head{URL: here, LastModified: lm, Settled: true}, 10, `If-Range: ` + lm + `; Range: bytes=10-`},
+		{"begun here, no tag, in the second of its time", cache.Request{}, cache.Head{URL: here, LastModified: lm}, 10, ""},
 		{"begun here, only a weak tag", cache.Request{}, cache.Head{URL: here, ETag: `W/"p"`}, 10, ""},
 		{"begun here, only a weak tag, promised", cache.Request{Want: promised}, cache.Head{URL: here, ETag: `W/"p"`}, 10, "Range: bytes=10-"},
 		{"begun there", cache.Request{}, cache.Head{URL: there, ETag: `"p"`, LastModified: lm}, 10, ""},
@@ -122,6 +125,27 @@ func TestConditions(t *testing.T) {
 				t.Errorf("%s, want %s", s, tt.want)
 			}
 		})
+	}
+}
+
+func TestSettled(t *testing.T) {
+	const lm = "Fri, 20 Nov 2026 12:00:00 GMT"
+	for _, tt := range []struct {
+		name, sent, modified string
+		want                 bool
+	}{
+		{"a second later", "Fri, 20 Nov 2026 12:00:01 GMT", lm, true},
+		{"the same second", lm, lm, false},
+		{"from the future", "Fri, 20 Nov 2026 11:00:00 GMT", lm, false},
+		{"no Date", "", lm, false},
+		{"no Last-Modified", lm, "", false},
+	} {
+		h := http.Header{}
+		h.Set("Date", tt.sent)
+		h.Set("Last-Modified", tt.modified)
+		if got := settled(h); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
 	}
 }
 

@@ -128,12 +128,12 @@ func TestDialled(t *testing.T) {
 
 // TestUnshareableIsNotStored: a host that nobody configured may have anything.
 func TestUnshareableIsNotStored(t *testing.T) {
-	fields := http.Header{}
+	fields, body := http.Header{}, "text"
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for name, v := range fields {
 			w.Header()[name] = v
 		}
-		_, _ = io.WriteString(w, "text") // its client may be gone
+		_, _ = io.WriteString(w, body) // its client may be gone
 	}))
 	t.Cleanup(s.Close)
 	h, c := newHosts(t, nil)
@@ -158,6 +158,20 @@ func TestUnshareableIsNotStored(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
+	// A name that promises a format: its first bytes tell.
+	fields = http.Header{"Content-Type": {"text/html"}}
+	if _, err := read(t, c, hostOf(s), "/page.rpm"); !errors.Is(err, cache.ErrWrongContent) {
+		t.Errorf("a page in a package's place: %v", err)
+	}
+	body = "\xed\xab\xee\xdb and more"
+	if got, err := read(t, c, hostOf(s), "/package.rpm"); err != nil || got != body {
+		t.Errorf("a package whose type is wrong: %q, %v", got, err)
+	}
+	fields.Set("Cache-Control", "no-store")
+	if _, err := read(t, c, hostOf(s), "/portal.rpm"); !errors.Is(err, cache.ErrWrongContent) {
+		t.Errorf("a portal's page, which is not to be kept: %v", err)
+	}
+	body = "text"
 	// What a site has configured has packages, whatever its server says of them.
 	m := h.c.Mirrors("r", []string{s.URL})
 	k := cache.Key{Repo: "r", Path: "a"}
