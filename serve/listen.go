@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,8 +31,9 @@ func (s *Server) listenerSide() *http.Server {
 		// A connection is a client's: what breaks an answer off breaks it.
 		Protocols: new(http.Protocols),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if t, ok := c.(*tls.Conn); ok {
-				c = t.NetConn()
+			c, in := lowest(c)
+			if in != nil {
+				ctx = context.WithValue(ctx, insideKey{}, in)
 			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -58,6 +58,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, l := range listeners {
 		s.Add(l)
 	}
+	go s.accept(s.insides)
 	select {
 	case err := <-s.failed:
 		return errors.Join(err, s.http.Close())
@@ -88,14 +89,17 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 // connections that came by way of it stay.
 func (s *Server) Add(l net.Listener) {
 	s.o.Log.Info("listening", "addr", l.Addr().String())
-	go func() {
-		err := s.http.Serve(l)
-		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		select {
-		case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
-		default: // one is enough to end the server
-		}
-	}()
+	go s.accept(l)
+}
+
+// accept answers what comes to l until that is closed.
+func (s *Server) accept(l net.Listener) {
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return
+	}
+	select {
+	case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+	default: // one is enough to end the server
+	}
 }

@@ -18,6 +18,7 @@ type metrics struct {
 	page        http.Handler
 	connections prometheus.Gauge
 	underWay    prometheus.Gauge
+	handshakes  *prometheus.CounterVec
 	firstByte   [outcomes]prometheus.Observer
 	duration    [outcomes]prometheus.Observer
 	sent        [outcomes]prometheus.Counter
@@ -40,6 +41,12 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 		underWay: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "imserve_requests_in_progress", Help: "Requests that are being answered.",
 		}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "imserve_intercepted_total", Help: "Tunnels to hosts of repositories that were intercepted, by what the client made of the certificate.",
+		}, []string{"result"}),
+	}
+	for _, result := range []string{handshakeAccepted, handshakeRefused, handshakeFailed} {
+		m.handshakes.WithLabelValues(result)
 	}
 	label := []string{"outcome"}
 	firstByte := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -57,7 +64,7 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 		m.sent[o] = sent.WithLabelValues(o.String())
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.connections, m.underWay, firstByte, duration, sent, looked{s})
+		m.connections, m.underWay, m.handshakes, firstByte, duration, sent, looked{s})
 	for _, c := range more {
 		r.MustRegister(c)
 	}
@@ -66,6 +73,25 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 		ErrorHandling: promhttp.ContinueOnError,
 	})
 	return m
+}
+
+// What clients make of the certificates that they are shown within tunnels.
+const (
+	handshakeAccepted = "accepted"
+	handshakeRefused  = "refused"
+	handshakeFailed   = "failed" // for whatever other reason
+)
+
+// intercepted accounts a handshake that has ended.
+func (m *metrics) intercepted(err error) {
+	result := handshakeFailed
+	switch {
+	case err == nil:
+		result = handshakeAccepted
+	case byClient(err):
+		result = handshakeRefused
+	}
+	m.handshakes.WithLabelValues(result).Inc()
 }
 
 // note accounts an answer that has ended; first is how long its header took, if
