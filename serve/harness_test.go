@@ -64,6 +64,7 @@ type setup struct {
 	minFree int64
 	listen  net.Listener // nil is one on a free port
 	tend    bool         // keep the cache to its size
+	ca      *ca          // that the clients trust; nil has no tunnel intercepted
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -137,7 +138,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
-		Grace: o.grace, Now: now, Log: log,
+		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
 	})
 	l := o.listen
 	if l == nil {
