@@ -110,7 +110,17 @@ func newMirror(t testing.TB, o setup) *mirror {
 	t.Cleanup(hosts.Close)
 	mirrors := map[string]*upstream.Mirrors{}
 	for _, r := range cfg.Repos {
-		mirrors[r.Name] = client.Mirrors(r.Name, append(r.Upstreams, o.bases...))
+		u := upstream.Repo{Name: r.Name, Upstreams: append(r.Upstreams, o.bases...)}
+		if r.Name == "r" && !r.Metalink.IsZero() {
+			u.Metalink = r.Metalink.Find
+		}
+		if r.Name == "r" && !r.Mirrorlist.IsZero() {
+			u.Mirrorlist = r.Mirrorlist.Find
+		}
+		mirrors[r.Name] = client.Repo(u)
+	}
+	if o.claims == nil {
+		o.claims = client.Claims
 	}
 	if m.ledger, err = cache.OpenLedger(filepath.Join(t.TempDir(), "cache.db"), now, log); err != nil {
 		t.Fatal(err)

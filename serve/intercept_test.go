@@ -123,7 +123,7 @@ func (m *mirror) connected(address string, fields ...string) net.Conn {
 }
 
 // dlTest is a repository with https addresses whose names nobody looks up.
-const dlTest = "aliases = [\"https://dl.test/pub/r\"]\nmetalink = \"https://lists.test/metalink?path={root}\"\n"
+const dlTest = "aliases = [\"https://dl.test/pub/r\"]\n"
 
 // unreachable is a mirror that intercepts for a host of its repository, and for one
 // of its lists', where nobody answers; the host has a port.
@@ -221,7 +221,7 @@ func TestInterceptRepositoriesOnly(t *testing.T) {
 		{"a repository's, in capitals and with a root's dot", c, "DL.test.", 443, dlTest, true},
 		{"one with http", c, "dl.test", 443, "aliases = [\"http://dl.test\"]\n", true},
 		{"a pattern", c, "de.dl.test", 443, "aliases = [\"https://*.dl.test/r\"]\n", true},
-		{"a list's", c, "lists.test", 443, dlTest, true},
+		{"a list's", c, "lists.test", 443, "metalink = \"https://lists.test/metalink?path={root}\"\n", true},
 		{"one that a list names", c, "learnt.test", 443, "", true},
 		{"the port of a repository's URL", c, "dl.test", 8443, "aliases = [\"https://dl.test:8443/r\"]\n", true},
 		{"an address", c, "192.0.2.7", 443, "aliases = [\"https://192.0.2.7/r\"]\n", true},
