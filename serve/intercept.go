@@ -27,15 +27,38 @@ type inside struct {
 	client client
 	host   string // as CONNECT had it, in lower case
 	port   int
+
+	shaking bool   // in the handshake
+	last    []byte // that was read in it
 }
 
-func (c *inside) Read(p []byte) (int, error) {
+func (c *inside) Read(p []byte) (n int, err error) {
 	if len(c.early) > 0 {
-		n := copy(p, c.early)
+		n = copy(p, c.early)
 		c.early = c.early[n:]
-		return n, nil
+	} else {
+		n, err = c.Conn.Read(p)
 	}
-	return c.Conn.Read(p)
+	if c.shaking {
+		c.last = append(c.last, p[:n]...)
+		c.last = c.last[max(len(c.last)-alertSize, 0):]
+	}
+	return n, err
+}
+
+// alertSize is the length of an alert's record (RFC 8446, 5.1 and 6).
+const alertSize = 7
+
+// alert is the client's last word, if that was an alert in the clear. OpenSSL refuses
+// a certificate in such a one, before it has turned to the keys of the handshake,
+// and crypto/tls takes it for a record that somebody has tampered with.
+func (c *inside) alert() error {
+	const kind, fatal, major = 21, 2, 3
+	b := c.last
+	if len(b) != alertSize || b[0] != kind || b[1] != major || b[3] != 0 || b[4] != 2 || b[5] != fatal {
+		return nil
+	}
+	return &net.OpError{Op: remoteError, Err: tls.AlertError(b[6])}
 }
 
 // authority is the host as it stands in an https URL.
@@ -76,7 +99,7 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 		return
 	}
 	a.intercepted = true
-	c := &inside{Conn: near, early: early, client: a.client, host: host, port: port}
+	c := &inside{Conn: near, early: early, client: a.client, host: host, port: port, shaking: true}
 	var other string
 	secure := tls.Server(c, &tls.Config{
 		NextProtos: []string{"http/1.1"},
@@ -94,6 +117,10 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 	ctx, cancel := context.WithTimeout(s.insides.ctx, headerTimeout)
 	defer cancel()
 	err := secure.HandshakeContext(ctx)
+	c.shaking = false
+	if alert := c.alert(); err != nil && alert != nil {
+		err = alert
+	}
 	s.metrics.intercepted(err)
 	if err == nil {
 		s.insides.hand(secure)
@@ -107,10 +134,13 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 	s.refusals.handshake(c, other, s.o.Authority.Fingerprint(), s.o.Config.Serve.CACert, err)
 }
 
+// remoteError is what crypto/tls calls an alert that has come.
+const remoteError = "remote error"
+
 // byClient reports whether a handshake failed because the client has said so.
 func byClient(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
+	return errors.As(err, &op) && op.Op == remoteError
 }
 
 // handshake logs why the client of an intercepted connection got no answer; other

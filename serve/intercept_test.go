@@ -409,6 +409,18 @@ func TestInterceptedHandshake(t *testing.T) {
 		{"another CA is trusted", func(conn net.Conn) error {
 			return tls.Client(conn, &tls.Config{RootCAs: other.pool, ServerName: "dl.test"}).Handshake()
 		}, "unknown authority", "refused", "certificate-refused", "a client does not trust this mirror's CA"},
+		{"another CA is trusted, and said so in the clear", func(conn net.Conn) error {
+			// The server's certificate is on its way; the client has no key yet.
+			tls.Client(helloOnly{conn}, &tls.Config{ServerName: "dl.test", RootCAs: c.pool}).Handshake()
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				return err
+			}
+			conn.Write([]byte{21, 3, 3, 0, 2, 2, 48})
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				return err
+			}
+			return io.EOF
+		}, "", "refused", "certificate-refused", `error="remote error: tls: unknown certificate authority"`},
 		{"another name within", func(conn net.Conn) error {
 			return tls.Client(conn, &tls.Config{RootCAs: c.pool, ServerName: "bank.test"}).Handshake()
 		}, "unrecognized name", "failed", "handshake-failed", "asked_for=bank.test"},
@@ -448,6 +460,11 @@ func TestInterceptedHandshake(t *testing.T) {
 		})
 	}
 }
+
+// helloOnly is a connection by which a client says hello, and hears nothing.
+type helloOnly struct{ net.Conn }
+
+func (helloOnly) Read([]byte) (int, error) { return 0, io.EOF }
 
 // TestInterceptedClient holds who is taken for the client within: whoever a proxy
 // that is trusted names for the tunnel.
