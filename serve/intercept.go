@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -103,6 +104,8 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 	var other string
 	secure := tls.Server(c, &tls.Config{
 		NextProtos: []string{"http/1.1"},
+		// None could be taken up: each connection has a configuration of its own.
+		SessionTicketsDisabled: true,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// Never do we pose as a host that is not the one which was looked at.
 			if name := hello.ServerName; name != "" {
@@ -146,18 +149,17 @@ func byClient(err error) bool {
 // handshake logs why the client of an intercepted connection got no answer; other
 // is the name that it asked for within, if that is why.
 func (f *refusals) handshake(c *inside, other, fingerprint, file string, err error) {
-	if !f.handshakes.due(c.client.addr) {
-		return
-	}
-	log := f.log.With("client", c.client.String(), "host", c.authority(), "error", err)
+	level, what, more := slog.LevelInfo, "an intercepted connection came to nothing", []any(nil)
 	switch {
 	case byClient(err):
-		log.Warn("a client does not trust this mirror's CA: have it do so, or ask with http://, or go without this proxy",
-			"ca_cert", file, "fingerprint", fingerprint)
+		level, what = slog.LevelWarn, "a client does not trust this mirror's CA: have it do so, or ask with http://, or go without this proxy"
+		more = []any{"ca_cert", file, "fingerprint", fingerprint}
 	case other != "":
-		log.Warn("an intercepted connection was broken off: its client asks for another host within", "asked_for", other)
-	default:
-		log.Info("an intercepted connection came to nothing")
+		level, what = slog.LevelWarn, "an intercepted connection was broken off: its client asks for another host within"
+		more = []any{"asked_for", other}
+	}
+	if f.handshakes.due(handshake{c.client.addr, what}) {
+		f.log.With("client", c.client.String(), "host", c.authority(), "error", err).Log(context.Background(), level, what, more...)
 	}
 }
 

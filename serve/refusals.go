@@ -22,11 +22,17 @@ type refusals struct {
 	log        *slog.Logger
 	whom       seldom[netip.Addr]
 	places     seldom[string]
-	handshakes seldom[netip.Addr]
+	handshakes seldom[handshake]
+}
+
+// handshake is what came of one, with whom.
+type handshake struct {
+	client netip.Addr
+	what   string
 }
 
 func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
-	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}, handshakes: seldom[netip.Addr]{now: now}}
+	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}, handshakes: seldom[handshake]{now: now}}
 }
 
 // client logs that a was refused by the configuration c.
