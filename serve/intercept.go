@@ -3,12 +3,12 @@ package serve
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 
 	"intelligentmirror/internal/cache"
 )
@@ -28,9 +28,12 @@ type inside struct {
 	client client
 	host   string // as CONNECT had it, in lower case
 	port   int
+	ca     slog.Attr // for the log: the CA by which it is intercepted
 
-	shaking bool   // in the handshake
-	last    []byte // that was read in it
+	shaking bool        // in the handshake
+	last    []byte      // that was read in it
+	shown   bool        // the client has been shown a certificate
+	asked   atomic.Bool // a request has come
 }
 
 func (c *inside) Read(p []byte) (n int, err error) {
@@ -47,21 +50,6 @@ func (c *inside) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// alertSize is the length of an alert's record (RFC 8446, 5.1 and 6).
-const alertSize = 7
-
-// alert is the client's last word, if that was an alert in the clear. OpenSSL refuses
-// a certificate in such a one, before it has turned to the keys of the handshake,
-// and crypto/tls takes it for a record that somebody has tampered with.
-func (c *inside) alert() error {
-	const kind, fatal, major = 21, 2, 3
-	b := c.last
-	if len(b) != alertSize || b[0] != kind || b[1] != major || b[3] != 0 || b[4] != 2 || b[5] != fatal {
-		return nil
-	}
-	return &net.OpError{Op: remoteError, Err: tls.AlertError(b[6])}
-}
-
 // authority is the host as it stands in an https URL.
 func (c *inside) authority() string { return hostText(c.host, c.port, "https") }
 
@@ -75,10 +63,9 @@ func insideOf(r *http.Request) *inside {
 	return c
 }
 
-// certified is the certificate that a tunnel to host is intercepted with; nil if
-// it is to be a tunnel: the site wants it so, the host is no repository's, or its
-// CA does not vouch for such a host. http has a port of its own even where
-// somebody opens tunnels to it.
+// certified is the certificate that a tunnel to host is intercepted with; nil
+// leaves it one: the site has no CA, the host is no repository's, or the CA does
+// not vouch for such a host. What goes to http's own port is hardly https.
 func (s *Server) certified(host string, port int) *tls.Certificate {
 	to := hostText(host, port, "https")
 	if s.o.Authority == nil || port == 80 || len(s.reposAt(to)) == 0 && len(s.o.Config.ListsAt(to)) == 0 {
@@ -100,7 +87,10 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 		return
 	}
 	a.intercepted = true
-	c := &inside{Conn: near, early: early, client: a.client, host: host, port: port, shaking: true}
+	c := &inside{
+		Conn: near, early: early, client: a.client, host: host, port: port, shaking: true,
+		ca: slog.Group("ca", "file", s.o.Config.Serve.CACert, "sha256", s.o.Authority.Fingerprint()),
+	}
 	var other string
 	secure := tls.Server(c, &tls.Config{
 		NextProtos: []string{"http/1.1"},
@@ -114,6 +104,7 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 					return nil, nil // the client is told unrecognized_name
 				}
 			}
+			c.shown = true
 			return cert, nil
 		},
 	})
@@ -121,46 +112,22 @@ func (s *Server) intercept(a *answer, host string, port int, cert *tls.Certifica
 	defer cancel()
 	err := secure.HandshakeContext(ctx)
 	c.shaking = false
-	if alert := c.alert(); err != nil && alert != nil {
-		err = alert
-	}
-	s.metrics.intercepted(err)
 	if err == nil {
+		s.metrics.handshakes.WithLabelValues(handshakeAccepted).Inc()
 		s.insides.hand(secure)
 		return
 	}
 	near.Close() // no alert goes that has not gone
-	a.status.Detail = "handshake-failed"
-	if byClient(err) {
+	err, refused := c.refusal(err)
+	if refused {
 		a.status.Detail = "certificate-refused"
+		s.metrics.handshakes.WithLabelValues(handshakeRefused).Inc()
+		s.refusals.distrust(c, err)
+		return
 	}
-	s.refusals.handshake(c, other, s.o.Authority.Fingerprint(), s.o.Config.Serve.CACert, err)
-}
-
-// remoteError is what crypto/tls calls an alert that has come.
-const remoteError = "remote error"
-
-// byClient reports whether a handshake failed because the client has said so.
-func byClient(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == remoteError
-}
-
-// handshake logs why the client of an intercepted connection got no answer; other
-// is the name that it asked for within, if that is why.
-func (f *refusals) handshake(c *inside, other, fingerprint, file string, err error) {
-	level, what, more := slog.LevelInfo, "an intercepted connection came to nothing", []any(nil)
-	switch {
-	case byClient(err):
-		level, what = slog.LevelWarn, "a client does not trust this mirror's CA: have it do so, or ask with http://, or go without this proxy"
-		more = []any{"ca_cert", file, "fingerprint", fingerprint}
-	case other != "":
-		level, what = slog.LevelWarn, "an intercepted connection was broken off: its client asks for another host within"
-		more = []any{"asked_for", other}
-	}
-	if f.handshakes.due(handshake{c.client.addr, what}) {
-		f.log.With("client", c.client.String(), "host", c.authority(), "error", err).Log(context.Background(), level, what, more...)
-	}
+	a.status.Detail = "handshake-failed"
+	s.metrics.handshakes.WithLabelValues(handshakeFailed).Inc()
+	s.refusals.handshake(c, other, err)
 }
 
 // request is r, which came by c, as the client would have sent it to a proxy.

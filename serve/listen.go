@@ -37,12 +37,20 @@ func (s *Server) listenerSide() *http.Server {
 			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnState: func(c net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
 				s.metrics.connections.Inc()
+			case http.StateActive:
+				if _, in := lowest(c); in != nil {
+					in.asked.Store(true)
+				}
 			case http.StateClosed, http.StateHijacked:
 				s.metrics.connections.Dec()
+				if _, in := lowest(c); in != nil && !in.asked.Load() && !s.stopping.Load() {
+					s.metrics.handshakes.WithLabelValues(handshakeUnused).Inc()
+					s.refusals.unused(in)
+				}
 			}
 		},
 	}

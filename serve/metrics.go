@@ -45,7 +45,7 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 			Name: "imserve_intercepted_total", Help: "Tunnels to hosts of repositories that were intercepted, by what the client made of the certificate.",
 		}, []string{"result"}),
 	}
-	for _, result := range []string{handshakeAccepted, handshakeRefused, handshakeFailed} {
+	for _, result := range []string{handshakeAccepted, handshakeUnused, handshakeRefused, handshakeFailed} {
 		m.handshakes.WithLabelValues(result)
 	}
 	label := []string{"outcome"}
@@ -78,21 +78,10 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 // What clients make of the certificates that they are shown within tunnels.
 const (
 	handshakeAccepted = "accepted"
+	handshakeUnused   = "unused" // accepted, and nothing was asked
 	handshakeRefused  = "refused"
 	handshakeFailed   = "failed" // for whatever other reason
 )
-
-// intercepted accounts a handshake that has ended.
-func (m *metrics) intercepted(err error) {
-	result := handshakeFailed
-	switch {
-	case err == nil:
-		result = handshakeAccepted
-	case byClient(err):
-		result = handshakeRefused
-	}
-	m.handshakes.WithLabelValues(result).Inc()
-}
 
 // note accounts an answer that has ended; first is how long its header took, if
 // there was one.

@@ -12,7 +12,8 @@
 // conditional.go and ranges.go (files that are cached), relay.go (all else),
 // errors.go and retry.go (what a client is told), listing.go (what a browser is
 // shown), clients.go and refusals.go (who may ask, and for what), proxy.go and
-// shared.go (requests for other hosts), tunnel.go and intercept.go (CONNECT), listen.go,
+// shared.go (requests for other hosts), tunnel.go, intercept.go with
+// handshake.go (CONNECT), learn.go (lists of mirrors on their way), listen.go,
 // certificate.go and patience.go (the connections), and status.go, metrics.go,
 // manifest.go, ready.go, accesslog.go and stats.go (what the administrator and other
 // machines see).
