@@ -28,9 +28,11 @@ type answer struct {
 
 	now func() time.Time
 
-	elsewhere bool // it asks for another host than this one
-	tunnelled bool // the connection is a tunnel's, and no answer's any more
-	last      bool // no other request is read from the connection
+	elsewhere   bool // it asks for another host than this one
+	astray      bool // it came by an intercepted connection that is not to the host it asks
+	tunnelled   bool // the connection is a tunnel's, and no answer's any more
+	intercepted bool // the connection is an intercepted one now
+	last        bool // no other request is read from the connection
 
 	code   int          // the status code; 0 as long as nothing is decided
 	status cache.Status // for the Cache-Status field

@@ -115,11 +115,11 @@ func (c cell) version(seed byte) []byte {
 type effect int
 
 const (
-	comes       effect = iota // it comes, in the end, whole and right
-	unreachable               // upstream is as if it were not there
-	foreign                   // something else comes than the file
-	breaks                    // what has come is not whole, or not right
-	perhaps                   // it may come or break, as time has it
+	comes      effect = iota // it comes, in the end, whole and right
+	outOfReach               // upstream is as if it were not there
+	foreign                  // something else comes than the file
+	breaks                   // what has come is not whole, or not right
+	perhaps                  // it may come or break, as time has it
 )
 
 // manner is how an upstream behaves.
@@ -151,13 +151,13 @@ func manners() []manner {
 	unavailable := testrepo.Status(http.StatusServiceUnavailable)
 	return []manner{
 		{name: "honest"},
-		{name: "refuses connections", down: true, effect: unreachable, always: true},
-		{name: "closes connections", faults: faulty(testrepo.Refuse()), effect: unreachable, always: true},
-		{name: "is silent", faults: faulty(testrepo.Hang()), effect: unreachable, always: true, silent: true},
-		{name: "answers 503", faults: faulty(unavailable), effect: unreachable, always: true},
+		{name: "refuses connections", down: true, effect: outOfReach, always: true},
+		{name: "closes connections", faults: faulty(testrepo.Refuse()), effect: outOfReach, always: true},
+		{name: "is silent", faults: faulty(testrepo.Hang()), effect: outOfReach, always: true, silent: true},
+		{name: "answers 503", faults: faulty(unavailable), effect: outOfReach, always: true},
 		{name: "sends a portal's page", faults: faulty(testrepo.Portal()), effect: foreign, always: true},
 		{name: "redirects to a page", faults: faulty(testrepo.Redirect("/page")), effect: foreign, always: true},
-		{name: "redirects for ever", faults: faulty(testrepo.Redirect("/")), effect: unreachable, always: true},
+		{name: "redirects for ever", faults: faulty(testrepo.Redirect("/")), effect: outOfReach, always: true},
 		{name: "encodes", faults: faulty(testrepo.Gzipped()), effect: foreign},
 		{name: "resets once", faults: midway(func(n int64) list { return list{testrepo.Reset(n).Times(1)} }), effect: comes},
 		{name: "cuts once", faults: midway(func(n int64) list { return list{testrepo.Cut(n).Times(1)} }), effect: comes},
@@ -172,9 +172,9 @@ func manners() []manner {
 			return list{testrepo.Replace(n, next).With(testrepo.Cut(n)).Times(1)}
 		}},
 		{name: "answers 404, the next has it", faults: faulty(testrepo.Status(404)), next: true},
-		{name: "answers 503, the next has it", faults: faulty(unavailable), next: true, effect: unreachable},
+		{name: "answers 503, the next has it", faults: faulty(unavailable), next: true, effect: outOfReach},
 		{name: "sends a page, the next has it", faults: faulty(testrepo.Portal()), next: true, effect: foreign},
-		{name: "refuses connections, the next has it", down: true, next: true, effect: unreachable},
+		{name: "refuses connections, the next has it", down: true, next: true, effect: outOfReach},
 		{name: "says too little", faults: midway(func(n int64) list { return list{testrepo.Truncate(n)} }), effect: foreign, digest: true},
 		{name: "sends a wrong byte", faults: midway(func(n int64) list { return list{testrepo.Corrupt(n)} }), effect: breaks, digest: true},
 		{name: "changes the file under the download", effect: breaks, changes: true, digest: true, faults: func(n int64, next []byte) []testrepo.Fault {
@@ -205,13 +205,13 @@ func (c cell) expect() result {
 	switch {
 	case c.state == fresh, c.kind == promised && (c.state == same || c.state == gone):
 		return result{[]string{"old"}, "imserve; hit", []string{"old"}, none}
-	case c.manner.next && (c.state != gone && c.state != nowhere || c.effect == unreachable && !stored):
+	case c.manner.next && (c.state != gone && c.state != nowhere || c.effect == outOfReach && !stored):
 		// The next mirror's word is upstream's. That a file is gone takes two.
-	case c.effect == unreachable && stored:
+	case c.effect == outOfReach && stored:
 		return result{[]string{"old"}, "imserve; hit; detail=upstream-unreachable", []string{"old"}, nil}
-	case c.effect == unreachable && c.silent:
+	case c.effect == outOfReach && c.silent:
 		return result{[]string{"error"}, "imserve; fwd=uri-miss; detail=upstream-timeout", []string{"nothing"}, nil}
-	case c.effect == unreachable:
+	case c.effect == outOfReach:
 		return result{[]string{"error"}, "imserve; fwd=uri-miss; detail=upstream-unreachable", []string{"nothing"}, nil}
 	case c.effect == foreign && stored && (c.always || c.manner.next || c.state != gone):
 		return result{[]string{"old"}, "imserve; hit; detail=upstream-failed", []string{"old"}, nil}

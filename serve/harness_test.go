@@ -65,6 +65,7 @@ type setup struct {
 	minFree int64
 	listen  net.Listener // nil is one on a free port
 	tend    bool         // keep the cache to its size
+	ca      *ca          // that the clients trust; nil has no tunnel intercepted
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -113,7 +114,17 @@ func newMirror(t testing.TB, o setup) *mirror {
 	t.Cleanup(hosts.Close)
 	mirrors := map[string]*upstream.Mirrors{}
 	for _, r := range cfg.Repos {
-		mirrors[r.Name] = client.Mirrors(r.Name, append(r.Upstreams, o.bases...))
+		u := upstream.Repo{Name: r.Name, Upstreams: append(r.Upstreams, o.bases...)}
+		if r.Name == "r" && !r.Metalink.IsZero() {
+			u.Metalink = r.Metalink.Find
+		}
+		if r.Name == "r" && !r.Mirrorlist.IsZero() {
+			u.Mirrorlist = r.Mirrorlist.Find
+		}
+		mirrors[r.Name] = client.Repo(u)
+	}
+	if o.claims == nil {
+		o.claims = client.Claims
 	}
 	if m.ledger, err = cache.OpenLedger(filepath.Join(t.TempDir(), "cache.db"), now, log); err != nil {
 		t.Fatal(err)
@@ -141,7 +152,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
-		Grace: o.grace, Now: now, Log: log,
+		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
 	})
 	l := o.listen
 	if l == nil {

@@ -238,7 +238,7 @@ func TestHitConnChanges(t *testing.T) {
 		{"none of the clients any more", 5000, func(m *mirror, _ string) {
 			cfg := *m.server.o.Config
 			cfg.Serve.Clients, cfg.Serve.Admins = config.Networks{}, config.Networks{}
-			m.server.Reconfigure(&cfg, m.server.o.Mirrors)
+			m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil)
 		}, http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

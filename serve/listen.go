@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,8 +31,9 @@ func (s *Server) listenerSide() *http.Server {
 		// A connection is a client's: what breaks an answer off breaks it.
 		Protocols: new(http.Protocols),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if t, ok := c.(*tls.Conn); ok {
-				c = t.NetConn()
+			c, in := lowest(c)
+			if in != nil {
+				ctx = context.WithValue(ctx, insideKey{}, in)
 			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -44,8 +44,16 @@ func (s *Server) listenerSide() *http.Server {
 			switch state {
 			case http.StateNew:
 				s.metrics.connections.Inc()
+			case http.StateActive:
+				if _, in := lowest(c); in != nil {
+					in.asked.Store(true)
+				}
 			case http.StateClosed, http.StateHijacked:
 				s.metrics.connections.Dec()
+				if _, in := lowest(c); in != nil && !in.asked.Load() && !s.stopping.Load() {
+					s.metrics.handshakes.WithLabelValues(handshakeUnused).Inc()
+					s.refusals.unused(in)
+				}
 			}
 		},
 	}
@@ -61,6 +69,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, l := range listeners {
 		s.Add(l)
 	}
+	go s.accept(s.insides)
 	select {
 	case err := <-s.failed:
 		return errors.Join(err, s.http.Close())
@@ -94,14 +103,17 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 // connections that came by way of it stay.
 func (s *Server) Add(l net.Listener) {
 	s.o.Log.Info("listening", "addr", l.Addr().String())
-	go func() {
-		err := s.http.Serve(hitListener{l, s})
-		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		select {
-		case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
-		default: // one is enough to end the server
-		}
-	}()
+	go s.accept(hitListener{l, s})
+}
+
+// accept answers what comes to l until that is closed.
+func (s *Server) accept(l net.Listener) {
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return
+	}
+	select {
+	case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+	default: // one is enough to end the server
+	}
 }

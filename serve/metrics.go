@@ -18,6 +18,7 @@ type metrics struct {
 	page        http.Handler
 	connections prometheus.Gauge
 	underWay    prometheus.Gauge
+	handshakes  *prometheus.CounterVec
 	firstByte   [outcomes]prometheus.Observer
 	duration    [outcomes]prometheus.Observer
 	sent        [outcomes]prometheus.Counter
@@ -40,6 +41,12 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 		underWay: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "imserve_requests_in_progress", Help: "Requests that are being answered.",
 		}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "imserve_intercepted_total", Help: "Tunnels to hosts of repositories that were intercepted, by what the client made of the certificate.",
+		}, []string{"result"}),
+	}
+	for _, result := range []string{handshakeAccepted, handshakeUnused, handshakeRefused, handshakeFailed} {
+		m.handshakes.WithLabelValues(result)
 	}
 	label := []string{"outcome"}
 	firstByte := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -57,7 +64,7 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 		m.sent[o] = sent.WithLabelValues(o.String())
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.connections, m.underWay, firstByte, duration, sent, looked{s})
+		m.connections, m.underWay, m.handshakes, firstByte, duration, sent, looked{s})
 	for _, c := range more {
 		r.MustRegister(c)
 	}
@@ -67,6 +74,14 @@ func newMetrics(s *Server, more []prometheus.Collector) *metrics {
 	})
 	return m
 }
+
+// What clients make of the certificates that they are shown within tunnels.
+const (
+	handshakeAccepted = "accepted"
+	handshakeUnused   = "unused" // accepted, and nothing was asked
+	handshakeRefused  = "refused"
+	handshakeFailed   = "failed" // for whatever other reason
+)
 
 // note accounts an answer that has ended; first is how long its header took, if
 // there was one.

@@ -19,13 +19,20 @@ import (
 // refusals logs who was turned away, and from where, each once in a while, with
 // what to write into the configuration to change that.
 type refusals struct {
-	log    *slog.Logger
-	whom   seldom[netip.Addr]
-	places seldom[string]
+	log        *slog.Logger
+	whom       seldom[netip.Addr]
+	places     seldom[string]
+	handshakes seldom[handshake]
+}
+
+// handshake is what came of one, with whom.
+type handshake struct {
+	client netip.Addr
+	what   string
 }
 
 func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
-	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}}
+	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}, handshakes: seldom[handshake]{now: now}}
 }
 
 // client logs that a was refused by the configuration c.

@@ -76,11 +76,19 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	}
 	a.decide(resp.StatusCode, status)
 	a.Flush()
-	if err := a.pump(resp.Body); err != nil {
+	body := io.Reader(resp.Body)
+	list := s.lesson(r, t, resp)
+	if list != nil {
+		body = io.TeeReader(body, list)
+	}
+	if err := a.pump(body); err != nil {
 		if !a.gone() {
 			s.o.Log.Info("a relayed answer was broken off", "file", t.String(), "error", err)
 		}
 		a.abort()
+	}
+	if list != nil {
+		list.learn()
 	}
 	for name, values := range resp.Trailer {
 		if !announced[name] {

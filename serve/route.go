@@ -51,6 +51,9 @@ func (s *Server) route(a *answer) {
 		a.text(http.StatusLoopDetected, cache.Status{}, "This request has come through this mirror before.",
 			"An upstream of a repository, or another proxy, leads back to this mirror: correct its configuration.")
 		return
+	case a.astray:
+		a.text(http.StatusMisdirectedRequest, cache.Status{}, "This connection leads to one host, and this request to another.", "Open another connection.")
+		return
 	case r.Method == http.MethodConnect:
 		s.connect(a)
 		return

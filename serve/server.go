@@ -12,9 +12,10 @@
 // conditional.go, ranges.go and directives.go (files that are cached), relay.go
 // and invalidate.go (all else), errors.go and retry.go (what a client is told),
 // listing.go (what a browser is shown), clients.go and refusals.go (who may ask,
-// and for what), proxy.go and shared.go (requests for other hosts), tunnel.go
-// (CONNECT), listen.go, certificate.go and patience.go (the connections), and
-// status.go, metrics.go, manifest.go, ready.go, accesslog.go and stats.go (what
+// and for what), proxy.go and shared.go (requests for other hosts), tunnel.go,
+// intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
+// way), listen.go, certificate.go, patience.go and hitconn.go (the connections),
+// and status.go, metrics.go, manifest.go, ready.go, accesslog.go and stats.go (what
 // the administrator and other machines see).
 package serve
 
@@ -28,6 +29,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"intelligentmirror/internal/authority"
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
@@ -55,6 +57,9 @@ type Options struct {
 	// Listed finds what verified metadata lists by the path, decoded, that another
 	// host has for it: generation.Store.Listed. nil finds nothing.
 	Listed func(path string) (generation.Listed, bool)
+	// Authority vouches for the hosts of repositories where clients trust it; nil
+	// leaves all tunnels alone.
+	Authority *authority.Authority
 	// Ledger is told what was served; nil keeps no account.
 	Ledger *cache.Ledger
 	// AccessLog gets a line per answer, whole lines in each Write; nil discards.
@@ -94,6 +99,7 @@ type Server struct {
 	suspects *suspects
 	places   *places
 	tunnels  *tunnels
+	insides  *insides
 	missed   *missed
 	stats    *stats
 	metrics  *metrics
@@ -130,6 +136,7 @@ func New(o Options) *Server {
 		refusals: newRefusals(o.Log, o.Now),
 		places:   &places{},
 		tunnels:  newTunnels(),
+		insides:  newInsides(),
 		missed:   &missed{},
 		suspects: &suspects{now: o.Now},
 		stats:    &stats{},
@@ -152,11 +159,11 @@ func New(o Options) *Server {
 // servers of one machine behind each other are no loop.
 func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 
-// Reconfigure makes cfg and its mirrors (as in Options) the configuration of the
-// requests that come from now on. Its CacheDir is not looked at: the cache stays.
-func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors) {
+// Reconfigure makes cfg, its mirrors and its CA (as in Options) the configuration of
+// the requests that come from now on. Its CacheDir is not looked at: the cache stays.
+func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors, ca *authority.Authority) {
 	next := *s.current.Load()
-	next.o.Config, next.o.Mirrors = cfg, mirrors
+	next.o.Config, next.o.Mirrors, next.o.Authority = cfg, mirrors, ca
 	next.hits = newHitFiles()
 	s.current.Store(&next)
 }
@@ -185,11 +192,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.underWay.Inc()
 	defer s.metrics.underWay.Dec()
 	start := s.o.Now()
+	within := insideOf(r)
+	astray := false
+	if within != nil {
+		r, astray = within.request(r)
+	}
 	a := newAnswer(w, r, s.o.Patience, s.o.Now)
+	a.astray = astray
 	a.client = clientOf(r, s.o.Config.Serve.TrustedProxies)
-	a.elsewhere = r.Method == http.MethodConnect || r.URL.IsAbs() && !s.isOwn(r)
-	// A proxy before one of HTTP/1.0 may not know what it keeps alive (RFC 9112, 9.3).
-	a.last = ambiguous(r) || a.elsewhere && !r.ProtoAtLeast(1, 1)
+	a.elsewhere = r.Method == http.MethodConnect || within != nil || r.URL.IsAbs() && !s.isOwn(r)
+	// A proxy before one of HTTP/1.0 may not know what it keeps alive (RFC 9112, 9.3),
+	// and what is intercepted no more ends soon.
+	a.last = ambiguous(r) || a.elsewhere && !r.ProtoAtLeast(1, 1) || within != nil && s.o.Authority == nil
 	if r.Method == http.MethodConnect {
 		s.tunnels.enter()
 		defer s.tunnels.leave() // once it has been accounted

@@ -20,6 +20,7 @@ const (
 	outcomeNotFound                   //
 	outcomeUnreachable                // no answer from upstream, and nothing stored
 	outcomeTunnelled                  // a tunnel, whatever went through it
+	outcomeIntercepted                // a tunnel that ends here; what is asked within has outcomes of its own
 	outcomeRefused                    // not one of the clients, or a place where nobody may go
 	outcomeMistaken                   // a request that can't be answered as it is
 	outcomeAborted                    // broken off, by the client or by us
@@ -30,7 +31,7 @@ const (
 // String is the outcome as JSON and the status page name it.
 func (o outcome) String() string {
 	return [outcomes]string{
-		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "tunnelled", "refused", "mistaken", "aborted", "own",
+		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "tunnelled", "intercepted", "refused", "mistaken", "aborted", "own",
 	}[o]
 }
 
@@ -45,6 +46,8 @@ func (a *answer) outcome() outcome {
 		return outcomeAborted
 	case a.tunnelled:
 		return outcomeTunnelled
+	case a.intercepted:
+		return outcomeIntercepted
 	case a.code == http.StatusForbidden && s.Fwd == "":
 		return outcomeRefused
 	case s.Fwd == "bypass":

@@ -40,6 +40,10 @@ func (s *Server) connect(a *answer) {
 		s.refuse(a, to, "it is none of serve.connect_hosts", hostsLine(c, host))
 		return
 	}
+	if cert := s.certified(host, port); cert != nil {
+		s.intercept(a, host, port, cert)
+		return
+	}
 	far, err := s.o.Hosts.Tunnel(a.r.Context(), to)
 	if err != nil {
 		s.relayFailed(a, target{named: &url.URL{Host: to}}, err)
@@ -50,32 +54,44 @@ func (s *Server) connect(a *answer) {
 		a.text(http.StatusLoopDetected, cache.Status{}, "This tunnel would lead back to this mirror.", "Ask the mirror without a tunnel.")
 		return
 	}
-	near, buffered, err := http.NewResponseController(a.w).Hijack()
-	if err != nil {
-		a.text(http.StatusNotImplemented, cache.Status{}, "No tunnel can be opened on this connection ("+err.Error()+").", "Use HTTP/1.1.")
+	near, early, ok := a.open(cache.Status{Fwd: "bypass"})
+	if !ok {
 		return
 	}
 	defer near.Close() // as above
-	client, ok := near.(halfCloser)
-	if !ok {
-		a.abort()
-	}
-	a.begun, a.tunnelled = true, true
-	a.decide(http.StatusOK, cache.Status{Fwd: "bypass"})
-	t := &tunnel{client: client, host: far, idle: tunnelIdle}
-	greeting := "HTTP/1.1 200 Connection established\r\nCache-Status: " + a.status.String() + "\r\n\r\n"
-	if _, err := io.WriteString(near, greeting); err != nil {
-		a.lost = err
-		return
-	}
-	// What the client has sent already, without waiting for the answer.
-	early, err := buffered.Reader.Peek(buffered.Reader.Buffered())
-	if err == nil {
-		err = t.run(s.tunnels.ctx, early)
-	}
+	a.tunnelled = true
+	t := &tunnel{client: near, host: far, idle: tunnelIdle}
+	err = t.run(s.tunnels.ctx, early)
 	a.sent = t.down.bytes.Load()
 	a.status.Detail = ending(err)
 	s.missed.add(strings.Join(s.reposAt(to), ", "), a.sent)
+}
+
+// open takes the client's connection over and tells the client that its tunnel is
+// there; early is what it has sent already, without waiting for that. Where ok is
+// false the client has been answered, or is gone.
+func (a *answer) open(s cache.Status) (near halfCloser, early []byte, ok bool) {
+	c, buffered, err := http.NewResponseController(a.w).Hijack()
+	if err != nil {
+		a.text(http.StatusNotImplemented, cache.Status{}, "No tunnel can be opened on this connection ("+err.Error()+").", "Use HTTP/1.1.")
+		return nil, nil, false
+	}
+	a.begun = true
+	a.decide(http.StatusOK, s)
+	near, ok = c.(halfCloser)
+	greeting := "HTTP/1.1 200 Connection established\r\nCache-Status: " + a.status.String() + "\r\n\r\n"
+	if ok {
+		_, a.lost = io.WriteString(near, greeting)
+		ok = a.lost == nil
+	}
+	if ok {
+		early, err = buffered.Reader.Peek(buffered.Reader.Buffered())
+		ok = err == nil
+	}
+	if !ok {
+		_ = c.Close() // nothing is lost that anybody waits for
+	}
+	return near, early, ok
 }
 
 // leadsHere reports whether a connection has its other end in this process, by

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -36,6 +37,9 @@ func (p *program) check() error {
 		}
 	}
 	if _, err := certificate(cfg); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := authorityOf(cfg, slog.New(slog.DiscardHandler)); err != nil {
 		errs = append(errs, err)
 	}
 	if _, err := site.Keyrings(cfg); err != nil {

@@ -64,6 +64,10 @@ func (p *program) serve(ctx context.Context) (err error) {
 		return &failure{exitUsage, err}
 	}
 	d.cert.Use(cert)
+	ca, err := authorityOf(cfg, log)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
 	via := serve.Pseudonym()
 	if d.site, err = site.Open(cfg, site.Options{Program: "imserve", Via: via, Log: log}); err != nil {
 		return err
@@ -85,7 +89,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	defer metadata.Close()
 	d.server = serve.New(serve.Options{
 		Config: cfg, Cache: d.site.Cache, Mirrors: d.site.MirrorsNow(), Metadata: metadata, Hosts: d.site.Hosts(),
-		Claims: d.site.Claims, Listed: d.site.Generations.Listed, Ledger: d.site.Ledger,
+		Claims: d.site.Claims, Listed: d.site.Generations.Listed, Authority: ca, Ledger: d.site.Ledger,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}},
 	})

@@ -52,6 +52,10 @@ func (d *daemon) tryReload() error {
 	if err != nil {
 		return err
 	}
+	ca, err := authorityOf(cfg, d.log)
+	if err != nil {
+		return err
+	}
 	var more map[config.Address]net.Listener
 	if d.doors.open != nil {
 		if more, err = d.doors.missing(cfg.Serve.Listen); err != nil {
@@ -72,7 +76,7 @@ func (d *daemon) tryReload() error {
 		d.log.Warn(w)
 	}
 	d.sizesStay(cfg)
-	d.server.Reconfigure(cfg, d.site.MirrorsNow())
+	d.server.Reconfigure(cfg, d.site.MirrorsNow(), ca)
 	d.cert.Use(cert)
 	if d.doors.open == nil {
 		if !slices.Equal(cfg.Serve.Listen, d.cfg.Serve.Listen) {

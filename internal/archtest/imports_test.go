@@ -27,7 +27,7 @@ type part struct {
 var parts = map[string]part{
 	"cmd": {
 		imports: []string{"serve", "sync", "popularity", "internal/site", "internal/config", "internal/generation",
-			"internal/upstream", "internal/cache", "internal/repodata"},
+			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority"},
 		reason: "cmd wires what the others do",
 	},
 	"contrib": {
@@ -37,7 +37,7 @@ var parts = map[string]part{
 	},
 	"serve": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata"},
+			"internal/cache", "internal/repodata", "internal/authority"},
 		reason: "the server answers without the agent, and must build and run where the agent is not wanted",
 	},
 	"sync": {
@@ -66,6 +66,9 @@ var parts = map[string]part{
 	"internal/cache": {
 		tests:  []string{"internal/upstream"}, // its scenarios run with the mirrors that it will have
 		reason: "freshness is decided in the cache alone; its sources and catalogs reach it as interfaces",
+	},
+	"internal/authority": {
+		reason: "who holds a key that clients trust knows of names and of nothing else",
 	},
 	"internal/repodata": {
 		reason: "parsers of foreign input are fuzzed and reused on their own",

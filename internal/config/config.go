@@ -71,6 +71,9 @@ type Serve struct {
 	ProxyAllow     []string  // exceptions to ProxyDeny: networks or host names
 	ConnectPorts   []int     // where CONNECT may lead
 	ConnectHosts   []Pattern
+	Intercept      bool     // whether tunnels to repositories' hosts end here, by certificates of the site's CA
+	CACert         string   // the file with that CA's certificate, absolute
+	CAKey          string   // the file with its key, absolute
 	MetadataMaxAge Duration // how long stored metadata is fresh
 	PackageMaxAge  Duration // how long a stored package is fresh that no metadata vouches for
 	QuickAbortMax  Size     // what may be missing of a file for its download to go on when nobody waits for it

@@ -97,6 +97,9 @@ func (c *Config) complete(o Options) {
 	if c.Serve.AccessLog == "" && c.StateDir != "" {
 		c.Serve.AccessLog = filepath.Join(c.StateDir, "access.log")
 	}
+	if c.Serve.CACert == "" && c.StateDir != "" {
+		c.Serve.CACert, c.Serve.CAKey = filepath.Join(c.StateDir, "ca.pem"), filepath.Join(c.StateDir, "ca.key")
+	}
 	if !c.origins["sync.logs"].set && c.StateDir != "" {
 		log := c.Serve.AccessLog
 		if log == StandardOutput {

@@ -80,6 +80,9 @@ func Load(o Options) (*Config, error) {
 	} else if cert == "" && key != "" {
 		l.report(c.file, "serve.tls_cert", document.line("serve"), "a key without its certificate; set it to the file that has it")
 	}
+	if (c.Serve.CACert == "") != (c.Serve.CAKey == "") {
+		l.report(c.file, "serve.ca_cert", document.line("serve"), "a CA is a certificate and its key; set serve.ca_key too, or neither of them")
+	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b *Problem) int { return a.Line - b.Line })
 		errs := make([]error, len(l.problems))

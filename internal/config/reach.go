@@ -94,3 +94,12 @@ func (c *Config) ReposAt(host string) []string {
 	}
 	return names
 }
+
+// ListsAt is the names of the repositories that have a metalink or a list of
+// mirrors on host, with or without a port, in the configuration's order.
+func (c *Config) ListsAt(host string) []string {
+	if c.prefixes == nil {
+		return nil
+	}
+	return c.prefixes.lists[canonicalHost(host)]
+}

@@ -96,3 +96,33 @@ func TestReposAt(t *testing.T) {
 		}
 	}
 }
+
+func TestListsAt(t *testing.T) {
+	c, err := fromText(`[[repo]]
+name = "site"
+upstreams = ["https://pkg.campus.example"]
+mirrorlist = "https://Lists.campus.example:8443?root={root}"
+[[repo]]
+name = "other"
+upstreams = ["https://pkg.campus.example/other"]
+metalink = { "x/*" = "https://lists.campus.example/a?root={root}", "*" = "http://lists.campus.example:80/b/{root}" }
+mirrorlist = "https://lists.campus.example:8443/c"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string][]string{
+		"lists.campus.example":       {"other"},
+		"LISTS.campus.example.:443":  {"other"},
+		"lists.campus.example:8443":  {"site", "other"},
+		"mirrors.fedoraproject.org":  {"fedora", "epel"},
+		"pkg.campus.example":         nil,
+		"x.lists.campus.example":     nil,
+		"":                           nil,
+		"download.fedoraproject.org": nil,
+	} {
+		if got := c.ListsAt(host); !slices.Equal(got, want) {
+			t.Errorf("ListsAt(%q) = %q, want %q", host, got, want)
+		}
+	}
+}

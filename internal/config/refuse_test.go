@@ -65,6 +65,8 @@ func TestRefuses(t *testing.T) {
 		{"IPv4 in IPv6", "[serve]\nadmins = ['::ffff:10.0.0.1']", `:2: serve.admins: "::ffff:10.0.0.1": write it as "10.0.0.1"; expected ...`},
 		{"a certificate without a key", "[serve]\ntls_cert = '/c'", `:1: serve.tls_key: a certificate without its key; set it to the file that has it`},
 		{"a key without a certificate", "[serve]\ntls_key = '/k'", `:1: serve.tls_cert: a key without its certificate; set it to the file that has it`},
+		{"a CA without its key", "[serve]\nca_cert = '/c'", `:1: serve.ca_cert: a CA is a certificate and its key; set serve.ca_key too, or neither of them`},
+		{"a CA's key alone", "[serve]\nca_key = '/k'", `:1: serve.ca_cert: a CA is a certificate and its key; set serve.ca_key too, or neither of them`},
 		{"a relative certificate", "[serve]\ntls_cert = 'c'", `:2: serve.tls_cert: "c": not absolute; expected ...`},
 		{"nobody may ask", "[serve]\nclients = []", `:2: serve.clients: an empty list; expected at least one: "0.0.0.0/0" and "::/0" let everyone in`},
 		{"an element's line", "[serve]\nadmins = [\n '::1',\n # no\n 'x',\n]", `:5: serve.admins: "x": not an address; expected ...`},

@@ -12,7 +12,8 @@ type prefixes struct {
 	hosts map[string][]prefix // by host
 	wild  []prefix            // of hosts that are patterns
 
-	upstreams map[string]bool // hosts that files are fetched from
+	upstreams map[string]bool     // hosts that files are fetched from
+	lists     map[string][]string // hosts of metalinks and lists of mirrors: the repositories', in c's order
 }
 
 // prefix is the path that a repository's URLs begin with, without a slash at
@@ -27,7 +28,7 @@ type prefix struct {
 // longest path first, and of equal ones the repository that comes first in c:
 // the administrator's before the built-in.
 func newPrefixes(c *Config) *prefixes {
-	p := &prefixes{hosts: make(map[string][]prefix), upstreams: make(map[string]bool)}
+	p := &prefixes{hosts: make(map[string][]prefix), upstreams: make(map[string]bool), lists: make(map[string][]string)}
 	for i := range c.Repos {
 		r := &c.Repos[i]
 		p.local = append(p.local, prefix{repo: r.Name, path: "/" + r.Name})
@@ -46,6 +47,14 @@ func newPrefixes(c *Config) *prefixes {
 		}
 		for _, alias := range r.Aliases {
 			p.addURL(r.Name, alias)
+		}
+		for _, t := range [...]Template{r.Metalink, r.Mirrorlist} {
+			t.hosts(func(host string) {
+				host = canonicalHost(host)
+				if !slices.Contains(p.lists[host], r.Name) {
+					p.lists[host] = append(p.lists[host], r.Name)
+				}
+			})
 		}
 	}
 	longest := func(a, b prefix) int { return len(b.path) - len(a.path) }

@@ -112,6 +112,14 @@ func (t Template) expand(root string, counts func(rule) bool) (address string, o
 // IsZero reports whether t knows of no document at all.
 func (t Template) IsZero() bool { return len(t.rules) == 0 }
 
+// hosts calls fn for the host of each document, with its port.
+func (t Template) hosts(fn func(host string)) {
+	for _, r := range t.rules {
+		before, _, _ := strings.Cut(r.url, "?")
+		fn(hostOf(before))
+	}
+}
+
 // escapeValue escapes all but letters, digits, "-_.~" and slashes.
 func escapeValue(s string) string {
 	return strings.NewReplacer("%2F", "/", "+", "%20").Replace(url.QueryEscape(s))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
@@ -21,7 +23,11 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 // serve starts imserve and returns when it listens.
 func (s *site) serve(args ...string) *server {
 	s.t.Helper()
-	p := start(s.t, "imserve", append(args, "--config", s.config)...)
+	cmd := exec.Command(filepath.Join(programs, "imserve"), append(args, "--config", s.config)...)
+	if s.trusts != "" {
+		cmd.Env = []string{"SSL_CERT_FILE=" + s.trusts}
+	}
+	p := launch(s.t, "imserve", cmd)
 	line := p.says("msg=listening")
 	m := listening.FindStringSubmatch(line)
 	if m == nil {

@@ -29,6 +29,8 @@ type machine struct {
 	*site
 	dir string // the root, cache and whatever dnf writes
 	url string // the repository
+	// entry is what the repository's entry has in place of the url, a line each.
+	entry string
 }
 
 func (s *site) machine(url string) *machine {
@@ -36,7 +38,7 @@ func (s *site) machine(url string) *machine {
 	if os.Geteuid() != 0 {
 		lacking(s.t, "dnf installs only as root")
 	}
-	m := &machine{s, s.t.TempDir(), url}
+	m := &machine{site: s, dir: s.t.TempDir(), url: url}
 	m.mkdir(m.dir + "/none")
 	return m
 }
@@ -44,6 +46,11 @@ func (s *site) machine(url string) *machine {
 // dnf runs dnf on a machine that knows this one repository.
 func (m *machine) dnf(args ...string) string {
 	m.t.Helper()
+	if m.entry == "" {
+		args = append([]string{"--repofrompath=campus," + m.url}, args...)
+	} else {
+		m.write(m.dir+"/none/campus.repo", "[campus]\nname=campus\n"+m.entry)
+	}
 	// The option keepcache is what lets the test see the packages that dnf installed. Debian's plugin "local" keeps
 	// them for the whole machine, and would install them from there the next time.
 	return m.command(tool(m.t, "dnf"), append([]string{
@@ -51,7 +58,6 @@ func (m *machine) dnf(args ...string) string {
 		"--setopt=reposdir=" + m.dir + "/none", "--setopt=varsdir=" + m.dir + "/none", "--setopt=cachedir=" + m.dir + "/cache",
 		"--setopt=gpgcheck=0", "--setopt=install_weak_deps=False", "--setopt=keepcache=1", "--setopt=proxy=",
 		"--disableplugin=local",
-		"--repofrompath=campus," + m.url,
 	}, args...)...)
 }
 

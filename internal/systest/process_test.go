@@ -38,7 +38,7 @@ func start(t testing.TB, name string, args ...string) *process {
 func launch(t testing.TB, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: cmd, ended: make(chan struct{})}
-	p.cmd.Env = environment(t.TempDir())
+	p.cmd.Env = append(environment(t.TempDir()), p.cmd.Env...) // and what its test has for it
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	// Also when the test's own process is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

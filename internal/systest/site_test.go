@@ -40,6 +40,7 @@ type site struct {
 	base   string   // upstream's URL, as the configuration has it
 	others []string // more of the configuration's upstreams, for the repository
 	more   string   // what the repository's entry has besides
+	trusts string   // the file of certificates that imserve trusts upstream; "" is this machine's
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration

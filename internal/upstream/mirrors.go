@@ -117,6 +117,14 @@ func (m *Mirrors) places(k cache.Key) []*mirror {
 	return slices.Concat(m.list, listed)
 }
 
+// Meet begins to fetch the list of the root that the file at path is of, where it
+// is missing or old, as a request for the file would. It does not wait.
+func (m *Mirrors) Meet(path string) {
+	if m.lists != nil {
+		m.lists.of(path)
+	}
+}
+
 // samePlace reports whether two addresses differ by http and https alone.
 func samePlace(a, b string) bool {
 	_, a, _ = strings.Cut(a, "://")
