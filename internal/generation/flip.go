@@ -20,44 +20,54 @@ var ErrOvertaken = errors.New("other metadata became current meanwhile")
 // another entry file than it had when upstream was asked for g's: that one may be
 // newer.
 func (s *Store) Flip(g *Generation) error {
-	err := s.changeRoot(g.Root, func(f *rootFile) error {
-		if held := f.heldDigest(); held != "" && held != g.Digest {
-			return ErrHeld
-		}
-		if now, err := s.inTree(g.Root); err != nil {
+	err := s.lockRoot(g.Root, func() error {
+		if err := s.rewriteRoot(g.Root, func(f *rootFile) error { return s.admit(g, f) }); err != nil {
 			return err
-		} else if now != g.was && now != g.Digest {
-			return ErrOvertaken
 		}
-		for _, f := range g.files {
-			if err := s.place(g, f); err != nil {
-				return err
-			}
+		// Whoever gets the entry file asks at once for what it lists, which is held then.
+		if err := s.reload(); err != nil {
+			return err
 		}
 		if err := s.dropSiblings(g); err != nil {
 			return err
 		}
-		if err := s.place(g, g.sibling(path.Base(g.entry))); err != nil {
-			return err
-		}
-		now := s.now()
-		next := []kept{{Digest: g.Digest}}
-		for _, k := range f.Kept {
-			if k.Digest == g.Digest {
-				continue
-			}
-			if k.Replaced.IsZero() {
-				k.Replaced = now
-			}
-			next = append(next, k)
-		}
-		f.Kept = s.still(next)
-		return nil
+		return s.place(g, g.sibling(path.Base(g.entry)))
 	})
 	if err != nil {
 		return fmt.Errorf("%s: make the new metadata current: %w", g.Root, err)
 	}
-	return s.reload()
+	return nil
+}
+
+// admit puts the files of g but its entry file into the tree, and g among those that
+// f keeps.
+func (s *Store) admit(g *Generation, f *rootFile) error {
+	if held := f.heldDigest(); held != "" && held != g.Digest {
+		return ErrHeld
+	}
+	if now, err := s.inTree(g.Root); err != nil {
+		return err
+	} else if now != g.was && now != g.Digest {
+		return ErrOvertaken
+	}
+	for _, x := range g.files {
+		if err := s.place(g, x); err != nil {
+			return err
+		}
+	}
+	now := s.now()
+	next := []kept{{Digest: g.Digest}}
+	for _, k := range f.Kept {
+		if k.Digest == g.Digest {
+			continue
+		}
+		if k.Replaced.IsZero() {
+			k.Replaced = now
+		}
+		next = append(next, k)
+	}
+	f.Kept = s.still(next)
+	return nil
 }
 
 // expose puts g's entry file into the tree before g is whole, with what is there of

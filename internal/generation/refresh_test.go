@@ -70,7 +70,8 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	d.cache, err = cache.Open(cache.Options{
 		Dir: d.dir, Catalog: d.store, Now: now, Source: source,
 		Policy: func(k cache.Key) cache.Policy {
-			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
+			_, anchor := generation.RootOf(k)
+			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: anchor}
 		},
 	})
 	if err != nil {

@@ -146,24 +146,27 @@ func (s *Store) lockRoot(r Root, f func() error) error {
 
 // changeRoot changes what is kept of r, under its lock.
 func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
-	return s.lockRoot(r, func() error {
-		path := s.rootPath(r)
-		f, err := readRoot(path)
-		if err != nil {
-			// Nothing can be known of what it kept: those generations are dropped.
-			s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
-			f = rootFile{}
-		}
-		f.Root, f.Kind = r.String(), r.Kind
-		if err := change(&f); err != nil {
-			return err
-		}
-		b, err := json.Marshal(f)
-		if err != nil {
-			return err
-		}
-		return writeFile(path, b)
-	})
+	return s.lockRoot(r, func() error { return s.rewriteRoot(r, change) })
+}
+
+// rewriteRoot is changeRoot for who has the lock.
+func (s *Store) rewriteRoot(r Root, change func(*rootFile) error) error {
+	path := s.rootPath(r)
+	f, err := readRoot(path)
+	if err != nil {
+		// Nothing can be known of what it kept: those generations are dropped.
+		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
+		f = rootFile{}
+	}
+	f.Root, f.Kind = r.String(), r.Kind
+	if err := change(&f); err != nil {
+		return err
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b)
 }
 
 // writeFile replaces path by one rename, on disk when it returns.
