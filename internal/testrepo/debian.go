@@ -76,7 +76,7 @@ func BuildSuite(debs []Deb, o Suite) (map[string][]byte, error) {
 			lists[dir] = new(bytes.Buffer)
 		}
 		archs[d.arch()] = true
-		fmt.Fprintf(lists[dir], "%sFilename: %s\nSize: %d\nSHA256: %x\nMD5sum: %032x\n\n", d.control(), d.Filename(flat), len(raw), sha256.Sum256(raw), 0)
+		fmt.Fprintf(lists[dir], "%sFilename: %s\nSize: %d\nSHA256: %x\n\n", d.control(), d.Filename(flat), len(raw), sha256.Sum256(raw))
 	}
 	root := "."
 	if !flat {

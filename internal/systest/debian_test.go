@@ -1,0 +1,396 @@
+package systest
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// suiteKey is a key that signs suites as apt and gpg take it.
+type suiteKey struct {
+	inline, detached func([]byte) ([]byte, error)
+	public           []byte // armored
+}
+
+func newSuiteKey(t *testing.T) suiteKey {
+	t.Helper()
+	c := &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 2048, DefaultHash: crypto.SHA256}
+	e, err := openpgp.NewEntity("A suite", "", "suite@example.org", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = errors.Join(e.Serialize(w), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return suiteKey{
+		inline: func(text []byte) ([]byte, error) {
+			var b bytes.Buffer
+			w, err := clearsign.Encode(&b, e.PrivateKey, c)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := w.Write(text); err != nil {
+				return nil, err
+			}
+			err = w.Close()
+			return append(b.Bytes(), '\n'), err
+		},
+		detached: func(text []byte) ([]byte, error) {
+			var b bytes.Buffer
+			err := openpgp.ArmoredDetachSign(&b, e, bytes.NewReader(text), c)
+			return b.Bytes(), err
+		},
+		public: append(b.Bytes(), '\n'),
+	}
+}
+
+// archive is a site whose repository is a Debian archive with one suite, stable.
+type archive struct {
+	*site
+	suite testrepo.Suite
+	has   map[string][]byte // what upstream has, by path below the archive
+	key   string            // the file of the suite's public key
+}
+
+// newArchive makes one that is signed by key, with this configuration.
+func newArchive(t *testing.T, suite testrepo.Suite, key suiteKey, extra ...string) *archive {
+	s := newSite(t, extra...)
+	a := &archive{site: s, suite: suite, key: s.dir + "/suite.asc"}
+	s.write(a.key, string(key.public))
+	return a
+}
+
+// build is a publication of one version of its packages, signed a minute after the
+// one before.
+func (a *archive) build(version string) map[string][]byte {
+	a.t.Helper()
+	if a.suite.Time.IsZero() {
+		a.suite.Time = time.Now().Add(-time.Hour)
+	}
+	a.suite.Time = a.suite.Time.Add(time.Minute)
+	list := []testrepo.Deb{{Name: "hello", Version: version, Size: 20_000}, {Name: "world", Version: version, Arch: "all", Size: 100}}
+	files, err := testrepo.BuildSuite(list, a.suite)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return files
+}
+
+func (a *archive) put(name string, b []byte) {
+	a.t.Helper()
+	if err := a.up.Put(upstreamBase+"/"+name, b); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *archive) drop(name string) {
+	a.t.Helper()
+	if err := os.Remove(filepath.Join(a.tree, upstreamBase, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.t.Fatal(err)
+	}
+}
+
+// issue makes a publication all that upstream has.
+func (a *archive) issue(files map[string][]byte) {
+	a.t.Helper()
+	for name := range a.has {
+		if files[name] == nil {
+			a.drop(name)
+		}
+	}
+	for name, b := range files {
+		a.put(name, b)
+	}
+	a.has = files
+}
+
+// debianMachine is a Debian machine that has the archive from a mirror.
+type debianMachine struct {
+	dir  string
+	args []string
+	apt  string
+}
+
+// machine makes one that has the mirror at this address.
+func (a *archive) machine(mirror string) debianMachine {
+	a.t.Helper()
+	dir := a.t.TempDir()
+	for _, d := range []string{"/state/lists/partial", "/cache/archives/partial", "/etc/apt.conf.d", "/etc/preferences.d", "/log"} {
+		a.mkdir(dir + d)
+	}
+	// apt reads no key that others may not read.
+	key := dir + "/etc/suite.asc"
+	b, err := os.ReadFile(a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.write(key, string(b))
+	a.write(dir+"/etc/sources.list", fmt.Sprintf("deb [signed-by=%s] %s/fedora stable main\n", key, mirror))
+	a.write(dir+"/status", "")
+	args := []string{
+		"-o", "Dir::State=" + dir + "/state", "-o", "Dir::State::status=" + dir + "/status", "-o", "Dir::Cache=" + dir + "/cache",
+		"-o", "Dir::Etc=" + dir + "/etc", "-o", "Dir::Log=" + dir + "/log", "-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root",
+		"-o", "Acquire::Languages=none", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT", "-o", "APT::Update::Error-Mode=any",
+	}
+	return debianMachine{dir, args, tool(a.t, "apt-get")}
+}
+
+// line is the mirror's address for a machine that has an address of its own.
+func (a *archive) line(server *server, from string) string {
+	a.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { l.Close() })
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			mirror, err := dialer.Dial("tcp", strings.TrimPrefix(server.url, "http://"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{client, mirror}, {mirror, client}} {
+				go func() {
+					// However it ends, both ends learn of it, and the client tells.
+					_, _ = io.Copy(pair[0], pair[1])
+					pair[0].Close()
+					pair[1].Close()
+				}()
+			}
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+// run runs apt-get to its end; the error has what it printed.
+func (m debianMachine) run(args ...string) (string, error) {
+	cmd := exec.Command(m.apt, append(slices.Clone(m.args), args...)...)
+	cmd.Env, cmd.Dir = environment(m.dir), m.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
+// forget makes it a machine that has never been updated.
+func (m debianMachine) forget() error {
+	return errors.Join(os.RemoveAll(m.dir+"/state/lists"), os.MkdirAll(m.dir+"/state/lists/partial", 0o755))
+}
+
+// TestAptArchive: a Debian archive from the mirror, with its key and without,
+// signed in both ways: apt verifies it, a second machine costs upstream nothing, and
+// out of reach all of it is there.
+func TestAptArchive(t *testing.T) {
+	key := newSuiteKey(t)
+	for _, tt := range []struct {
+		name  string
+		suite testrepo.Suite
+		keyed bool
+	}{
+		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline, Detached: key.detached}, false},
+		{"by name", testrepo.Suite{Name: "stable", Inline: key.inline}, false},
+		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, true},
+		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.detached}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newArchive(t, tt.suite, key)
+			if tt.keyed {
+				a.configure(fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
+			}
+			a.issue(a.build("1"))
+			server := a.serve()
+			const deb = "pool/main/h/hello/hello_1_amd64.deb"
+			for i := range 2 {
+				m := a.machine(server.url)
+				for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello", "world"}} {
+					if _, err := m.run(args...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := files(t, m.dir+"/cache/archives")["hello_1_amd64.deb"]; got != digest(a.has[deb]) {
+					t.Errorf("apt has %q", got)
+				}
+				if i > 0 {
+					for _, line := range a.up.Lines("", "*") {
+						if !strings.Contains(line, "Release") {
+							t.Errorf("the second machine had upstream asked: %s", line)
+						}
+					}
+				}
+				a.up.Forget()
+			}
+			a.up.Stop()
+			m := a.machine(server.url)
+			for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello"}} {
+				if _, err := m.run(args...); err != nil {
+					t.Errorf("upstream is out of reach: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestAptKeys: with keys, a suite that none of them has signed is not handed out,
+// and neither is a package that no signed suite lists.
+func TestAptKeys(t *testing.T) {
+	ours, strangers := newSuiteKey(t), newSuiteKey(t)
+	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: strangers.inline}, ours, "[serve]\nmetadata_max_age = \"0s\"")
+	keyed := fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key)
+	a.configure("[serve]\nmetadata_max_age = \"0s\"", keyed)
+	a.issue(a.build("1"))
+	server := a.serve()
+	const root, deb = "/fedora/dists/stable/InRelease", "/fedora/pool/main/h/hello/hello_1_amd64.deb"
+	if got, err := server.fetch(root); err != nil || got.status != 502 || !strings.Contains(string(got.body), "signed by a key that is not among") {
+		t.Errorf("a stranger's suite: status %d, %s, %v", got.status, got.body, err)
+	}
+	if got, err := server.fetch(deb); err != nil || got.status != 502 || !strings.Contains(string(got.body), "no Packages file") || !strings.Contains(string(got.body), "repo_gpgcheck") {
+		t.Errorf("a package that nobody lists: status %d, %s, %v", got.status, got.body, err)
+	}
+	a.suite.Inline = ours.inline
+	a.issue(a.build("1"))
+	m := a.machine(server.url)
+	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello"}} {
+		if _, err := m.run(args...); err != nil {
+			t.Error(err)
+		}
+	}
+	server.stop()
+	// What is in the cache is handed out with no question, and asked for no more.
+	a.up.Forget()
+	server = a.serve()
+	if got := server.get(deb); digest(got) != digest(a.has[strings.TrimPrefix(deb, "/fedora/")]) {
+		t.Errorf("%d bytes", len(got))
+	}
+	if n := a.up.Count("", "*.deb"); n != 0 {
+		t.Errorf("upstream was asked %d times for a package that is listed", n)
+	}
+}
+
+// TestAptOnSyncingMirror: machines update again and again while their mirror's
+// upstream goes from one publication to the next in the worst orders, deletes what
+// was at once, and goes back. No update fails: no hash-sum mismatch, ever.
+func TestAptOnSyncingMirror(t *testing.T) {
+	key := newSuiteKey(t)
+	orders := map[string]func(a, b string) int{
+		"InRelease first": func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) },
+		"indices first":   func(a, b string) int { return strings.Compare(path.Base(b), path.Base(a)) },
+	}
+	for _, order := range slices.Sorted(maps.Keys(orders)) {
+		for _, byHash := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, by hash %v", order, byHash), func(t *testing.T) {
+				a := newArchive(t, testrepo.Suite{Name: "stable", ByHash: byHash, Inline: key.inline}, key, "[serve]\nmetadata_max_age = \"0s\"")
+				a.issue(a.build("0"))
+				server := a.serve()
+				first := a.machine(server.url)
+				for range 2 { // what is asked for is known from then on
+					if _, err := first.run("update"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a.updating(server, func(step func()) {
+					for i := 1; i < 4; i++ {
+						next := a.build(fmt.Sprint(i))
+						if i == 3 {
+							next = a.has // once more, from another mirror that lags
+							a.publish(a.build("2x"), orders[order], step)
+						}
+						a.publish(next, orders[order], step)
+					}
+				})
+			})
+		}
+	}
+}
+
+// publish puts the metadata of a publication upstream file by file, in an order,
+// once that of the one before is gone, but for the names that both have.
+func (a *archive) publish(next map[string][]byte, order func(a, b string) int, step func()) {
+	a.t.Helper()
+	for name := range a.has {
+		if next[name] == nil {
+			a.drop(name)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(next), order) {
+		a.put(name, next[name])
+		if strings.HasPrefix(name, "dists/") && !strings.HasSuffix(name, ".gz") {
+			step()
+		}
+	}
+	a.has = next
+	step()
+}
+
+// updating has machines update while work goes on; step waits until each may have
+// seen what there is now. Some of them know nothing each time.
+func (a *archive) updating(server *server, work func(step func())) {
+	a.t.Helper()
+	// One at a time would not meet the middle of a publication.
+	const machines = 2
+	over := make(chan struct{})
+	var updates, failed atomic.Int64
+	var wg sync.WaitGroup
+	for i := range machines {
+		m := a.machine(a.line(server, fmt.Sprintf("127.0.0.%d", 2+i)))
+		wg.Go(func() {
+			for {
+				if i%2 == 0 {
+					if err := m.forget(); err != nil {
+						a.t.Error(err)
+					}
+				}
+				if _, err := m.run("update"); err != nil {
+					failed.Add(1)
+					a.t.Error(err)
+				}
+				updates.Add(1)
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	work(func() {
+		for until := updates.Load() + machines; updates.Load() < until && failed.Load() == 0; {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	close(over)
+	wg.Wait()
+}
