@@ -57,10 +57,11 @@ const clearsigned = "-----BEGIN PGP SIGNED MESSAGE-----"
 
 // ParseRelease reads an InRelease, of which only what is signed counts, or a
 // Release, of at most 4 MiB. Whether the signature is a good one is for
-// Keyring.CheckInline to say. It fails where the document is neither, or has
-// anything besides the one signed text and its signature. A file whose path leads
-// out of the directory, that has no size, or two of either digest, is not in
-// Files but in Refused; digests of MD5 and SHA-1 are passed over.
+// Keyring.CheckInline to say. It fails where the document is neither, names no
+// suite and lists no file, or has anything besides the one signed text and its
+// signature. A file whose path leads out of the directory, that has no size, or two
+// of either digest, is not in Files but in Refused; digests of MD5 and SHA-1 are
+// passed over.
 func ParseRelease(b []byte) (*Release, error) {
 	if len(b) > maxRelease {
 		return nil, fmt.Errorf("release file: more than %d MiB", maxRelease>>20)
@@ -138,8 +139,8 @@ func (p *release) read(s *stanzas) error {
 			return fmt.Errorf("line %d: %w", s.line, err)
 		}
 	}
-	if !p.sums {
-		return errors.New("it lists no files: there is none of MD5Sum, SHA1, SHA256 and SHA512")
+	if !p.sums && p.Suite == "" && p.Codename == "" && p.Date.IsZero() {
+		return errors.New("it names no suite, and lists no files")
 	}
 	files := p.Files[:0]
 	for i, x := range p.Files {
@@ -208,7 +209,8 @@ func parseDate(value string) (time.Time, error) {
 func (p *release) list(typ, line string) error {
 	f := strings.Fields(line)
 	if len(f) != 3 {
-		return fmt.Errorf("%.100q is no digest, size and path", line)
+		p.Refused = append(p.Refused, fmt.Errorf("%.100q is no digest, size and path", line))
+		return nil
 	}
 	i, known := p.at[f[2]]
 	if known && i < 0 {
