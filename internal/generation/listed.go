@@ -43,12 +43,11 @@ type Listed struct {
 func (s *Store) Listed(path string) (Listed, bool) {
 	s.refresh()
 	var found Listed
-	roots := s.roots.Load().all
-	for _, r := range slices.SortedFunc(maps.Keys(roots), Root.compare) {
+	for _, r := range s.roots.Load().sorted {
 		if r.Repo == cache.Strangers {
 			continue // what one stranger promises is nothing to another
 		}
-		f, ok := roots[r].listed(s.tree, path)
+		f, ok := r.listed(s.tree, path)
 		if !ok {
 			continue
 		}

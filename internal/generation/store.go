@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,8 +68,9 @@ type Store struct {
 
 // roots are what is known of all roots in memory; they do not change.
 type roots struct {
-	all map[Root]*root
-	at  map[cache.Key][]*root // by the directory at which their catalogs' locations begin
+	all    map[Root]*root
+	sorted []*root               // by their names
+	at     map[cache.Key][]*root // by the directory at which their catalogs' locations begin
 }
 
 // root is what is known of a root in memory.
@@ -257,7 +259,7 @@ func (s *Store) reload() error {
 			}
 		}
 	}
-	now := roots{map[Root]*root{}, map[cache.Key][]*root{}}
+	now := roots{all: map[Root]*root{}, at: map[cache.Key][]*root{}}
 	for _, name := range names {
 		f, err := readRoot(name)
 		if err != nil {
@@ -287,7 +289,9 @@ func (s *Store) reload() error {
 		now.all[at] = r
 		top := cache.Key{Repo: at.Repo, Path: at.top()}
 		now.at[top] = append(now.at[top], r)
+		now.sorted = append(now.sorted, r)
 	}
+	slices.SortFunc(now.sorted, func(a, b *root) int { return a.compare(b.Root) })
 	s.roots.Store(&now)
 	s.loaded = fi.ModTime()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,11 +151,16 @@ func (s *Store) promised(r Root, digest string, k cache.Key) (w cache.Want, hash
 // that is known promises anything of the package k: who asks for it has its digest
 // from one of them. It waits for that as long as ctx.
 func (f *Refresher) Learn(ctx context.Context, k cache.Key) {
+	grows := func(r *root) bool { return r.layout().grows() }
+	roots := f.o.Store.find(k)
+	if !slices.ContainsFunc(roots, grows) {
+		return // a package that is looked up once is served the faster
+	}
 	if w, _ := f.o.Store.Lookup(k); w.Known() {
 		return
 	}
-	for _, r := range f.o.Store.find(k) {
-		if r.Kind != Debian {
+	for _, r := range roots {
+		if !grows(r) {
 			continue
 		}
 		grown := f.growing.DoChan(r.String(), func() (any, error) {
