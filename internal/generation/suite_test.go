@@ -388,8 +388,10 @@ func TestSuiteGoneUpstream(t *testing.T) {
 	if err := a.update(client); err != nil {
 		t.Fatal(err)
 	}
+	a.settle()
 	a.drop(a.root + "/InRelease")
 	a.wants(a.root+"/InRelease", "hit; detail=gone-upstream")
+	a.settle()
 	a.wants(a.root+"/InRelease", "hit; detail=gone-upstream")
 }
 
@@ -538,6 +540,7 @@ func TestMendSuite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	a.settle()
 	name := a.root + "/main/binary-amd64/Packages.xz"
 	right := a.has[name]
 	own, err := filepath.Glob(fmt.Sprintf("%s/.im/gen/*/%x", a.dir, sha256.Sum256(right)))
