@@ -57,6 +57,9 @@ func (s *Store) unread(g *Generation) (files []file) {
 // now, and asks nobody for the rest. Of a generation that is not whole yet, whoever
 // brings that together reads it all.
 func (s *Store) grow(c *cache.Cache, r Root) error {
+	if !r.layout().grows() {
+		return nil
+	}
 	digest, err := s.inTree(r)
 	if err != nil || digest == "" {
 		return err
