@@ -133,7 +133,20 @@ func (a *archive) get(name, client string) (body, status string, err error) {
 	}
 	status = strings.TrimPrefix(o.Status.String(), "imserve; ")
 	body, err = read(o)
+	if err == nil && strings.HasPrefix(status, "fwd=uri-miss") && (!a.suite.ByHash || strings.Contains(name, "by-hash")) {
+		a.stored(name)
+	}
 	return body, status, err
+}
+
+// stored waits until a file is in the tree: who has its last byte may be a moment early.
+func (a *archive) stored(name string) {
+	for {
+		if _, err := os.Stat(filepath.Join(a.dir, "r", name)); err == nil || a.Context().Err() != nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // wants checks that a client gets upstream's file of that name, and how.
