@@ -51,20 +51,27 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 	}
 }
 
-// get is the file k for one client: a root's repomd.xml with all that it lists,
-// what goes with it as the client began, and any other file by itself.
+// get is the file k for one client: a root's entry file with all that it lists,
+// what goes with it as the client began, and any other file by itself, a package by
+// what metadata says of it that this client may just have fetched.
 func (s *Server) get(ctx context.Context, k cache.Key, class config.Class, client string) (*cache.Object, error) {
-	if s.o.Metadata == nil || class != config.Metadata {
+	if s.o.Metadata == nil {
 		return s.o.Cache.Get(ctx, k)
 	}
-	if r, ok := generation.RootOf(k); ok {
-		return s.o.Metadata.Get(ctx, r, client)
+	if class == config.Package {
+		s.o.Metadata.Learn(ctx, k)
+	}
+	if class != config.Metadata {
+		return s.o.Cache.Get(ctx, k)
+	}
+	if _, ok := generation.RootOf(k); ok {
+		return s.o.Metadata.Get(ctx, k, client)
 	}
 	if !namedByDigest(k.Path) {
 		if o, err := s.o.Metadata.Sibling(ctx, k); o != nil || err != nil {
 			return o, err
 		}
-		if o, err := s.o.Metadata.Begun(k, client); o != nil || err != nil {
+		if o, err := s.o.Metadata.Begun(ctx, k, client); o != nil || err != nil {
 			return o, err
 		}
 	}

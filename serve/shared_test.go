@@ -23,7 +23,7 @@ func TestSharedFromAnyHost(t *testing.T) {
 	listed := func(path string) (generation.Listed, bool) {
 		for _, where := range []string{location, "flat-1-1.noarch.rpm", named, "repodata/primary.xml.gz"} {
 			if above, ok := strings.CutSuffix(path, "/"+where); ok {
-				return generation.Listed{
+				return generation.Listed{Entry: "repodata/repomd.xml",
 					Key: cache.Key{Repo: "r", Path: "os/" + where}, Location: where, Above: above,
 					Generations: []string{promise([]byte("another")).Digest.Hex(), promise(kept).Digest.Hex()},
 				}, true
@@ -90,7 +90,7 @@ func TestSharedIsRemembered(t *testing.T) {
 	kept := []byte("<repomd>kept</repomd>")
 	m := newMirror(t, setup{config: loopback, listed: func(path string) (generation.Listed, bool) {
 		location := strings.TrimPrefix(path, "/m/")
-		return generation.Listed{
+		return generation.Listed{Entry: "repodata/repomd.xml",
 			Key: cache.Key{Repo: "r", Path: location}, Location: location, Above: "/m", Generations: []string{promise(kept).Digest.Hex()},
 		}, strings.HasPrefix(path, "/m/P/")
 	}})
@@ -110,7 +110,7 @@ func TestSharedIsRemembered(t *testing.T) {
 	if err := s.Put(anchor, []byte("<repomd>other</repomd>")); err != nil {
 		t.Fatal(err)
 	}
-	m.pass(repomdFor)
+	m.pass(entryFor)
 	if get("c") || get("d") || s.Count("", anchor) != 2 {
 		t.Errorf("with other metadata: shared, or asked %d times", s.Count("", anchor))
 	}

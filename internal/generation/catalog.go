@@ -18,8 +18,9 @@ const catalogMagic = "im-catalog 1\n"
 
 // catalog says of the files of a generation what their digests are. It is the
 // file itself, in memory: lines of path, size and digest, sorted by path, below
-// the root.
+// the root (layout.lines has the exception).
 type catalog struct {
+	file  os.FileInfo // that it was read from
 	text  []byte
 	lines []uint32 // where each line begins
 	names names    // the lines by the base names of their paths
@@ -53,6 +54,10 @@ const catalogName = "catalog"
 // readCatalog reads dir's catalog.
 func readCatalog(dir string) (*catalog, error) {
 	path := filepath.Join(dir, catalogName)
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func readCatalog(dir string) (*catalog, error) {
 	if !bytes.HasPrefix(text, []byte(catalogMagic)) || text[len(text)-1] != '\n' || len(text) > 1<<31 {
 		return nil, fmt.Errorf("%s is no catalog", path)
 	}
-	c := &catalog{text: text}
+	c := &catalog{file: file, text: text}
 	for at := len(catalogMagic); at < len(text); {
 		c.lines = append(c.lines, uint32(at))
 		at += bytes.IndexByte(text[at:], '\n') + 1
@@ -68,7 +73,14 @@ func readCatalog(dir string) (*catalog, error) {
 	return c, nil
 }
 
-// find is what the catalog says of path, below the root.
+// isOf reports whether dir still has the catalog that c was read from: of a suite
+// it grows.
+func (c *catalog) isOf(dir string) bool {
+	fi, err := os.Stat(filepath.Join(dir, catalogName))
+	return err == nil && os.SameFile(fi, c.file)
+}
+
+// find is what the catalog says of path.
 func (c *catalog) find(path string) (cache.Want, bool) {
 	i, ok := slices.BinarySearchFunc(c.lines, path, func(at uint32, path string) int {
 		p, _, _ := bytes.Cut(c.text[at:], []byte{'\t'})

@@ -17,7 +17,7 @@ const maxUnpacked = 2 << 30
 
 // Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
 func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
-	there, err := g.read("primary", func(r io.Reader) (err error) {
+	there, err := g.with("primary", func(r io.Reader) (err error) {
 		stats, err = repodata.ScanPrimary(r, fn)
 		return err
 	})
@@ -30,7 +30,7 @@ func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.
 // Advisories calls fn for each advisory of updateinfo, which not every
 // repository has. See repodata.ScanUpdateinfo.
 func (g *Generation) Advisories(fn func(*repodata.Advisory) error) (stats repodata.Stats, err error) {
-	_, err = g.read("updateinfo", func(r io.Reader) (err error) {
+	_, err = g.with("updateinfo", func(r io.Reader) (err error) {
 		stats, err = repodata.ScanUpdateinfo(r, fn)
 		return err
 	})
@@ -42,7 +42,7 @@ func (g *Generation) Advisories(fn func(*repodata.Advisory) error) (stats repoda
 func (g *Generation) Groups(fn func(*repodata.Group) error) error {
 	// The same list, packed in several ways.
 	for _, typ := range [...]string{"group", "group_gz", "group_xz", "group_zst"} {
-		there, err := g.read(typ, func(r io.Reader) error { return repodata.ScanComps(r, fn) })
+		there, err := g.with(typ, func(r io.Reader) error { return repodata.ScanComps(r, fn) })
 		if there || err != nil {
 			return err
 		}
@@ -52,16 +52,16 @@ func (g *Generation) Groups(fn func(*repodata.Group) error) error {
 
 // Modules is what modules says; nil where the repository has none.
 func (g *Generation) Modules() (m *repodata.Modules, err error) {
-	_, err = g.read("modules", func(r io.Reader) (err error) {
+	_, err = g.with("modules", func(r io.Reader) (err error) {
 		m, err = repodata.ReadModules(r)
 		return err
 	})
 	return m, err
 }
 
-// read calls fn with the metadata of that type, unpacked; there says whether the
+// with calls fn with the metadata of that type, unpacked; there says whether the
 // generation has it.
-func (g *Generation) read(typ string, fn func(io.Reader) error) (there bool, err error) {
+func (g *Generation) with(typ string, fn func(io.Reader) error) (there bool, err error) {
 	d, ok := g.Repomd.Find(typ)
 	if !ok {
 		return false, nil

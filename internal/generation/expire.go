@@ -60,7 +60,7 @@ func (s *Store) used(rehearse bool) (map[string]bool, error) {
 			return nil, err
 		}
 		if still := s.still(f.Kept); len(still) < len(f.Kept) && !rehearse {
-			r, err := ParseRoot(f.Root)
+			r, err := f.root()
 			if err != nil {
 				return nil, err
 			}

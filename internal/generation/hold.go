@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -143,27 +142,24 @@ func (s *Store) held(r Root) (*Generation, error) {
 	return g, err
 }
 
-// Mend gives the kept generations of k's root the stored file k where their own
+// Mend gives the kept generations of k's roots the stored file k where their own
 // copy of that metadata file is damaged: the two were one file, and one was
 // replaced.
 func (s *Store) Mend(k cache.Key) error {
-	r, rest := s.find(k)
-	dir, name := path.Split(rest)
-	if r == nil || dir != "repodata/" {
-		return nil
-	}
 	var errs []error
-	for digest, c := range r.kept {
-		w, listed := c.find(rest)
-		to := filepath.Join(s.path(digest), name)
-		if _, err := os.Lstat(to); err != nil || !listed {
-			continue
+	for _, r := range s.find(k) {
+		for digest, c := range r.kept {
+			w, listed := r.in(c, k)
+			to := filepath.Join(s.path(digest), r.layout().own(k.Path, w))
+			if fi, err := os.Lstat(to); err != nil || !fi.Mode().IsRegular() || !listed {
+				continue
+			}
+			if ok, err := holds(to, w); ok || err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
 		}
-		if ok, err := holds(to, w); ok || err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
 	}
 	return errors.Join(errs...)
 }

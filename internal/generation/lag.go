@@ -1,22 +1,21 @@
 package generation
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"intelligentmirror/internal/cache"
-	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/upstream"
 )
 
-// lapse is how long an older repomd.xml is refused while no mirror has the one
+// lapse is how long an older entry file is refused while no mirror has the one
 // that is held: by then the distribution has taken that one back.
 const lapse = 24 * time.Hour
 
@@ -28,34 +27,44 @@ type lagFile struct {
 
 const lagSuffix = ".lag"
 
-// Vet implements upstream.Vetter: a repomd.xml must be one, and must not be older
-// than the one in the tree, by the newest timestamp of the files that each of
-// them lists. Their revision is no clock. Where either has no timestamp nothing
-// is known of their order. The metalink's current one is taken whatever its age,
-// and so is any after a day in which no mirror had the one that is held.
+// Vet implements upstream.Vetter: an entry file must be one, and must not be older
+// than the one in the tree: a repomd.xml by the newest timestamp of the files that
+// each of them lists, since their revision is no clock, an InRelease by its Date.
+// Where either has no time nothing is known of their order. The metalink's current
+// one is taken whatever its age, and so is any after a day in which no mirror had
+// the one that is held. An InRelease has to be signed as Options.Signing has it;
+// that it is no longer valid is said when nothing else is wrong with it.
 func (s *Store) Vet(k cache.Key, body []byte, current bool) error {
-	next, err := repodata.ParseRepomd(bytes.NewReader(body))
+	r, ok := RootOf(k)
+	if !ok {
+		return nil
+	}
+	next, err := r.layout().parse(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
 	}
-	held, err := os.ReadFile(filepath.Join(s.tree, k.String()))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if how := s.signing(r); how != nil && next.release != nil && path.Base(k.Path) == inRelease {
+		if err := how.Inline(body); err != nil {
+			return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+		}
 	}
-	if err != nil {
+	if err := s.forward(k, next, current); err != nil {
 		return err
 	}
-	was, err := repodata.ParseRepomd(bytes.NewReader(held))
-	if err != nil {
-		s.log.Warn("the repomd.xml that is held can't be read; any other may follow it", "file", k.String(), "error", err)
+	return s.expired(next)
+}
+
+// forward reports why what next says is older than what is held as k.
+func (s *Store) forward(k cache.Key, next *listing, current bool) error {
+	was, err := s.inUse(k)
+	if err != nil || was == nil {
+		return err
+	}
+	if was.made.IsZero() || next.made.IsZero() || !next.made.Before(was.made) {
+		s.forget(k)
 		return nil
 	}
-	from, to := newest(was), newest(next)
-	if from == 0 || to == 0 || to >= from {
-		s.Confirm(k)
-		return nil
-	}
-	log := s.log.With("file", k.String(), "held", utc(from), "offered", utc(to))
+	log := s.log.With("file", k.String(), "held", utc(was.made), "offered", utc(next.made))
 	if current {
 		log.Warn("metadata goes back: the metalink says that the older repomd.xml is the current one")
 		return nil
@@ -67,29 +76,62 @@ func (s *Store) Vet(k cache.Key, body []byte, current bool) error {
 	if s.now().Sub(since) >= lapse {
 		// Forgotten only when the older one is the one that is held: until then it
 		// is asked for again.
-		log.Warn("metadata goes back: no mirror has had the repomd.xml that is held for a day", "since", since)
+		log.Warn("metadata goes back: no mirror has had the one that is held for a day", "since", since)
 		return nil
 	}
 	return fmt.Errorf("its metadata is of %s, the one that is held of %s: refused until a mirror has that, or %s: %w",
-		utc(to), utc(from), since.Add(lapse).Format(time.RFC3339), upstream.ErrLags)
+		utc(next.made), utc(was.made), since.Add(lapse).Format(time.RFC3339), upstream.ErrLags)
 }
 
-// Confirm implements upstream.Vetter: a mirror has the repomd.xml that is held.
-func (s *Store) Confirm(k cache.Key) {
+// inUse is what the entry file in the tree says, nil where there is none, or one
+// that can't be read.
+func (s *Store) inUse(k cache.Key) (*listing, error) {
+	held, err := os.ReadFile(filepath.Join(s.tree, k.String()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, _ := RootOf(k)
+	was, err := r.layout().parse(held)
+	if err != nil {
+		s.log.Warn("the metadata that is held can't be read; any other may follow it", "file", k.String(), "error", err)
+		return nil, nil
+	}
+	return was, nil
+}
+
+// expired reports that clients do not believe l any more.
+func (s *Store) expired(l *listing) error {
+	if l.until.IsZero() || s.now().Before(l.until) {
+		return nil
+	}
+	return fmt.Errorf("it was valid until %s: %w", utc(l.until), upstream.ErrExpired)
+}
+
+// Confirm implements upstream.Vetter: a mirror has the entry file that is held. The
+// error says that this is no longer valid, so that another mirror may have a newer.
+func (s *Store) Confirm(k cache.Key) error {
+	if _, ok := RootOf(k); !ok {
+		return nil
+	}
+	s.forget(k)
+	l, err := s.inUse(k)
+	if err != nil || l == nil {
+		return err
+	}
+	return s.expired(l)
+}
+
+// forget forgets that mirrors have older metadata than k.
+func (s *Store) forget(k cache.Key) {
 	if err := os.Remove(s.lagPath(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("that mirrors have the held metadata again can't be remembered", "file", k.String(), "error", err)
 	}
 }
 
-// newest is the newest timestamp in m, in Unix seconds; 0 if there is none.
-func newest(m *repodata.Repomd) (t int64) {
-	for _, d := range m.Data {
-		t = max(t, d.Timestamp)
-	}
-	return t
-}
-
-func utc(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // lagging is since when only older metadata than k is to be had. The first call
 // remembers the time; where it can't be kept it is now.
@@ -104,7 +146,8 @@ func (s *Store) lagging(k cache.Key) (time.Time, error) {
 	if err == nil && !f.Since.After(now) {
 		return f.Since, nil
 	}
-	f = lagFile{Root: rootOf(k).String(), Since: now}
+	r, _ := RootOf(k)
+	f = lagFile{Root: r.String(), Since: now}
 	if b, err = json.Marshal(f); err != nil {
 		return now, err
 	}
@@ -113,10 +156,6 @@ func (s *Store) lagging(k cache.Key) (time.Time, error) {
 
 // lagPath is the file that remembers since when k's root goes back.
 func (s *Store) lagPath(k cache.Key) string {
-	return strings.TrimSuffix(s.rootPath(rootOf(k)), rootSuffix) + lagSuffix
-}
-
-// rootOf is the root whose repomd.xml is k.
-func rootOf(k cache.Key) Root {
-	return Root{Repo: k.Repo, Path: strings.Trim(strings.TrimSuffix(k.Path, "repodata/repomd.xml"), "/")}
+	r, _ := RootOf(k)
+	return strings.TrimSuffix(s.rootPath(r), rootSuffix) + lagSuffix
 }

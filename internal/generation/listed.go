@@ -21,7 +21,9 @@ type Listed struct {
 	// in the path that was asked for: where that place has its own root, if it is
 	// a copy of this one.
 	Location, Above string
-	// Generations is the digests, hexadecimal, of the repomd.xml of each kept
+	// Entry is the path of the entry file there, below Above: "repodata/repomd.xml".
+	Entry string
+	// Generations is the digests, hexadecimal, of the entry file of each kept
 	// generation that promises the same of the file.
 	Generations []string
 }
@@ -34,19 +36,18 @@ type Listed struct {
 //
 // This alone does not say that the place which was asked for has the same bytes:
 // two distributions may well build a package of one name and version. Where that
-// place's repomd.xml is one of Generations, it has.
+// place's entry file is one of Generations, it has.
 //
-// It looks through memory alone, but for the time of a repomd.xml in the tree
+// It looks through memory alone, but for the time of an entry file in the tree
 // where a name was found.
 func (s *Store) Listed(path string) (Listed, bool) {
 	s.refresh()
 	var found Listed
-	roots := *s.roots.Load()
-	for _, name := range slices.Sorted(maps.Keys(roots)) {
-		if roots[name].Repo == cache.Strangers {
+	for _, r := range s.roots.Load().sorted {
+		if r.Repo == cache.Strangers {
 			continue // what one stranger promises is nothing to another
 		}
-		f, ok := roots[name].listed(s.tree, path)
+		f, ok := r.listed(s.tree, path)
 		if !ok {
 			continue
 		}
@@ -80,11 +81,12 @@ func (r *root) listed(tree, path string) (Listed, bool) {
 	if !ok {
 		return Listed{}, false
 	}
-	k, err := r.Key(escape(it.path))
+	k, err := cache.NewKey(r.Repo, escape(join(r.top(), it.path)))
 	if err != nil {
 		return Listed{}, false
 	}
 	f := Listed{Key: k, Want: it.want, Location: it.path, Above: strings.TrimSuffix(path, "/"+it.path)}
+	f.Entry, _ = below(r.top(), r.key(r.layout().entries()[0]).Path)
 	for _, digest := range slices.Sorted(maps.Keys(r.kept)) {
 		if w, ok := r.kept[digest].find(it.path); ok && w == it.want {
 			f.Generations = append(f.Generations, digest)
@@ -93,7 +95,7 @@ func (r *root) listed(tree, path string) (Listed, bool) {
 	return f, true
 }
 
-// escape is a path of a catalog, which is decoded, as Root.Key takes it.
+// escape is a path of a catalog, which is decoded, as cache.NewKey takes it.
 func escape(p string) string { return cache.Key{Path: p}.EscapedPath() }
 
 // names finds the lines of a catalog by base name. It is made when it is first

@@ -7,9 +7,10 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"intelligentmirror/internal/cache"
 )
@@ -41,7 +42,7 @@ type RefresherOptions struct {
 	Log      *slog.Logger     // nil discards
 }
 
-// Refresher answers clients' requests for repomd.xml, so that no client gets one
+// Refresher answers clients' requests for entry files, so that no client gets one
 // whose metadata is not there to be had: one that is due is asked for upstream,
 // all that a new one lists is brought together beside the tree, and then it
 // becomes current. It is safe for concurrent use.
@@ -52,6 +53,7 @@ type Refresher struct {
 	under  sync.WaitGroup
 
 	sessions sessions
+	growing  singleflight.Group
 
 	mu      sync.Mutex
 	closed  bool
@@ -61,7 +63,7 @@ type Refresher struct {
 
 // failure is why a root's new metadata is not current.
 type failure struct {
-	new *Generation // not whole; nil where upstream's repomd.xml was refused
+	new *Generation // not whole; nil where upstream's entry file was refused
 	err error
 	at  time.Time
 }
@@ -71,7 +73,7 @@ type flight struct {
 	root  Root
 	began time.Time
 
-	answered chan struct{} // closed when upstream has answered for repomd.xml
+	answered chan struct{} // closed when upstream has answered for the entry file
 	done     chan struct{} // closed at the end
 	entered  int           // clients; under the Refresher's lock
 	// Set before answered is closed.
@@ -109,26 +111,37 @@ func (f *Refresher) Close() {
 	f.under.Wait()
 }
 
-// RootOf is the root that k is the repomd.xml of.
-func RootOf(k cache.Key) (Root, bool) {
-	dir, base := path.Split(k.Path)
-	if base != repomdName || path.Base(dir) != "repodata" {
-		return Root{}, false
+// enter says that something is under way that Close has to wait for, until
+// f.under.Done is called; false once Close was.
+func (f *Refresher) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
 	}
-	at := path.Dir(path.Clean(dir))
-	if at == "." {
-		at = ""
-	}
-	return Root{Repo: k.Repo, Path: at}, true
+	f.under.Add(1)
+	return true
 }
 
-// Get is cache.Cache.Get for r's repomd.xml, with the same errors. A client waits
-// for new metadata to become whole for 10 s at most; then, or if that fails, it
-// gets what was current. Where nothing was, or a metalink no longer lists that, it
-// gets the new repomd.xml, and what this lists on demand. client is by which name
-// Begun knows it again.
-func (f *Refresher) Get(ctx context.Context, r Root, client string) (*cache.Object, error) {
-	o, err := f.get(ctx, r)
+// Get is cache.Cache.Get for k, an entry file of a root, with the same errors. A
+// client waits for new metadata to become whole for 10 s at most; then, or if that
+// fails, it gets what was current. Where nothing was, or a metalink no longer lists
+// that, it gets the new entry file, and what this lists on demand. client is by
+// which name Begun knows it again.
+func (f *Refresher) Get(ctx context.Context, k cache.Key, client string) (*cache.Object, error) {
+	r, ok := RootOf(k)
+	if !ok {
+		return f.o.Cache.Get(ctx, k)
+	}
+	if entry, there := f.o.Store.entry(r); there && entry != k {
+		return f.beside(ctx, r, k, entry, client)
+	}
+	o, err := f.get(ctx, r, k)
+	if errors.Is(err, fs.ErrNotExist) && path.Base(k.Path) == release {
+		if entry, there := f.o.Store.entry(r); there && entry != k {
+			return f.beside(ctx, r, k, entry, client) // upstream has turned out to have an InRelease
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +151,8 @@ func (f *Refresher) Get(ctx context.Context, r Root, client string) (*cache.Obje
 	return o, nil
 }
 
-func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
-	o, fresh, err := f.o.Cache.Stored(r.repomd())
+func (f *Refresher) get(ctx context.Context, r Root, k cache.Key) (*cache.Object, error) {
+	o, fresh, err := f.o.Cache.Stored(k)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -153,10 +166,10 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 	}
 	fl, leader, err := f.join(r, stored)
 	if errors.Is(err, errResting) {
-		if f.withdrawn(r) {
-			return f.exposed(fl, cache.Status{Fwd: "stale"})
+		if f.withdrawn(k) {
+			return f.exposed(fl, k, cache.Status{Fwd: "stale"})
 		}
-		return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
+		return f.stored(k, cache.Status{Hit: true, Detail: incomplete})
 	}
 	if err != nil {
 		return nil, err
@@ -173,20 +186,20 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 		case <-answered:
 			answered = nil // what counts now is the rest
 			if f.isCurrent(fl) {
-				return f.validated(r, status)
+				return f.validated(k, status)
 			}
 		case <-fl.done:
-			return f.after(fl, stored, status)
+			return f.after(fl, k, stored, status)
 		case <-late:
 			late = nil
 			if stored {
 				if f.isCurrent(fl) {
-					return f.validated(r, status)
+					return f.validated(k, status)
 				}
-				if fl.isAnswered() && fl.new != nil && f.withdrawn(r) {
-					return f.exposed(fl, status)
+				if fl.isAnswered() && fl.new != nil && f.withdrawn(k) {
+					return f.exposed(fl, k, status)
 				}
-				return f.stored(r, cache.Status{Hit: true, Detail: incomplete})
+				return f.stored(k, cache.Status{Hit: true, Detail: incomplete})
 			}
 			// Not before upstream has answered: there is nothing to be given.
 			select {
@@ -195,7 +208,7 @@ func (f *Refresher) get(ctx context.Context, r Root) (*cache.Object, error) {
 				return nil, ctx.Err()
 			}
 			if fl.new != nil {
-				return f.exposed(fl, status)
+				return f.exposed(fl, k, status)
 			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -209,7 +222,7 @@ func (f *Refresher) isCurrent(fl *flight) bool {
 	return fl.isAnswered() && fl.new != nil && f.o.Store.has(fl.new)
 }
 
-// isAnswered reports whether what upstream said of repomd.xml is known.
+// isAnswered reports whether what upstream said of the entry file is known.
 func (fl *flight) isAnswered() bool {
 	select {
 	case <-fl.answered:
@@ -219,34 +232,34 @@ func (fl *flight) isAnswered() bool {
 	}
 }
 
-// withdrawn reports whether a current metalink lists the repomd.xml of the tree no
-// more. A client that goes by it would drop the repository without a word.
-func (f *Refresher) withdrawn(r Root) bool {
+// withdrawn reports whether a current metalink lists the repomd.xml of the tree, k,
+// no more. A client that goes by it would drop the repository without a word.
+func (f *Refresher) withdrawn(k cache.Key) bool {
 	if f.o.Withdrawn == nil {
 		return false
 	}
-	o, _, err := f.o.Cache.Stored(r.repomd())
+	o, _, err := f.o.Cache.Stored(k)
 	if err != nil {
 		return false
 	}
 	defer o.Close()
 	facts, _ := o.Facts()
-	return facts.SHA256 != "" && f.o.Withdrawn(r.repomd(), facts.SHA256)
+	return facts.SHA256 != "" && f.o.Withdrawn(k, facts.SHA256)
 }
 
-// after is the answer to a client when the flight has ended.
-func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.Object, error) {
+// after is the answer to a client that asked for k when the flight has ended.
+func (f *Refresher) after(fl *flight, k cache.Key, stored bool, status cache.Status) (*cache.Object, error) {
 	err := errors.Join(fl.askErr, fl.err)
 	var unreachable *cache.UnreachableError
 	detail := incomplete
 	switch {
 	case err == nil && fl.new.was == fl.new.Digest:
-		return f.validated(fl.root, status)
+		return f.validated(k, status)
 	case err == nil:
 		status.FwdStatus, status.Stored = 200, true
-		return f.stored(fl.root, status)
-	case fl.askErr == nil && (!stored || f.withdrawn(fl.root)):
-		return f.exposed(fl, status)
+		return f.stored(k, status)
+	case fl.askErr == nil && (!stored || f.withdrawn(k)):
+		return f.exposed(fl, k, status)
 	case !stored:
 		return nil, fl.askErr
 	case errors.As(fl.askErr, &unreachable):
@@ -256,28 +269,28 @@ func (f *Refresher) after(fl *flight, stored bool, status cache.Status) (*cache.
 	case fl.askErr != nil:
 		detail = "upstream-failed"
 	}
-	return f.stored(fl.root, cache.Status{Hit: true, Detail: detail})
+	return f.stored(k, cache.Status{Hit: true, Detail: detail})
 }
 
 // validated is what the tree has, of which upstream says that it is its own.
-func (f *Refresher) validated(r Root, status cache.Status) (*cache.Object, error) {
+func (f *Refresher) validated(k cache.Key, status cache.Status) (*cache.Object, error) {
 	status.FwdStatus = 304
-	return f.stored(r, status)
+	return f.stored(k, status)
 }
 
-// exposed is the new repomd.xml, for a client for whom there is no other that it
+// exposed is the new entry file, for a client for whom there is no other that it
 // would take.
-func (f *Refresher) exposed(fl *flight, status cache.Status) (*cache.Object, error) {
+func (f *Refresher) exposed(fl *flight, k cache.Key, status cache.Status) (*cache.Object, error) {
 	if err := f.o.Store.expose(fl.new); err != nil {
 		return nil, err
 	}
 	status.FwdStatus, status.Stored = 200, true
-	return f.stored(fl.root, status)
+	return f.stored(k, status)
 }
 
 // stored is what the tree has.
-func (f *Refresher) stored(r Root, s cache.Status) (*cache.Object, error) {
-	o, _, err := f.o.Cache.Stored(r.repomd())
+func (f *Refresher) stored(k cache.Key, s cache.Status) (*cache.Object, error) {
+	o, _, err := f.o.Cache.Stored(k)
 	if err == nil {
 		o.Status = s
 	}
@@ -289,7 +302,7 @@ func (f *Refresher) stored(r Root, s cache.Status) (*cache.Object, error) {
 var errResting = errors.New("its new metadata could not be had a moment ago")
 
 // join enters the flight of r that is under way, or begins one. The error is
-// errResting, with what the last one brought, where there is a stored repomd.xml
+// errResting, with what the last one brought, where there is a stored entry file
 // that will do for now.
 func (f *Refresher) join(r Root, stored bool) (fl *flight, leader bool, err error) {
 	f.mu.Lock()
@@ -350,7 +363,13 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 // renew brings together what g lists and makes it current.
 func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) error {
 	s := f.o.Store
-	if err := s.gather(f.ctx, f.o.Cache, g, source, done); err != nil || !done.Changed {
+	if g.was != g.Digest {
+		// What clients have fetched of the one before stays with it, whoever gets its names.
+		if err := s.grow(f.o.Cache, g.Root); err != nil {
+			f.o.Log.Warn("what clients have fetched of the metadata before can't be kept with it", "root", g.Root.String(), "error", err)
+		}
+	}
+	if err := s.gather(f.ctx, f.o.Cache, g, source, done); err != nil || !done.Changed && !done.Grown {
 		return err
 	}
 	err := s.Flip(g)
@@ -360,7 +379,10 @@ func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) erro
 	if err != nil {
 		return err
 	}
-	f.o.Log.Info("new metadata is current", "root", g.Root.String(), "repomd", g.Digest[:12], "files", done.Files, "bytes", done.Fetched)
+	if !done.Changed {
+		return nil
+	}
+	f.o.Log.Info("new metadata is current", "root", g.Root.String(), "generation", g.Digest[:12], "files", done.Files, "bytes", done.Fetched)
 	if _, err := s.Expire(false); err != nil {
 		f.o.Log.Warn("old metadata can't be removed", "error", err)
 	}
@@ -383,6 +405,6 @@ func (f *Refresher) Problems() []Problem {
 	for r, x := range f.failed {
 		list = append(list, Problem{r, x.at, x.err})
 	}
-	slices.SortFunc(list, func(a, b Problem) int { return strings.Compare(a.Root.String(), b.Root.String()) })
+	slices.SortFunc(list, func(a, b Problem) int { return a.Root.compare(b.Root) })
 	return list
 }

@@ -70,7 +70,8 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	d.cache, err = cache.Open(cache.Options{
 		Dir: d.dir, Catalog: d.store, Now: now, Source: source,
 		Policy: func(k cache.Key) cache.Policy {
-			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
+			_, anchor := generation.RootOf(k)
+			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: anchor}
 		},
 	})
 	if err != nil {
@@ -123,6 +124,11 @@ func (d *desk) upstream() string {
 	return string(b)
 }
 
+// entry is the key of the root's repomd.xml.
+func (d *desk) entry() cache.Key {
+	return cache.Key{Repo: d.root.Repo, Path: d.root.Path + "/repodata/repomd.xml"}
+}
+
 // read is all of an object, and closes it.
 func read(o *cache.Object) (string, error) {
 	defer o.Close()
@@ -133,7 +139,7 @@ func read(o *cache.Object) (string, error) {
 
 // ask is a client's request for repomd.xml.
 func (d *desk) ask() (body, status string, err error) {
-	o, err := d.fresh.Get(d.Context(), d.root, client)
+	o, err := d.fresh.Get(d.Context(), d.entry(), client)
 	if err != nil {
 		return "", "", err
 	}
@@ -397,7 +403,7 @@ func TestUpstreamFails(t *testing.T) {
 		})
 	}
 	d := newDesk(t, time.Minute)
-	if _, err := d.fresh.Get(t.Context(), generation.Root{Repo: "none"}, client); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := d.fresh.Get(t.Context(), cache.Key{Repo: "none", Path: "repodata/repomd.xml"}, client); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no such repository: %v", err)
 	}
 }
@@ -412,7 +418,7 @@ func (d *desk) file(name, client string) (string, error) {
 	}
 	o, err := d.fresh.Sibling(d.Context(), k)
 	if o == nil && err == nil {
-		o, err = d.fresh.Begun(k, client)
+		o, err = d.fresh.Begun(d.Context(), k, client)
 	}
 	if o == nil && err == nil {
 		o, err = d.cache.Get(d.Context(), k)
@@ -443,7 +449,7 @@ func TestSessions(t *testing.T) {
 	}
 	ask := func(client string) {
 		t.Helper()
-		o, err := d.fresh.Get(t.Context(), d.root, client)
+		o, err := d.fresh.Get(t.Context(), d.entry(), client)
 		if err == nil {
 			var body string
 			if body, err = read(o); body != d.upstream() {

@@ -17,14 +17,16 @@ import (
 	"intelligentmirror/internal/cache"
 )
 
-// Root is a repository of RPM packages within a repo: the directory above
-// repodata/repomd.xml.
+// Root is a repository of packages within a repo: the directory above
+// repodata/repomd.xml, or that of a Debian suite's InRelease.
 type Root struct {
 	Repo string // "fedora"
-	Path string // "updates/41/Everything/x86_64"; "" for the repo itself
+	Path string // "updates/41/Everything/x86_64", "dists/bookworm"; "" for the repo itself
+	Kind Kind
 }
 
-// ParseRoot makes a Root of its name, "fedora/updates/41/Everything/x86_64".
+// ParseRoot makes a Root of RPM packages of its name,
+// "fedora/updates/41/Everything/x86_64".
 func ParseRoot(name string) (Root, error) {
 	repo, path, _ := strings.Cut(strings.Trim(name, "/"), "/")
 	r := Root{Repo: repo, Path: path}
@@ -41,29 +43,46 @@ func (r Root) String() string { return strings.TrimSuffix(r.Repo+"/"+r.Path, "/"
 
 // Key is the key of a file by its location, as the root's metadata gives it.
 func (r Root) Key(location string) (cache.Key, error) {
-	if r.Path == "" {
-		return cache.NewKey(r.Repo, location)
-	}
-	return cache.NewKey(r.Repo, r.Path+"/"+location)
+	return cache.NewKey(r.Repo, join(r.Path, location))
 }
 
-// repomd is the key of the root's repomd.xml; ParseRoot has seen that it is one.
-func (r Root) repomd() cache.Key {
-	k, _ := r.Key("repodata/repomd.xml")
-	return k
+// key is the key of a file whose name below the root is known to be one, decoded.
+func (r Root) key(name string) cache.Key { return cache.Key{Repo: r.Repo, Path: join(r.Path, name)} }
+
+// top is the path at which the packages' locations begin: the root's own or, of a
+// suite, that of the directory above dists/.
+func (r Root) top() string {
+	if r.Kind == Debian {
+		if i := strings.LastIndex("/"+r.Path, "/dists/"); i >= 0 {
+			return r.Path[:max(i-1, 0)]
+		}
+	}
+	return r.Path
+}
+
+// join is name below dir, which may be "".
+func join(dir, name string) string { return strings.TrimPrefix(dir+"/"+name, "/") }
+
+// below is the rest of path below dir, which may be "".
+func below(dir, path string) (string, bool) {
+	if dir == "" {
+		return path, true
+	}
+	return strings.CutPrefix(path, dir+"/")
 }
 
 // rootFile is what .im/gen keeps of a root: which generations of it are whole
 // and have not expired.
 type rootFile struct {
 	Root string     `json:"root"`
+	Kind Kind       `json:"kind,omitempty"`
 	Kept []kept     `json:"kept"`
 	Held []heldFile `json:"held,omitempty"` // none: it is not held
 }
 
 // kept is one of them.
 type kept struct {
-	Digest string `json:"digest"` // of its repomd.xml, hexadecimal
+	Digest string `json:"digest"` // of its entry file, hexadecimal
 	// Replaced is when another became current; zero for the one that was the
 	// last to be flipped to.
 	Replaced time.Time `json:"replaced,omitzero"`
@@ -71,9 +90,22 @@ type kept struct {
 
 const rootSuffix = ".root"
 
+// root is the Root that f is of.
+func (f *rootFile) root() (Root, error) {
+	r, err := ParseRoot(f.Root)
+	if r.Kind = f.Kind; err == nil && !r.Kind.known() {
+		err = fmt.Errorf("%s is of a kind that is not known: %q", f.Root, f.Kind)
+	}
+	return r, err
+}
+
 // rootPath is the file that keeps r.
 func (s *Store) rootPath(r Root) string {
-	sum := sha256.Sum256([]byte(r.String()))
+	name := r.String()
+	if r.Kind != RPM {
+		name = string(r.Kind) + ":" + name // one directory may be both
+	}
+	sum := sha256.Sum256([]byte(name))
 	return filepath.Join(s.dir, hex.EncodeToString(sum[:16])+rootSuffix)
 }
 
@@ -114,24 +146,27 @@ func (s *Store) lockRoot(r Root, f func() error) error {
 
 // changeRoot changes what is kept of r, under its lock.
 func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
-	return s.lockRoot(r, func() error {
-		path := s.rootPath(r)
-		f, err := readRoot(path)
-		if err != nil {
-			// Nothing can be known of what it kept: those generations are dropped.
-			s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
-			f = rootFile{}
-		}
-		f.Root = r.String()
-		if err := change(&f); err != nil {
-			return err
-		}
-		b, err := json.Marshal(f)
-		if err != nil {
-			return err
-		}
-		return writeFile(path, b)
-	})
+	return s.lockRoot(r, func() error { return s.rewriteRoot(r, change) })
+}
+
+// rewriteRoot is changeRoot for who has the lock.
+func (s *Store) rewriteRoot(r Root, change func(*rootFile) error) error {
+	path := s.rootPath(r)
+	f, err := readRoot(path)
+	if err != nil {
+		// Nothing can be known of what it kept: those generations are dropped.
+		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
+		f = rootFile{}
+	}
+	f.Root, f.Kind = r.String(), r.Kind
+	if err := change(&f); err != nil {
+		return err
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b)
 }
 
 // writeFile replaces path by one rename, on disk when it returns.

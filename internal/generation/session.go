@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path"
@@ -10,7 +11,7 @@ import (
 	"intelligentmirror/internal/cache"
 )
 
-// sessionFor is how long a client that was given a repomd.xml gets the files that
+// sessionFor is how long a client that was given an entry file gets the files that
 // go with it, where others have taken their names since.
 const sessionFor = 10 * time.Minute
 
@@ -34,7 +35,7 @@ type begun struct {
 	at     time.Time
 }
 
-// begin notes that a client has been given the repomd.xml with that digest.
+// begin notes that a client has been given the entry file with that digest.
 func (s *sessions) begin(r Root, client, digest string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +53,7 @@ func (s *sessions) begin(r Root, client, digest string, now time.Time) {
 	s.list[session{r, client}] = begun{digest, now}
 }
 
-// of is the digest of the repomd.xml that a client was given a moment ago, "" if
+// of is the digest of the entry file that a client was given a moment ago, "" if
 // it was given none.
 func (s *sessions) of(r Root, client string, now time.Time) string {
 	s.mu.Lock()
@@ -71,12 +72,13 @@ func over(b begun, now time.Time) bool {
 }
 
 // Begun is the file k as the generation has it that the client began with a
-// moment ago, nil where that is none of another than the current one. Files
-// whose names have their digest in them need it not.
-func (f *Refresher) Begun(k cache.Key, client string) (*cache.Object, error) {
+// moment ago, nil where that is none of another than the current one, or k is
+// of no generation. Files whose names have their digest in them need it not. The
+// errors are cache.Cache.Get's.
+func (f *Refresher) Begun(ctx context.Context, k cache.Key, client string) (*cache.Object, error) {
 	r, ok := RootOf(cache.Key{Repo: k.Repo, Path: path.Join(path.Dir(k.Path), repomdName)})
 	if !ok {
-		return nil, nil
+		return f.begunSuite(ctx, k, client)
 	}
 	digest := f.sessions.of(r, client, f.o.Now())
 	if digest == "" {
@@ -85,8 +87,15 @@ func (f *Refresher) Begun(k cache.Key, client string) (*cache.Object, error) {
 	if now, err := f.o.Store.inTree(r); err != nil || now == digest {
 		return nil, err
 	}
-	g := Generation{Root: r, Digest: digest}
-	o, err := f.o.Cache.Placed(g.name(path.Base(k.Path)), cache.Status{Hit: true, Detail: "generation"})
+	return f.placed(&Generation{Root: r, Digest: digest}, path.Base(k.Path), cache.Status{Hit: true, Detail: outlived})
+}
+
+// outlived is the detail of an answer from a generation that is not current any more.
+const outlived = "generation"
+
+// placed is a file of g by its name there, nil where g has none.
+func (f *Refresher) placed(g *Generation, name string, s cache.Status) (*cache.Object, error) {
+	o, err := f.o.Cache.Placed(g.name(name), s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

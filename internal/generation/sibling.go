@@ -8,53 +8,49 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/repodata"
 )
 
-// signatureName is the sibling that signs repomd.xml.
-const signatureName = repomdName + ".asc"
-
-// siblings are the files that belong to one repomd.xml, and that it does not list:
-// its signature, and the key for that.
-var siblings = []string{signatureName, repomdName + ".key"}
-
-// errOldSignature says that a mirror has a new repomd.xml and not its signature yet.
-var errOldSignature = errors.New("the signature is still that of the metadata before")
+// errOldSibling says that a mirror has a new entry file, and not yet what goes with it.
+var errOldSibling = errors.New("the mirror still has that of the metadata before")
 
 // bringSiblings brings those of g's siblings that clients of its root ask for and
 // that upstream has.
 func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
-	for _, name := range siblings {
-		k, err := g.Root.Key("repodata/" + name)
-		if err != nil {
-			return err
+	names, needed := g.Root.layout().siblings(g.entry)
+	signature := g.Root.layout().signature(g.entry)
+	for _, name := range names {
+		to := filepath.Join(g.dir, name)
+		if name == signature && s.signing(g.Root) != nil {
+			continue // verified, where there is one
 		}
-		if name == signatureName && s.signing(g.Root) != nil {
-			if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
-				g.files = append(g.files, name) // verified
-			}
-			continue
-		}
-		stored := filepath.Join(s.tree, k.String())
-		if _, err := os.Stat(stored); err != nil {
+		f := g.sibling(name)
+		k := g.Root.key(f.at[0])
+		stored := s.inTreeAs(g.Root, f)
+		if _, err := os.Stat(stored); err != nil && !needed {
 			continue // nobody has asked for it, or upstream has none
 		}
-		if err := s.keepSibling(g, name); err != nil {
+		if err := s.keepSibling(g, f); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		out, err := c.Stage(ctx, k, cache.Want{}, from, func(cache.Facts) (string, error) { return g.name(name), nil })
-		done.Fetched += out.Fetched
-		done.Resumed += out.Resumed
+		done.add(out)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // Flip takes the old one away
-		case err == nil && out.NotModified && name == signatureName && s.signsOld(g):
-			err = errOldSignature
+		case err == nil && out.NotModified && isSignature(name) && s.signsOld(g, f):
+			err = errOldSibling
 		case err == nil && out.NotModified:
-			err = link(stored, filepath.Join(g.dir, name))
+			err = relink(stored, to)
+		}
+		if err == nil && !g.fits(name) {
+			err = errors.Join(errOldSibling, os.Remove(to))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -62,42 +58,42 @@ func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation
 		if out.Fetched > 0 {
 			done.Files++
 		}
-		g.files = append(g.files, name)
 	}
 	return nil
 }
 
-// keepSibling puts the tree's sibling of that name with the generation before g,
-// whose it is: a client that began with that one asks for it after the flip.
-func (s *Store) keepSibling(g *Generation, name string) error {
+// keepSibling puts the tree's sibling f with the generation before g, whose it is: a
+// client that began with that one asks for it after the flip.
+func (s *Store) keepSibling(g *Generation, f file) error {
 	if g.was == "" || g.was == g.Digest {
 		return nil
 	}
-	err := link(s.inRepodata(g.Root, name), filepath.Join(s.path(g.was), name))
+	err := link(s.inTreeAs(g.Root, f), filepath.Join(s.path(g.was), f.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // that generation is not kept
 	}
 	return err
 }
 
-// signsOld reports whether the tree's signature, which is still upstream's, is
-// that of the repomd.xml in the tree and not of g's. Its time tells: it was made
+// signsOld reports whether the tree's signature f, which is still upstream's, is
+// that of the entry file in the tree and not of g's. Its time tells: it was made
 // with the one that it is nearer to. That it has not changed since somebody asked
 // for it does not, for a mirror may put a signature in its place before, or after,
 // what it signs.
-func (s *Store) signsOld(g *Generation) bool {
+func (s *Store) signsOld(g *Generation, f file) bool {
 	if g.was == "" || g.was == g.Digest {
 		return false
 	}
-	signature, err := os.Stat(s.inRepodata(g.Root, signatureName))
+	signature, err := os.Stat(s.inTreeAs(g.Root, f))
 	if err != nil {
 		return false
 	}
-	before, err := os.Stat(s.inRepodata(g.Root, repomdName))
+	entry := g.sibling(path.Base(g.entry))
+	before, err := os.Stat(s.inTreeAs(g.Root, entry))
 	if err != nil {
 		return false
 	}
-	after, err := os.Stat(filepath.Join(g.dir, repomdName))
+	after, err := os.Stat(filepath.Join(g.dir, entry.name))
 	if err != nil {
 		return false
 	}
@@ -105,20 +101,40 @@ func (s *Store) signsOld(g *Generation) bool {
 	return at.Sub(before.ModTime()).Abs() <= after.ModTime().Sub(at).Abs()
 }
 
-// inRepodata is where the tree has r's file of that name in repodata/.
-func (s *Store) inRepodata(r Root, name string) string {
-	return filepath.Join(s.tree, r.repomd().Repo, path.Dir(r.repomd().Path), name)
+// inTreeAs is where the tree has r's file f by its first name.
+func (s *Store) inTreeAs(r Root, f file) string {
+	return filepath.Join(s.tree, r.key(f.at[0]).String())
+}
+
+// isSignature reports whether a sibling is of the bytes of one version alone.
+func isSignature(name string) bool {
+	return strings.HasSuffix(name, ".asc") || strings.HasSuffix(name, ".gpg")
+}
+
+// fits reports whether a sibling of an InRelease that says the same says the same;
+// of all others nobody can tell.
+func (g *Generation) fits(name string) bool {
+	if g.list.release == nil || name != release {
+		return true
+	}
+	b, err := os.ReadFile(filepath.Join(g.dir, name))
+	if err != nil {
+		return false
+	}
+	r, err := repodata.ParseRelease(b)
+	return err == nil && reflect.DeepEqual(r, g.list.release)
 }
 
 // dropSiblings removes from the tree the siblings that g does not have: they
 // belong to the metadata before.
 func (s *Store) dropSiblings(g *Generation) error {
 	var errs []error
-	for _, name := range siblings {
+	names, _ := g.Root.layout().siblings(g.entry)
+	for _, name := range names {
 		if _, err := os.Stat(filepath.Join(g.dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		err := os.Remove(s.inRepodata(g.Root, name))
+		err := os.Remove(s.inTreeAs(g.Root, g.sibling(name)))
 		if !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -128,6 +144,14 @@ func (s *Store) dropSiblings(g *Generation) error {
 
 // name is that of a file of g below the cache directory.
 func (g *Generation) name(file string) string { return path.Join(".im", "gen", g.Digest, file) }
+
+// relink gives a file the name to, whatever had that before.
+func relink(from, to string) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return link(from, to)
+}
 
 // link gives a file one more name; that it has it already is no error.
 func link(from, to string) error {
@@ -144,8 +168,10 @@ func link(from, to string) error {
 // where the new metadata is not current yet, and nil where the cache is to answer,
 // as for any other k. The error is fs.ErrNotExist where what is current has none.
 func (f *Refresher) Sibling(ctx context.Context, k cache.Key) (*cache.Object, error) {
-	r, ok := RootOf(cache.Key{Repo: k.Repo, Path: path.Join(path.Dir(k.Path), repomdName)})
-	if !ok || !slices.Contains(siblings, path.Base(k.Path)) || !f.o.Cache.Has(r.repomd()) {
+	entry := cache.Key{Repo: k.Repo, Path: path.Join(path.Dir(k.Path), repomdName)}
+	names, _ := rpm{}.siblings(repomdPath)
+	r, ok := RootOf(entry)
+	if !ok || !slices.Contains(names, path.Base(k.Path)) || !f.o.Cache.Has(entry) {
 		return nil, nil
 	}
 	o, fresh, err := f.o.Cache.Stored(k)

@@ -66,7 +66,7 @@ func TestSignatureIsNotAhead(t *testing.T) {
 	}
 	ask := func(client string) {
 		t.Helper()
-		o, err := d.fresh.Get(t.Context(), d.root, client)
+		o, err := d.fresh.Get(t.Context(), d.entry(), client)
 		if err != nil {
 			t.Fatal(err)
 		}

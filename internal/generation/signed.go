@@ -6,24 +6,27 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 
 	"intelligentmirror/internal/cache"
 )
 
-// Signing is how a root's repomd.xml has to be signed.
+// Signing is how a root's entry file has to be signed.
 type Signing struct {
 	// Required says that there has to be a signature; else one that there is has
 	// to be good.
 	Required bool
 	// Check reports why a signature is not a good one of signed.
 	Check func(signed, signature []byte) error
+	// Inline reports why a document that carries its signature has no good one.
+	Inline func(doc []byte) error
 }
 
 // errUnsigned says that upstream has no signature where there has to be one.
-var errUnsigned = errors.New("upstream has no " + signatureName + ", and repo_gpgcheck asks for one")
+var errUnsigned = errors.New("upstream has no signature, and repo_gpgcheck asks for one")
 
-// verify checks g's repomd.xml by its signature, as Options.Signing has it. A
+// verify checks g's entry file by its signature, as Options.Signing has it. A
 // generation that is whole was checked before it became so.
 func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	how := s.signing(g.Root)
@@ -36,42 +39,43 @@ func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from 
 	if g.check(how) == nil {
 		return nil // an earlier try has brought it
 	}
-	k, err := g.Root.Key("repodata/" + signatureName)
-	if err != nil {
-		return err
+	signature := g.Root.layout().signature(g.entry)
+	if signature == "" {
+		return fmt.Errorf("%s: %w: %w", path.Base(g.entry), g.check(how), cache.ErrWrongContent)
 	}
-	out, err := c.Stage(ctx, k, cache.Want{}, from, func(cache.Facts) (string, error) { return g.name(signatureName), nil })
-	done.Fetched += out.Fetched
-	done.Resumed += out.Resumed
+	k := g.Root.key(g.sibling(signature).at[0])
+	out, err := c.Stage(ctx, k, cache.Want{}, from, func(cache.Facts) (string, error) { return g.name(signature), nil })
+	done.add(out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && how.Required:
-		return fmt.Errorf("%w: %w", errUnsigned, cache.ErrWrongContent)
+		return fmt.Errorf("%s: %w: %w", signature, errUnsigned, cache.ErrWrongContent)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("%s: %w", signatureName, err)
+		return fmt.Errorf("%s: %w", signature, err)
 	case out.NotModified:
-		to := filepath.Join(g.dir, signatureName)
-		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := link(filepath.Join(s.tree, k.String()), to); err != nil {
+		if err := relink(filepath.Join(s.tree, k.String()), filepath.Join(g.dir, signature)); err != nil {
 			return err
 		}
 	}
 	if err := g.check(how); err != nil {
-		return fmt.Errorf("%s is not as %s signs it: %w: %w", repomdName, signatureName, err, cache.ErrWrongContent)
+		return fmt.Errorf("%s is not as %s signs it: %w: %w", path.Base(g.entry), signature, err, cache.ErrWrongContent)
 	}
 	return nil
 }
 
-// check checks g's repomd.xml by the signature that is in its directory.
+// check checks g's entry file by the signature that it carries or that is in its
+// directory.
 func (g *Generation) check(how *Signing) error {
-	signed, err := os.ReadFile(filepath.Join(g.dir, repomdName))
+	signed, err := os.ReadFile(filepath.Join(g.dir, path.Base(g.entry)))
 	if err != nil {
 		return err
 	}
-	signature, err := os.ReadFile(filepath.Join(g.dir, signatureName))
+	name := g.Root.layout().signature(g.entry)
+	if name == "" {
+		return how.Inline(signed)
+	}
+	signature, err := os.ReadFile(filepath.Join(g.dir, name))
 	if err != nil {
 		return err
 	}

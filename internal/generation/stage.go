@@ -1,7 +1,6 @@
 package generation
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,31 +9,22 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/repodata"
 )
 
-const repomdName = "repomd.xml"
-
-// needed is the kinds of metadata that a client can't do without, or that every
-// dnf, yum or zypper asks for by itself.
-var needed = map[string]bool{
-	"primary": true, "filelists": true, "updateinfo": true, "modules": true,
-	"group": true, "group_gz": true, "group_xz": true, "group_zst": true,
-}
-
 // Generation is a root's metadata, whole and verified, current or about to be.
 type Generation struct {
 	Root   Root
-	Digest string // of repomd.xml, hexadecimal
-	Repomd *repodata.Repomd
+	Digest string           // of its entry file, hexadecimal
+	Repomd *repodata.Repomd // nil where the packages are not RPM's
 
 	dir   string
-	files []string // the metadata files that are here, by their names in repodata/
-	was   string   // the digest of the repomd.xml that was in the tree when upstream was asked
+	entry string // the entry file's name below the root
+	list  *listing
+	files []file // the metadata files that are here
+	was   string // the digest of the entry file that was in the tree when upstream was asked
 }
 
 // Staged says what Stage did.
@@ -45,9 +35,10 @@ type Staged struct {
 	Fetched int64 // bytes from upstream
 	Resumed int64 // bytes that an earlier run had left
 	Files   int   // metadata files that were fetched
+	Grown   bool  // there is a catalog that was not there before
 }
 
-// Stage asks upstream for r's repomd.xml, with one conditional request where one
+// Stage asks upstream for r's entry file, with one conditional request where one
 // is stored, and brings together the generation that it describes, beside the
 // tree. What an earlier run has brought is not fetched again. Nothing that
 // clients see changes. Of a root that is held it is the generation that this stays at.
@@ -60,8 +51,8 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 	return done, err
 }
 
-// ask asks upstream for r's repomd.xml, and is the generation that it begins,
-// with its repomd.xml in its directory. The rest may still be missing.
+// ask asks upstream for r's entry file, and is the generation that it begins, with
+// that file in its directory. The rest may still be missing.
 func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (*Generation, Staged, error) {
 	was, err := s.inTree(r)
 	if err != nil {
@@ -76,11 +67,18 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 		return g, Staged{Held: true}, nil
 	}
 	g = &Generation{Root: r, was: was}
-	out, err := c.Stage(ctx, r.repomd(), cache.Want{}, from, func(f cache.Facts) (string, error) {
-		g.Digest = f.SHA256.Hex()
-		return g.name(repomdName), nil
-	})
-	done := Staged{Fetched: out.Fetched, Resumed: out.Resumed}
+	var done Staged
+	for _, k := range s.candidates(r) {
+		var out cache.Outcome
+		out, err = c.Stage(ctx, k, cache.Want{}, from, func(f cache.Facts) (string, error) {
+			g.Digest = f.SHA256.Hex()
+			return g.name(path.Base(k.Path)), nil
+		})
+		done.add(out)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, done, fmt.Errorf("%s: %w", r, err)
 	}
@@ -102,17 +100,47 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 	return g, done, nil
 }
 
-// begun is the generation whose repomd.xml is in its directory.
+// add adds what one file took.
+func (d *Staged) add(out cache.Outcome) {
+	d.Fetched += out.Fetched
+	d.Resumed += out.Resumed
+}
+
+// candidates are the files that may be r's entry upstream: up to the one that the
+// tree has, since what has been there once is not given up for less.
+func (s *Store) candidates(r Root) (keys []cache.Key) {
+	held, there := s.entry(r)
+	for _, name := range r.layout().entries() {
+		keys = append(keys, r.key(name))
+		if there && r.key(name) == held {
+			break
+		}
+	}
+	return keys
+}
+
+// begun is the generation whose entry file is in its directory.
 func (s *Store) begun(r Root, digest string) (*Generation, error) {
 	g := &Generation{Root: r, Digest: digest, dir: s.path(digest)}
-	var err error
-	if g.Repomd, err = readRepomd(g.dir); err != nil {
+	var b []byte
+	err := fs.ErrNotExist
+	for _, g.entry = range r.layout().entries() {
+		b, err = os.ReadFile(filepath.Join(g.dir, path.Base(g.entry)))
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err == nil {
+		g.list, err = r.layout().parse(b)
+	}
+	if err != nil {
 		return nil, err
 	}
+	g.Repomd = g.list.repomd
 	return g, nil
 }
 
-// gather brings together what g's repomd.xml lists, unless it is whole already.
+// gather brings together what g's entry file lists, unless it is whole already.
 func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	var err error
 	if done.Changed, err = s.changed(g); err != nil {
@@ -129,9 +157,10 @@ func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from 
 	return nil
 }
 
-// inTree is the digest of the repomd.xml that r has in the tree, "" without one.
+// inTree is the digest of the entry file that r has in the tree, "" without one.
 func (s *Store) inTree(r Root) (string, error) {
-	b, err := os.ReadFile(filepath.Join(s.tree, r.repomd().String()))
+	k, _ := s.entry(r)
+	b, err := os.ReadFile(filepath.Join(s.tree, k.String()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -148,7 +177,7 @@ func (s *Store) has(g *Generation) bool {
 }
 
 // changed reports whether g's root has to be flipped to it: the tree has another
-// repomd.xml, or the generation is not kept yet.
+// entry file, or the generation is not kept yet.
 func (s *Store) changed(g *Generation) (bool, error) {
 	digest, err := s.inTree(g.Root)
 	if err != nil {
@@ -161,9 +190,10 @@ func (s *Store) changed(g *Generation) (bool, error) {
 	return digest != g.Digest || len(f.Kept) == 0 || f.Kept[0].Digest != g.Digest, nil
 }
 
-// adopt makes the tree's repomd.xml the beginning of a generation.
+// adopt makes the tree's entry file the beginning of a generation.
 func (s *Store) adopt(r Root) (string, error) {
-	stored := filepath.Join(s.tree, r.repomd().String())
+	k, _ := s.entry(r)
+	stored := filepath.Join(s.tree, k.String())
 	b, err := os.ReadFile(stored)
 	if err != nil {
 		return "", err
@@ -172,7 +202,7 @@ func (s *Store) adopt(r Root) (string, error) {
 	if err := os.MkdirAll(s.path(digest), 0o755); err != nil {
 		return "", err
 	}
-	return digest, link(stored, filepath.Join(s.path(digest), repomdName))
+	return digest, link(stored, filepath.Join(s.path(digest), path.Base(k.Path)))
 }
 
 // load reports whether g is whole, and finds the files that it has then.
@@ -183,112 +213,149 @@ func (s *Store) load(g *Generation) (whole bool, err error) {
 		}
 		return false, err
 	}
-	g.files = nil
-	names := slices.Clone(siblings)
-	for _, d := range g.Repomd.Data {
-		names = append(names, path.Base(d.Location))
-	}
+	g.files = g.present()
+	return len(s.unread(g)) == 0, nil
+}
+
+// present is which of g's files are in its directory.
+func (g *Generation) present() (files []file) {
+	names, _ := g.Root.layout().siblings(g.entry)
+	all := make([]file, 0, len(names)+len(g.list.files))
 	for _, name := range names {
-		if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
-			g.files = append(g.files, name)
+		all = append(all, g.sibling(name))
+	}
+	all = append(all, g.list.files...)
+	here := map[string]bool{}
+	if entries, err := os.ReadDir(g.dir); err == nil {
+		for _, e := range entries {
+			here[e.Name()] = true
 		}
 	}
-	return true, nil
-}
-
-func readRepomd(dir string) (*repodata.Repomd, error) {
-	b, err := os.ReadFile(filepath.Join(dir, repomdName))
-	if err != nil {
-		return nil, err
+	for _, f := range all {
+		if here[f.name] {
+			files = append(files, f)
+		}
 	}
-	return repodata.ParseRepomd(bytes.NewReader(b))
+	return files
 }
 
-// complete fetches what g's repomd.xml lists, and writes the catalog.
+// complete fetches what of g's files has to be there, and writes the catalog.
 func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	r := g.Root
-	asked := s.askedFor(r)
-	var items []item
-	for _, d := range g.Repomd.Data {
-		w, err := want(d.Checksum, d.Size)
+	if g.list.fault != nil {
+		return fmt.Errorf("%s: %w", r, g.list.fault)
+	}
+	wanted := r.layout().wanted(s, r, g.list)
+	for _, f := range g.list.files {
+		if !wanted(f) {
+			continue
+		}
+		err := s.bring(ctx, c, g, f, from, done)
+		if err == nil {
+			err = s.placeIfCurrent(g, f)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
-		}
-		if path.Dir(d.Location) != "repodata" {
-			s.log.Warn("metadata outside repodata/ is left to be fetched on demand", "root", r.String(), "location", d.Location)
-			continue
-		}
-		items = append(items, item{d.Location, w})
-		name := path.Base(d.Location)
-		if !needed[d.Type] && !asked[kind(name)] {
-			continue
-		}
-		if err := s.bring(ctx, c, g, d.Location, w, from, done); err != nil {
-			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
-		}
-		g.files = append(g.files, name)
-		if err := s.placeIfCurrent(g, name); err != nil {
-			return fmt.Errorf("%s: %s: %w", r, d.Location, err)
+			return fmt.Errorf("%s: %s: %w", r, f.at[0], err)
 		}
 	}
 	if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	skipped := 0
-	_, err := g.Packages(func(p *repodata.Package) error {
-		w, err := want(p.Checksum, p.Size)
-		if err != nil {
-			skipped++
-			return nil
-		}
-		if k, err := r.Key(p.Location); err == nil {
-			items = append(items, item{strings.TrimPrefix(strings.TrimPrefix(k.Path, r.Path), "/"), w})
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.catalogue(g); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	if skipped > 0 {
-		s.log.Warn("packages whose checksums can't be used", "root", r.String(), "packages", skipped)
-	}
-	if err := writeCatalog(g.dir, items); err != nil {
-		return fmt.Errorf("%s: %w", r, err)
-	}
+	done.Grown = true
 	return nil
 }
 
-// bring puts one metadata file into the generation's directory.
-func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, location string, w cache.Want, from cache.Source, done *Staged) error {
-	name := path.Base(location)
-	k, err := g.Root.Key(location)
+// catalogue writes the catalog of what g has: of its metadata, and of the packages
+// that this lists.
+func (s *Store) catalogue(g *Generation) error {
+	s.cataloguing.Lock()
+	defer s.cataloguing.Unlock()
+	// Whoever else has brought something meanwhile finds it in this catalog too.
+	g.files = g.present()
+	l := g.Root.layout()
+	var items []item
+	for _, f := range g.list.files {
+		for _, name := range f.at {
+			items = append(items, item{l.line(name), f.want})
+		}
+	}
+	skipped, err := l.packages(s, g, func(location string, w cache.Want) { items = append(items, item{location, w}) })
 	if err != nil {
 		return err
 	}
-	to := filepath.Join(g.dir, name)
-	if ok, err := holds(to, w); ok || err != nil {
+	if skipped > 0 {
+		s.log.Warn("packages whose checksums can't be used", "root", g.Root.String(), "packages", skipped)
+	}
+	if err := writeCatalog(g.dir, items); err != nil {
 		return err
 	}
+	return s.noteRead(g)
+}
+
+// bring puts one metadata file into the generation's directory, by the first of
+// its names under which it is to be had.
+func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, f file, from cache.Source, done *Staged) error {
+	if ok, err := holds(filepath.Join(g.dir, f.name), f.want); ok || err != nil {
+		return err
+	}
+	if ok, err := s.take(c, g, f); ok || err != nil {
+		return err
+	}
+	var err error
+	for _, name := range f.from {
+		err = s.fetch(ctx, c, g, f, g.Root.key(name), from, done)
+		// A mirror that is being synced may have it under one of them alone.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, cache.ErrWrongContent) {
+			break
+		}
+	}
+	return err
+}
+
+// take gives g a file that the tree has under any of its names.
+func (s *Store) take(c *cache.Cache, g *Generation, f file) (taken bool, err error) {
+	to := filepath.Join(g.dir, f.name)
+	for _, name := range f.at {
+		k := g.Root.key(name)
+		if !c.Holds(k, f.want) {
+			continue
+		}
+		if err := relink(filepath.Join(s.tree, k.String()), to); err != nil {
+			return false, err
+		}
+		if ok, err := holds(to, f.want); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// fetch puts one metadata file, which upstream has as k, into the generation's
+// directory.
+func (s *Store) fetch(ctx context.Context, c *cache.Cache, g *Generation, f file, k cache.Key, from cache.Source, done *Staged) error {
+	to := filepath.Join(g.dir, f.name)
 	// Whoever fetches it may be somebody else, and put it into the tree.
 	for range 3 {
-		out, err := c.Stage(ctx, k, w, from, func(cache.Facts) (string, error) {
-			return g.name(name), nil
+		out, err := c.Stage(ctx, k, f.want, from, func(cache.Facts) (string, error) {
+			return g.name(f.name), nil
 		})
-		done.Fetched += out.Fetched
-		done.Resumed += out.Resumed
+		done.add(out)
 		if err != nil {
 			return err
 		}
 		if out.Fetched > 0 {
 			done.Files++
 		}
-		if ok, err := holds(to, w); ok || err != nil {
+		if ok, err := holds(to, f.want); ok || err != nil {
 			return err
 		}
 		if err := link(filepath.Join(s.tree, k.String()), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if ok, err := holds(to, w); ok || err != nil {
+		if ok, err := holds(to, f.want); ok || err != nil {
 			return err
 		}
 		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -320,27 +387,4 @@ func holds(p string, w cache.Want) (bool, error) {
 func want(c repodata.Checksum, size int64) (cache.Want, error) {
 	d, err := cache.NewDigest(c.Type, c.Hex)
 	return cache.Want{Digest: d, Size: size}, err
-}
-
-// askedFor is the kinds of metadata that are stored in the tree: clients have
-// asked for them.
-func (s *Store) askedFor(r Root) map[string]bool {
-	kinds := map[string]bool{}
-	entries, err := os.ReadDir(filepath.Dir(filepath.Join(s.tree, r.repomd().String())))
-	if err != nil {
-		return kinds
-	}
-	for _, e := range entries {
-		kinds[kind(e.Name())] = true
-	}
-	return kinds
-}
-
-// kind is a metadata file's name without the digest before it:
-// "5f1c...-other.xml.gz" is "other.xml.gz".
-func kind(name string) string {
-	if sum, rest, ok := strings.Cut(name, "-"); ok && len(sum) >= 32 && strings.Trim(sum, "0123456789abcdef") == "" {
-		return rest
-	}
-	return name
 }

@@ -1,27 +1,33 @@
-// Package generation keeps a repository's metadata whole: a repomd.xml, the
-// files that it lists and a catalog of what these promise belong together, are
-// fetched and verified together beside the tree, and become current by renames
-// of which repomd.xml's is the last (Store.Flip). What was current before stays
-// for a while, for the clients that still hold its metadata.
+// Package generation keeps a repository's metadata whole: an entry file
+// (repomd.xml, a Debian suite's InRelease), the files that it lists and a catalog
+// of what these promise belong together, are fetched and verified together beside
+// the tree, and become current by renames of which the entry file's is the last
+// (Store.Flip). What was current before stays for a while, for the clients that
+// still hold its metadata.
 //
 // On disk, below the cache's own directory:
 //
-//	gen/<digest of repomd.xml>/   the generation: repomd.xml, what it lists, and
-//	                              its catalog, written last: it is whole
-//	gen/<hash of a root>.root     which generations of a root are kept
-//	gen/<hash of a root>.lock     held while that changes
-//	gen/<hash of a root>.lag      since when mirrors only have older metadata
+//	gen/<digest of the entry file>/   the generation: that file, what it lists, and
+//	                                  its catalog, written last: it is whole
+//	gen/<hash of a root>.root         which generations of a root are kept
+//	gen/<hash of a root>.lock         held while that changes
+//	gen/<hash of a root>.lag          since when mirrors only have older metadata
 //
-// Which one is current is nobody's to say but the repomd.xml's in the tree.
+// Which one is current is nobody's to say but the entry file's in the tree.
+//
+// Read kind.go for what the kinds of repositories differ in, rpm.go and debian.go
+// for each of them; then stage.go, flip.go and refresh.go.
 package generation
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +40,7 @@ import (
 type Options struct {
 	Dir  string        // the cache directory
 	Keep time.Duration // how long a generation stays after it was replaced
-	// Signing is how a root's repomd.xml has to be signed; nil, or where it
+	// Signing is how a root's entry file has to be signed; nil, or where it
 	// returns nil: not at all. It is asked each time.
 	Signing func(Root) *Signing
 	Now     func() time.Time
@@ -52,10 +58,19 @@ type Store struct {
 
 	signing func(Root) *Signing
 
-	roots    atomic.Pointer[map[string]*root]
+	roots    atomic.Pointer[roots]
 	loading  sync.Mutex
 	loadedAt atomic.Int64 // when the directory was last looked at, Unix nanoseconds
 	loaded   time.Time    // the directory's time then; under loading
+
+	cataloguing sync.Mutex // of catalogs that grow
+}
+
+// roots are what is known of all roots in memory; they do not change.
+type roots struct {
+	all    map[Root]*root
+	sorted []*root               // by their names
+	at     map[cache.Key][]*root // by the directory at which their catalogs' locations begin
 }
 
 // root is what is known of a root in memory.
@@ -65,7 +80,7 @@ type root struct {
 	held map[string]cache.Want // by path; see Hold
 
 	mu      sync.Mutex
-	seen    os.FileInfo // the tree's repomd.xml when current was worked out
+	seen    os.FileInfo // the tree's entry file when current was worked out
 	current string      // its digest
 }
 
@@ -87,7 +102,7 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cache_dir: %w", err)
 	}
-	s.roots.Store(&map[string]*root{})
+	s.roots.Store(&roots{})
 	if err := s.reload(); err != nil {
 		return nil, err
 	}
@@ -95,50 +110,96 @@ func Open(o Options) (*Store, error) {
 }
 
 // Lookup implements cache.Catalog: what the current generation promises of k,
-// and whether one that is kept lists it. Where the repomd.xml in the tree is of
-// no generation that is known, nothing is promised. Of a root that is held,
-// repomd.xml itself is promised to stay what it is.
-func (s *Store) Lookup(k cache.Key) (cache.Want, bool) {
+// and whether one that is kept lists it. Where the entry file in the tree is of
+// no generation that is known, nothing is promised; neither is where two suites of
+// one archive promise different bytes. Of a root that is held, repomd.xml itself
+// is promised to stay what it is.
+func (s *Store) Lookup(k cache.Key) (w cache.Want, held bool) {
 	s.refresh()
-	r, rest := s.find(k)
-	if r == nil {
-		return cache.Want{}, false
+	conflict := false
+	for _, r := range s.find(k) {
+		promised, listed := r.lookup(s.tree, k)
+		held = held || listed
+		conflict = conflict || w.Known() && promised.Known() && w != promised
+		if promised.Known() {
+			w = promised
+		}
 	}
-	if w, ok := r.held[rest]; ok {
-		return w, true
+	if conflict {
+		w = cache.Want{}
 	}
-	if c := r.kept[r.now(s.tree)]; c != nil {
-		if w, ok := c.find(rest); ok {
+	return w, held
+}
+
+// lookup is Store.Lookup in one root.
+func (r *root) lookup(tree string, k cache.Key) (cache.Want, bool) {
+	if rest, ok := below(r.Path, k.Path); ok {
+		if w, ok := r.held[rest]; ok {
+			return w, true
+		}
+	}
+	if c := r.kept[r.now(tree)]; c != nil {
+		if w, ok := r.in(c, k); ok {
 			return w, true
 		}
 	}
 	for _, c := range r.kept {
-		if _, ok := c.find(rest); ok {
-			return cache.Want{}, true
+		if w, ok := r.in(c, k); ok {
+			if !isByHash(k.Path) {
+				w = cache.Want{} // another file may have its name by now
+			}
+			return w, true
 		}
 	}
 	return cache.Want{}, false
 }
 
-// find is the root that k is below, the longest, and k's path there.
-func (s *Store) find(k cache.Key) (*root, string) {
-	roots := *s.roots.Load()
+// in is what a catalog of r says of k.
+func (r *root) in(c *catalog, k cache.Key) (cache.Want, bool) {
+	for _, line := range r.layout().lines(r.Root, k.Path) {
+		if w, ok := c.find(line); ok {
+			return w, true
+		}
+	}
+	return cache.Want{}, false
+}
+
+// find is the roots whose catalogs have the files of the directory that k is
+// below, the longest: of RPM packages one, of Debian's the suites of an archive.
+func (s *Store) find(k cache.Key) []*root {
+	at := s.roots.Load().at
 	for dir := k.Path; ; {
 		i := strings.LastIndexByte(dir, '/')
 		dir = dir[:max(i, 0)]
-		if r := roots[Root{k.Repo, dir}.String()]; r != nil {
-			return r, strings.TrimPrefix(k.Path[len(dir):], "/")
-		}
-		if i < 0 {
-			return nil, ""
+		if list := at[cache.Key{Repo: k.Repo, Path: dir}]; list != nil || i < 0 {
+			return list
 		}
 	}
 }
 
-// now is the digest of the repomd.xml in the tree, read again when that changes.
+// entry is the entry file that r has in the tree: the first of its kind's, where
+// there is none the one that is asked for first.
+func (s *Store) entry(r Root) (k cache.Key, there bool) {
+	entries := r.layout().entries()
+	for _, name := range entries {
+		if _, err := os.Stat(filepath.Join(s.tree, r.key(name).String())); err == nil {
+			return r.key(name), true
+		}
+	}
+	return r.key(entries[0]), false
+}
+
+// now is the digest of the entry file in the tree, read again when that changes.
 func (r *root) now(tree string) string {
-	path := filepath.Join(tree, r.repomd().String())
-	fi, err := os.Stat(path)
+	var path string
+	var fi os.FileInfo
+	err := fs.ErrNotExist
+	for _, name := range r.layout().entries() {
+		path = filepath.Join(tree, r.key(name).String())
+		if fi, err = os.Stat(path); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return ""
 	}
@@ -154,7 +215,7 @@ func (r *root) now(tree string) string {
 	return r.current
 }
 
-// digestOf is the name of the generation whose repomd.xml is b.
+// digestOf is the name of the generation whose entry file is b.
 func digestOf(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
@@ -190,21 +251,22 @@ func (s *Store) reload() error {
 	if err != nil {
 		return err
 	}
-	catalogs := map[string]*catalog{} // roots with one repomd.xml share one
-	old := *s.roots.Load()
-	for _, r := range old {
+	catalogs := map[string]*catalog{} // roots with one entry file share one
+	for _, r := range s.roots.Load().all {
 		for digest, c := range r.kept {
-			catalogs[digest] = c
+			if c.isOf(s.path(digest)) {
+				catalogs[digest] = c
+			}
 		}
 	}
-	roots := map[string]*root{}
+	now := roots{all: map[Root]*root{}, at: map[cache.Key][]*root{}}
 	for _, name := range names {
 		f, err := readRoot(name)
 		if err != nil {
 			s.log.Warn("a root's generations can't be read", "error", err)
 			continue
 		}
-		at, err := ParseRoot(f.Root)
+		at, err := f.root()
 		if err != nil {
 			s.log.Warn("a root's generations can't be read", "file", name, "error", err)
 			continue
@@ -224,9 +286,13 @@ func (s *Store) reload() error {
 			}
 			r.kept[g.Digest] = catalogs[g.Digest]
 		}
-		roots[f.Root] = r
+		now.all[at] = r
+		top := cache.Key{Repo: at.Repo, Path: at.top()}
+		now.at[top] = append(now.at[top], r)
+		now.sorted = append(now.sorted, r)
 	}
-	s.roots.Store(&roots)
+	slices.SortFunc(now.sorted, func(a, b *root) int { return a.compare(b.Root) })
+	s.roots.Store(&now)
 	s.loaded = fi.ModTime()
 	return nil
 }

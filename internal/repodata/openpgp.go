@@ -53,8 +53,8 @@ type parsed struct {
 }
 
 // parseSignatures reads the signature packets that b consists of, at most
-// maxSignatures. The error wraps ErrBadSignature.
-func parseSignatures(b []byte) ([]parsed, error) {
+// maxSignatures, all of one type. The error wraps ErrBadSignature.
+func parseSignatures(b []byte, typ packet.SignatureType) ([]parsed, error) {
 	r := packet.NewOpaqueReader(bytes.NewReader(b))
 	var list []parsed
 	for {
@@ -68,13 +68,14 @@ func parseSignatures(b []byte) ([]parsed, error) {
 		if p.Tag != packetSignature || len(list) == maxSignatures {
 			return nil, fmt.Errorf("%w: something else than a signature in its place", ErrBadSignature)
 		}
-		s, err := newSignature(p)
+		s, err := newSignature(p, typ)
 		list = append(list, parsed{s, err})
 	}
 }
 
-// newSignature is the signature that p's body is.
-func newSignature(p *packet.OpaquePacket) (*signature, error) {
+// newSignature is the signature that p's body is, of that type: over bytes as they
+// are, or over a text.
+func newSignature(p *packet.OpaquePacket, typ packet.SignatureType) (*signature, error) {
 	body, old := p.Contents, len(p.Contents) > 0 && p.Contents[0] <= 3
 	var suffix []byte
 	if old {
@@ -93,8 +94,8 @@ func newSignature(p *packet.OpaquePacket) (*signature, error) {
 	if err != nil || !ok {
 		return nil, fmt.Errorf("%w: it can't be read: %v", ErrBadSignature, err)
 	}
-	if sig.SigType != packet.SigTypeBinary {
-		return nil, fmt.Errorf("%w: of type %#x, not of a file", ErrBadSignature, int(sig.SigType))
+	if sig.SigType != typ {
+		return nil, fmt.Errorf("%w: of type %#x, not %#x", ErrBadSignature, int(sig.SigType), int(typ))
 	}
 	if old {
 		sig.HashSuffix = suffix

@@ -11,6 +11,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
 // Why a signature check fails. Of several reasons the worst is given: bad, then
@@ -47,11 +49,11 @@ func (k *Keyring) CheckPackage(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	header, err := k.testimony(f.headerSigs)
+	header, err := k.testimony(f.headerSigs, packet.SigTypeBinary)
 	if err != nil {
 		return err
 	}
-	whole, err := k.testimony(f.wholeSigs)
+	whole, err := k.testimony(f.wholeSigs, packet.SigTypeBinary)
 	switch {
 	case err != nil:
 		return err
@@ -106,7 +108,32 @@ func (k *Keyring) CheckDetached(signed, signature []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrBadSignature, err)
 	}
-	t, err := k.testimony(blocks)
+	return k.checkSigned(signed, blocks, packet.SigTypeBinary)
+}
+
+// CheckInline reports why a document that carries its signature, as an InRelease
+// does, has none by a key of k. What holds of several signatures, and the errors,
+// are CheckDetached's; a document without a signature, or with anything around
+// its signed text, is ErrUnsigned.
+func (k *Keyring) CheckInline(doc []byte) error {
+	if len(doc) > maxRelease {
+		return fmt.Errorf("%w: of a document of %d bytes", ErrBadSignature, len(doc))
+	}
+	block, err := signedText(doc)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsigned, err)
+	}
+	packets, err := io.ReadAll(io.LimitReader(block.ArmoredSignature.Body, maxDetached+1))
+	if err != nil || len(packets) > maxDetached {
+		return fmt.Errorf("%w: %d bytes of it: %v", ErrBadSignature, len(packets), err)
+	}
+	return k.checkSigned(block.Bytes, [][]byte{packets}, packet.SigTypeText)
+}
+
+// checkSigned reports why none of the signatures in packets, of one type, shows
+// that a key of k has signed these bytes.
+func (k *Keyring) checkSigned(signed []byte, packets [][]byte, typ packet.SignatureType) error {
+	t, err := k.testimony(packets, typ)
 	if err != nil {
 		return err
 	}
@@ -136,11 +163,12 @@ type sum struct {
 	want [][]byte // any of them will do
 }
 
-// testimony is the signatures in packets. The error wraps ErrBadSignature.
-func (k *Keyring) testimony(packets [][]byte) (*testimony, error) {
+// testimony is the signatures in packets, which have to be of one type. The error
+// wraps ErrBadSignature.
+func (k *Keyring) testimony(packets [][]byte, typ packet.SignatureType) (*testimony, error) {
 	t := &testimony{}
 	for _, b := range packets {
-		list, err := parseSignatures(b)
+		list, err := parseSignatures(b, typ)
 		if err != nil {
 			return nil, err
 		}

@@ -1,8 +1,10 @@
 package site
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -62,20 +64,56 @@ func packageChecks(rings map[string]*repodata.Keyring) map[string]*cache.Check {
 	return checks
 }
 
-// signing is how the repomd.xml of a root has to be signed, nil not at all.
+// signing is how the entry file of a root has to be signed, nil not at all. A
+// Debian package has no signature but its suite's, which is never left out.
 func (s *Site) signing(r generation.Root) *generation.Signing {
 	now := s.now.Load()
 	repo, ring := now.config.Repo(r.Repo), now.rings[r.Repo]
 	if repo == nil || ring == nil || repo.RepoGPGCheck == config.GPGNever {
 		return nil
 	}
-	return &generation.Signing{Required: repo.RepoGPGCheck == config.GPGAlways, Check: ring.CheckDetached}
+	return &generation.Signing{
+		Required: repo.RepoGPGCheck == config.GPGAlways || r.Kind == generation.Debian,
+		Check:    ring.CheckDetached, Inline: ring.CheckInline,
+	}
+}
+
+// listedCheck is what a Debian package of a repo with keys has to pass: metadata
+// that one of them has signed lists its digest.
+func (s *Site) listedCheck(k cache.Key, ring *repodata.Keyring) *cache.Check {
+	return &cache.Check{
+		ID:       "deb:" + ring.ID(),
+		Expected: "a package that metadata signed by one of the keys in gpg_keys of " + k.Repo + " lists; if it should be one, run apt-get update by way of this mirror first, or set repo_gpgcheck = \"never\"",
+		Do: func(file io.ReaderAt, size int64) error {
+			w, _ := s.Generations.Lookup(k)
+			if !w.Known() {
+				return fmt.Errorf("%w: no Packages file that was fetched here lists it", repodata.ErrUnsigned)
+			}
+			h := w.Digest.New()
+			if _, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil {
+				return err
+			}
+			if size != w.Size || hex.EncodeToString(h.Sum(nil)) != w.Digest.Hex() {
+				return fmt.Errorf("%w: not the bytes that are listed", repodata.ErrBadSignature)
+			}
+			return nil
+		},
+	}
 }
 
 // signed reports whether a file is of a kind that carries its signature.
 func signed(k cache.Key) bool {
 	switch strings.ToLower(path.Ext(k.Path)) {
 	case ".rpm", ".drpm":
+		return true
+	}
+	return false
+}
+
+// listed reports whether a file is of a kind whose signature is its metadata's.
+func listed(k cache.Key) bool {
+	switch strings.ToLower(path.Ext(k.Path)) {
+	case ".deb", ".udeb":
 		return true
 	}
 	return false

@@ -107,7 +107,9 @@ func TestWhatIsChecked(t *testing.T) {
 		{"keyed", "x/a-1-1.noarch.RPM", true},
 		{"keyed", "x/drpms/a-1_2-1.noarch.drpm", true},
 		{"keyed", "x/repodata/repomd.xml", false},
-		{"keyed", "pool/a_1_all.deb", false},
+		{"keyed", "pool/a_1_all.deb", true},
+		{"keyed", "pool/a_1_all.dsc", false},
+		{"fedora", "pool/a_1_all.deb", false},
 		{"keyed", "x/a.rpm.asc", false},
 		{"fedora", "x/Packages/a-1-1.noarch.rpm", false},
 	} {
@@ -140,6 +142,16 @@ func TestHowMetadataIsSigned(t *testing.T) {
 		}
 		if how != nil && how.Check([]byte("signed"), []byte("no signature")) == nil {
 			t.Errorf("%s: anything is a signature", check)
+		}
+		suite := s.signing(generation.Root{Repo: "keyed", Path: "dists/x", Kind: generation.Debian})
+		if (suite == nil) != (want == nil) || suite != nil && !suite.Required {
+			t.Errorf("%s: a suite: %+v", check, suite)
+		}
+		if suite != nil && suite.Inline([]byte("no signature")) == nil {
+			t.Errorf("%s: anything is an InRelease", check)
+		}
+		if p := s.policy(cache.Key{Repo: "keyed", Path: "pool/a_1_all.deb"}); (p.Check == nil) != (want == nil) {
+			t.Errorf("%s: a Debian package is checked: %v", check, p.Check != nil)
 		}
 		if other := s.signing(generation.Root{Repo: "fedora", Path: "x"}); other != nil {
 			t.Errorf("%s: a repo without keys: %+v", check, other)

@@ -130,7 +130,7 @@ func (s *Site) Close() error {
 	return errors.Join(errs...)
 }
 
-// Refresher answers requests for repomd.xml. Its Close comes before the Site's.
+// Refresher answers requests for repomd.xml and InRelease. Its Close comes before the Site's.
 func (s *Site) Refresher(log *slog.Logger) *generation.Refresher {
 	return generation.NewRefresher(generation.RefresherOptions{
 		Store: s.Generations, Cache: s.Cache, Source: s.source, Log: log,
@@ -231,6 +231,9 @@ func (s *Site) policy(k cache.Key) cache.Policy {
 	}
 	if signed(k) {
 		p.Check = now.checks[k.Repo]
+	}
+	if ring := now.rings[k.Repo]; ring != nil && listed(k) && cfg.Repo(k.Repo).RepoGPGCheck != config.GPGNever {
+		p.Check = s.listedCheck(k, ring)
 	}
 	switch path.Base(k.Path) {
 	case "repomd.xml", "InRelease", "Release":

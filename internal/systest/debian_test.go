@@ -1,129 +1,400 @@
 package systest
 
 import (
+	"bytes"
+	"crypto"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"intelligentmirror/internal/testrepo"
 )
 
-// archive is a Debian archive in a directory of upstream's: a pool, a suite
-// "stable" with one component, and a key that signs it.
-type archive struct {
-	s      *site
-	dir    string
-	key    *gpg
-	byHash bool // indices can be had by their digests
-	apart  bool // the signature is not in InRelease, but in Release.gpg
+// suiteKey is a key that signs suites as apt and gpg take it.
+type suiteKey struct {
+	inline, detached func([]byte) ([]byte, error)
+	public           []byte // armored
 }
 
-// deb puts a package into the pool, and returns its name there.
-func (a *archive) deb(name, version, depends string) string {
-	s := a.s
-	s.t.Helper()
-	tree := s.t.TempDir()
-	s.mkdir(tree + "/DEBIAN")
-	s.mkdir(tree + "/usr/share/" + name)
-	s.write(tree+"/DEBIAN/control", fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Test <test@example.org>\nDepends: %s\nDescription: a package\n", name, version, depends))
-	s.write(tree+"/usr/share/"+name+"/data", strings.Repeat(name+" "+version+"\n", 10_000))
-	_, plain, epoch := strings.Cut(version, ":")
-	if !epoch {
-		plain = version
-	}
-	file := fmt.Sprintf("pool/main/%c/%s/%s_%s_all.deb", name[0], name, name, plain)
-	s.mkdir(filepath.Dir(filepath.Join(a.dir, file)))
-	// Not compressed, so that it has a middle.
-	s.command(tool(s.t, "dpkg-deb"), "--root-owner-group", "-Znone", "--build", tree, filepath.Join(a.dir, file))
-	return file
-}
-
-// publish makes the indices of what is in the pool, and signs them.
-func (a *archive) publish() {
-	s := a.s
-	s.t.Helper()
-	const component = "dists/stable/main/binary-amd64"
-	s.mkdir(filepath.Join(a.dir, component))
-	ftparchive := func(args ...string) string {
-		s.t.Helper()
-		return s.command("env", append([]string{"--chdir=" + a.dir, tool(s.t, "apt-ftparchive"), "--quiet"}, args...)...)
-	}
-	packages := filepath.Join(a.dir, component, "Packages")
-	s.write(packages, ftparchive("packages", "pool"))
-	s.command(tool(s.t, "xz"), "--force", "--keep", packages)
-	release := []string{"release", "dists/stable"}
-	for field, value := range map[string]string{"Suite": "stable", "Codename": "stable", "Components": "main", "Architectures": "all amd64", "Acquire-By-Hash": map[bool]string{true: "yes"}[a.byHash]} {
-		release = append(release, "-o", "APT::FTPArchive::Release::"+field+"="+value)
-	}
-	dist := filepath.Join(a.dir, "dists/stable")
-	for _, name := range []string{"Release", "InRelease", "Release.gpg"} {
-		if err := os.RemoveAll(filepath.Join(dist, name)); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	s.write(filepath.Join(s.dir, "Release"), ftparchive(release...))
-	if err := os.Rename(filepath.Join(s.dir, "Release"), filepath.Join(dist, "Release")); err != nil {
-		s.t.Fatal(err)
-	}
-	if a.byHash {
-		by := filepath.Join(a.dir, component, "by-hash/SHA256")
-		s.mkdir(by)
-		for _, name := range []string{packages, packages + ".xz"} {
-			b, err := os.ReadFile(name)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			s.write(filepath.Join(by, digest(b)), string(b))
-		}
-	}
-	if a.apart {
-		a.key.run("gpg", "--armor", "--detach-sign", "--output", dist+"/Release.gpg", dist+"/Release")
-	} else {
-		a.key.run("gpg", "--clear-sign", "--output", dist+"/InRelease", dist+"/Release")
-	}
-}
-
-// debianRepo is the site's repository "debian", with its archive on the same
-// upstream as everything else.
-func (s *site) debianRepo(extra ...string) *archive {
-	s.t.Helper()
-	s.more = fmt.Sprintf("\n[[repo]]\nname = \"debian\"\nupstreams = [%q]\n", s.base+"/debian")
-	s.configure(extra...)
-	return &archive{s: s, dir: filepath.Join(s.tree, "debian"), key: newGPG(s)}
-}
-
-// gpg is a home of GnuPG's with one key.
-type gpg struct {
-	s    *site
-	home string
-	file string // the public key, armored
-}
-
-func newGPG(s *site) *gpg {
-	s.t.Helper()
-	// A socket's path must be short.
-	home, err := os.MkdirTemp("", "gpg-")
+func newSuiteKey(t *testing.T) suiteKey {
+	t.Helper()
+	c := &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 2048, DefaultHash: crypto.SHA256}
+	e, err := openpgp.NewEntity("A suite", "", "suite@example.org", c)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	g := &gpg{s, home, filepath.Join(home, "key.asc")}
-	s.t.Cleanup(func() {
-		g.run("gpgconf", "--kill", "all")
-		if err := os.RemoveAll(home); err != nil {
-			s.t.Error(err)
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = errors.Join(e.Serialize(w), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return suiteKey{
+		inline: func(text []byte) ([]byte, error) {
+			var b bytes.Buffer
+			w, err := clearsign.Encode(&b, e.PrivateKey, c)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := w.Write(text); err != nil {
+				return nil, err
+			}
+			err = w.Close()
+			return append(b.Bytes(), '\n'), err
+		},
+		detached: func(text []byte) ([]byte, error) {
+			var b bytes.Buffer
+			err := openpgp.ArmoredDetachSign(&b, e, bytes.NewReader(text), c)
+			return b.Bytes(), err
+		},
+		public: append(b.Bytes(), '\n'),
+	}
+}
+
+// suiteArchive is a site whose repository is a Debian archive with one suite, stable.
+type suiteArchive struct {
+	*site
+	suite testrepo.Suite
+	has   map[string][]byte // what upstream has, by path below the archive
+	key   string            // the file of the suite's public key
+}
+
+// newArchive makes one that is signed by key, with this configuration.
+func newSuiteArchive(t *testing.T, suite testrepo.Suite, key suiteKey, extra ...string) *suiteArchive {
+	s := newSite(t, extra...)
+	a := &suiteArchive{site: s, suite: suite, key: s.dir + "/suite.asc"}
+	s.write(a.key, string(key.public))
+	return a
+}
+
+// build is a publication of one version of its packages, signed a minute after the
+// one before.
+func (a *suiteArchive) build(version string) map[string][]byte {
+	a.t.Helper()
+	if a.suite.Time.IsZero() {
+		a.suite.Time = time.Now().Add(-time.Hour)
+	}
+	a.suite.Time = a.suite.Time.Add(time.Minute)
+	list := []testrepo.Deb{{Name: "hello", Version: version, Size: 20_000}, {Name: "world", Version: version, Arch: "all", Size: 100}}
+	files, err := testrepo.BuildSuite(list, a.suite)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return files
+}
+
+func (a *suiteArchive) put(name string, b []byte) {
+	a.t.Helper()
+	if err := a.up.Put(upstreamBase+"/"+name, b); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *suiteArchive) drop(name string) {
+	a.t.Helper()
+	if err := os.Remove(filepath.Join(a.tree, upstreamBase, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.t.Fatal(err)
+	}
+}
+
+// issue makes a publication all that upstream has.
+func (a *suiteArchive) issue(files map[string][]byte) {
+	a.t.Helper()
+	for name := range a.has {
+		if files[name] == nil {
+			a.drop(name)
+		}
+	}
+	for name, b := range files {
+		a.put(name, b)
+	}
+	a.has = files
+}
+
+// debianMachine is a Debian machine that has the archive from a mirror.
+type debianMachine struct {
+	dir  string
+	args []string
+	apt  string
+}
+
+// machine makes one that has the mirror at this address.
+func (a *suiteArchive) machine(mirror string) debianMachine {
+	a.t.Helper()
+	// apt takes no name of a key that has a comma, as a test's directory may.
+	dir, err := os.MkdirTemp("", "machine-")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, d := range []string{"/state/lists/partial", "/cache/archives/partial", "/etc/apt.conf.d", "/etc/preferences.d", "/log"} {
+		a.mkdir(dir + d)
+	}
+	key := dir + "/etc/suite.asc"
+	b, err := os.ReadFile(a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.write(key, string(b))
+	a.write(dir+"/etc/sources.list", fmt.Sprintf("deb [signed-by=%s] %s/fedora stable main\n", key, mirror))
+	a.write(dir+"/status", "")
+	args := []string{
+		"-o", "Dir::State=" + dir + "/state", "-o", "Dir::State::status=" + dir + "/status", "-o", "Dir::Cache=" + dir + "/cache",
+		"-o", "Dir::Etc=" + dir + "/etc", "-o", "Dir::Log=" + dir + "/log", "-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root",
+		"-o", "Acquire::Languages=none", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT", "-o", "APT::Update::Error-Mode=any",
+	}
+	return debianMachine{dir, args, tool(a.t, "apt-get")}
+}
+
+// line is the mirror's address for a machine that has an address of its own.
+func (a *suiteArchive) line(server *server, from string) string {
+	a.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { l.Close() })
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			mirror, err := dialer.Dial("tcp", strings.TrimPrefix(server.url, "http://"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{client, mirror}, {mirror, client}} {
+				go func() {
+					// However it ends, both ends learn of it, and the client tells.
+					_, _ = io.Copy(pair[0], pair[1])
+					pair[0].Close()
+					pair[1].Close()
+				}()
+			}
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+// run runs apt-get to its end; the error has what it printed.
+func (m debianMachine) run(args ...string) (string, error) {
+	cmd := exec.Command(m.apt, append(slices.Clone(m.args), args...)...)
+	cmd.Env, cmd.Dir = environment(m.dir), m.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
+// forget makes it a machine that has never been updated.
+func (m debianMachine) forget() error {
+	return errors.Join(os.RemoveAll(m.dir+"/state/lists"), os.MkdirAll(m.dir+"/state/lists/partial", 0o755))
+}
+
+// TestAptArchive: a Debian archive from the mirror, with its key and without,
+// signed in both ways: apt verifies it, a second machine costs upstream nothing, and
+// out of reach all of it is there.
+func TestAptArchive(t *testing.T) {
+	key := newSuiteKey(t)
+	for _, tt := range []struct {
+		name  string
+		suite testrepo.Suite
+		keyed bool
+	}{
+		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline, Detached: key.detached}, false},
+		{"by name", testrepo.Suite{Name: "stable", Inline: key.inline}, false},
+		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, true},
+		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.detached}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newSuiteArchive(t, tt.suite, key)
+			if tt.keyed {
+				a.configure(fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
+			}
+			a.issue(a.build("1"))
+			server := a.serve()
+			const deb = "pool/main/h/hello/hello_1_amd64.deb"
+			for i := range 2 {
+				m := a.machine(server.url)
+				for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello", "world"}} {
+					if _, err := m.run(args...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := files(t, m.dir+"/cache/archives")["hello_1_amd64.deb"]; got != digest(a.has[deb]) {
+					t.Errorf("apt has %q", got)
+				}
+				if i > 0 {
+					for _, line := range a.up.Lines("", "*") {
+						if !strings.Contains(line, "Release") {
+							t.Errorf("the second machine had upstream asked: %s", line)
+						}
+					}
+				}
+				a.up.Forget()
+			}
+			a.up.Stop()
+			m := a.machine(server.url)
+			for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello"}} {
+				if _, err := m.run(args...); err != nil {
+					t.Errorf("upstream is out of reach: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestAptKeys: with keys, a suite that none of them has signed is not handed out,
+// and neither is a package that no signed suite lists.
+func TestAptKeys(t *testing.T) {
+	ours, strangers := newSuiteKey(t), newSuiteKey(t)
+	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", Inline: strangers.inline}, ours, "[serve]\nmetadata_max_age = \"0s\"")
+	keyed := fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key)
+	a.configure("[serve]\nmetadata_max_age = \"0s\"", keyed)
+	a.issue(a.build("1"))
+	server := a.serve()
+	const root, deb = "/fedora/dists/stable/InRelease", "/fedora/pool/main/h/hello/hello_1_amd64.deb"
+	if got, err := server.fetch(root); err != nil || got.status != 502 || !strings.Contains(string(got.body), "signed by a key that is not among") {
+		t.Errorf("a stranger's suite: status %d, %s, %v", got.status, got.body, err)
+	}
+	if got, err := server.fetch(deb); err != nil || got.status != 502 || !strings.Contains(string(got.body), "no Packages file") || !strings.Contains(string(got.body), "repo_gpgcheck") {
+		t.Errorf("a package that nobody lists: status %d, %s, %v", got.status, got.body, err)
+	}
+	a.suite.Inline = ours.inline
+	a.issue(a.build("1"))
+	m := a.machine(server.url)
+	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello"}} {
+		if _, err := m.run(args...); err != nil {
+			t.Error(err)
+		}
+	}
+	server.stop()
+	// What is in the cache is handed out with no question, and asked for no more.
+	a.up.Forget()
+	server = a.serve()
+	if got := server.get(deb); digest(got) != digest(a.has[strings.TrimPrefix(deb, "/fedora/")]) {
+		t.Errorf("%d bytes", len(got))
+	}
+	if n := a.up.Count("", "*.deb"); n != 0 {
+		t.Errorf("upstream was asked %d times for a package that is listed", n)
+	}
+}
+
+// TestAptOnSyncingMirror: machines update again and again while their mirror's
+// upstream goes from one publication to the next in the worst orders, deletes what
+// was at once, and goes back. No update fails: no hash-sum mismatch, ever.
+func TestAptOnSyncingMirror(t *testing.T) {
+	key := newSuiteKey(t)
+	for _, tt := range []struct {
+		name   string
+		byHash bool
+		order  func(a, b string) int // of names
+	}{
+		{"InRelease first, by name", false, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) }},
+		{"indices first, by hash", true, func(a, b string) int { return strings.Compare(path.Base(b), path.Base(a)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: tt.byHash, Inline: key.inline}, key, "[serve]\nmetadata_max_age = \"0s\"")
+			a.issue(a.build("0"))
+			server := a.serve()
+			first := a.machine(server.url)
+			for range 2 { // what is asked for is known from then on
+				if _, err := first.run("update"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := a.has
+			a.updating(server, func(step func()) {
+				a.publish(a.build("1"), tt.order, step)
+				a.publish(before, tt.order, step) // a mirror that lags behind itself
+			})
+			got := string(server.get("/fedora/dists/stable/InRelease"))
+			if newest := a.suite.Time.UTC().Format("15:04:05 UTC"); !strings.Contains(got, newest) {
+				t.Errorf("in the end it is not the newest that was there, of %s:\n%s", newest, got)
+			}
+		})
+	}
+}
+
+// publish puts the metadata of a publication upstream file by file, in an order,
+// once that of the one before is gone, but for the names that both have.
+func (a *suiteArchive) publish(next map[string][]byte, order func(a, b string) int, step func()) {
+	a.t.Helper()
+	for name := range a.has {
+		if next[name] == nil {
+			a.drop(name)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(next), order) {
+		a.put(name, next[name])
+		if strings.HasSuffix(name, "/InRelease") || strings.HasSuffix(name, "/Packages.xz") {
+			step()
+		}
+	}
+	a.has = next
+	step()
+}
+
+// updating has machines update while work goes on; step waits until each may have
+// seen what there is now. Some of them know nothing each time.
+func (a *suiteArchive) updating(server *server, work func(step func())) {
+	a.t.Helper()
+	// One at a time would not meet the middle of a publication.
+	const machines = 2
+	over := make(chan struct{})
+	var updates, failed atomic.Int64
+	var wg sync.WaitGroup
+	for i := range machines {
+		m := a.machine(a.line(server, fmt.Sprintf("127.0.0.%d", 2+i)))
+		wg.Go(func() {
+			for {
+				if i%2 == 0 {
+					if err := m.forget(); err != nil {
+						a.t.Error(err)
+					}
+				}
+				if _, err := m.run("update"); err != nil {
+					failed.Add(1)
+					a.t.Error(err)
+				}
+				updates.Add(1)
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	work(func() {
+		for until := updates.Load() + machines; updates.Load() < until && failed.Load() == 0; {
+			time.Sleep(time.Millisecond)
 		}
 	})
-	tool(s.t, "gpg-agent")
-	g.run("gpg", "--quick-gen-key", "A test <test@example.org>", "ed25519", "sign", "never")
-	g.run("gpg", "--armor", "--export", "--output", g.file)
-	return g
-}
-
-// run runs one of GnuPG's programs.
-func (g *gpg) run(name string, args ...string) {
-	g.s.t.Helper()
-	args = append([]string{tool(g.s.t, name), "--homedir", g.home}, args...)
-	if name == "gpg" {
-		args = append([]string{args[0], "--batch", "--quiet", "--passphrase", ""}, args[1:]...)
-	}
-	g.s.command(args[0], args[1:]...)
+	close(over)
+	wg.Wait()
 }

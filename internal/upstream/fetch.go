@@ -80,7 +80,7 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 	defer resp.Body.Close()
 	switch err := m.accept(resp, r, p, off, head, vetted); {
 	case vetted && errors.Is(err, cache.ErrNotModified):
-		return m.stillThere(r)
+		return m.stillThere(ctx, r)
 	case errors.Is(err, errWhole):
 		if err := p.Complete(); err != nil {
 			p.Reject()

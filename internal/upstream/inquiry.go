@@ -79,7 +79,8 @@ type inquiry struct {
 	sure    bool      // one that the configuration names says so too, or none of these can be asked
 	begun   bool      // bytes of it have come
 	late    bool      // one was silent for too long
-	refused bool      // what one sent was no repomd.xml to take
+	refused bool      // what one sent was no entry file to take
+	expired []*mirror // those that have one that has expired
 	failure error
 }
 
@@ -113,6 +114,12 @@ func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, w
 		list := q.alive
 		q.alive = nil
 		if done, err := q.walk(ctx, list); done {
+			return err
+		}
+	}
+	if len(q.expired) > 0 {
+		// None has a newer one.
+		if done, err := q.walk(context.WithValue(ctx, expiredToo{}, true), q.expired); done {
 			return err
 		}
 	}
@@ -189,6 +196,9 @@ func (q *inquiry) walk(ctx context.Context, list []*mirror) (done bool, err erro
 		default:
 			q.failure, q.late = err, q.late || timedOut(err)
 			q.refused = q.refused || errors.Is(err, errRefused)
+			if errors.Is(err, ErrExpired) {
+				q.expired = append(q.expired, x)
+			}
 			if passing(err) {
 				q.alive = append(q.alive, x)
 			}
@@ -217,7 +227,7 @@ func (q *inquiry) spread(ctx context.Context, list []*mirror) ([]*mirror, error)
 func (q *inquiry) verdict() error {
 	switch {
 	case q.refused && q.r.Stored != nil:
-		q.m.c.o.Log.Warn("the stored repomd.xml stays: no mirror has one to take", "file", q.r.Key.String(), "last", q.failure)
+		q.m.c.o.Log.Warn("the stored metadata stays: no mirror has any to take", "file", q.r.Key.String(), "last", q.failure)
 		return cache.ErrNotModified
 	case q.begun, errors.Is(q.failure, cache.ErrWrongContent):
 		return q.failure

@@ -25,7 +25,7 @@ type Repo struct {
 	Paths []string
 	// Proxy is what all is reached by; nil is as the environment says.
 	Proxy *url.URL
-	// Vet is asked before a repomd.xml is taken; nil is not.
+	// Vet is asked before an entry file (repomd.xml, InRelease) is taken; nil is not.
 	Vet Vetter
 }
 
@@ -33,15 +33,16 @@ type Repo struct {
 // of the root's list. It is called for each request to upstream.
 type Find func(path string) (root, address string, ok bool)
 
-// Vetter says which repomd.xml may follow the one that is held. It is safe for
+// Vetter says which entry file may follow the one that is held. It is safe for
 // concurrent use.
 type Vetter interface {
-	// Vet returns an error that says why the repomd.xml body must not become k's;
-	// current says that the metalink names it as the current one. The error wraps
-	// ErrLags where the mirror is behind.
+	// Vet returns an error that says why body must not become k's; current says that
+	// the metalink names it as the current one. The error wraps ErrLags where the
+	// mirror is behind, ErrExpired where that is all that is wrong.
 	Vet(k cache.Key, body []byte, current bool) error
-	// Confirm says that a mirror still has the one that is held of k.
-	Confirm(k cache.Key)
+	// Confirm says that a mirror still has the one that is held of k. The error,
+	// which wraps ErrExpired, says that others should be asked for a newer one.
+	Confirm(k cache.Key) error
 }
 
 // Mirrors is the places that one repository's files come from. It is a
