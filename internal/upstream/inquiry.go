@@ -19,13 +19,21 @@ const goneFrom = 2
 
 // tries is how often one mirror is asked for one file, as long as each try
 // brings more of it: a line that drops now and then still brings all.
-const tries = 8
+const tries = 12
 
 // again is how often a mirror that said "not now" is asked once more, and
 // pause the wait before it the first time, each longer than the one before.
 const (
 	again = 2
 	pause = 200 * time.Millisecond
+)
+
+// stay is how often a mirror that has sent a part of a file is asked once more for
+// the rest, and stayPause the wait before it the first time, twice as long each time
+// after that: three seconds in all.
+const (
+	stay      = 5
+	stayPause = 100 * time.Millisecond
 )
 
 // patience is how long other mirrors are tried while a client waits for a first
@@ -278,10 +286,10 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 			return progress, err
 		case after > before && i < tries-1 && (last || !timedOut(err)):
 			continue
-		case progress && after > 0 && waits < again && i < tries-1 && passing(err) && !r.Want.Known() && !head.Want.Known():
+		case progress && after > 0 && waits < stay && i < tries-1 && passing(err) && !r.Want.Known() && !head.Want.Known():
 			// Without a digest no other mirror can go on where this one stopped, and
 			// who reads along would have to begin anew.
-			if err := sleep(ctx, pause<<(2*waits)); err != nil {
+			if err := sleep(ctx, stayPause<<waits); err != nil {
 				return progress, err
 			}
 			waits++
