@@ -56,7 +56,7 @@ func TestNotNow(t *testing.T) {
 		{name: "in the middle", on: [2][]testrepo.Fault{{testrepo.Cut(4).Times(1), testrepo.Status(503).Times(2)}},
 			want: [2][]string{{"200", "503", "503", "206"}, nil}},
 		{name: "in the middle, for good", on: [2][]testrepo.Fault{{testrepo.Cut(4).Times(1), testrepo.Status(503)}},
-			want: [2][]string{{"200", "503", "503", "503"}, {"200"}}},
+			want: [2][]string{slices.Concat([]string{"200"}, slices.Repeat([]string{"503"}, 1+stay)), {"200"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
