@@ -58,6 +58,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	// Whoever the servers run as reads the files there.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
 	if *imserve == "" {
 		if *imserve, err = peer.Build(ctx, dir, "imserve"); err != nil {
 			return err
@@ -126,20 +130,20 @@ type contender struct {
 
 // contenders starts imserve, and those of the named peers that are on this machine.
 func contenders(ctx context.Context, imserve, names, upstream, files string, stdout io.Writer) ([]*contender, error) {
+	mirrors, missing, err := peer.Choose(append(peer.Mirrors(imserve, upstream), peer.Static(files)), names)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
+	}
 	var all []*contender
-	for _, s := range servers(imserve, upstream, files) {
-		if len(all) > 0 && !slices.Contains(strings.Split(names, ","), s.program.Name) {
-			continue
-		}
-		p, err := peer.Start(ctx, s.program, s.config)
-		if errors.Is(err, exec.ErrNotFound) && len(all) > 0 {
-			fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", s.program.Name)
-			continue
-		}
+	for _, m := range mirrors {
+		p, err := m.Start(ctx)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, &contender{p, s.prefix, map[string][]result{}})
+		all = append(all, &contender{p, m.Prefix, map[string][]result{}})
 	}
 	return all, nil
 }

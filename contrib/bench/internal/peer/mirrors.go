@@ -10,7 +10,7 @@ import (
 )
 
 // Mirror is a server with its configuration as a caching mirror of one upstream,
-// with what it has for requests that come together.
+// with what it has for requests that come together. All write an access log.
 type Mirror struct {
 	Program
 	Config func(Place) string
@@ -25,7 +25,7 @@ func Mirrors(imserve, upstream string) []Mirror {
 			return fmt.Sprintf(imserveConfig, p.Dir, upstream, p.Addr)
 		}, "/bench"},
 		{Nginx(), func(p Place) string {
-			return fmt.Sprintf(nginxConfig, NginxPaths, p.Addr, upstream)
+			return fmt.Sprintf(nginxConfig, NginxPaths, p.Addr, fmt.Sprintf(nginxCache, upstream))
 		}, "/pub"},
 		{Squid(), func(p Place) string {
 			return fmt.Sprintf(squidConfig, p.Dir, p.Addr, strings.TrimPrefix(upstream, "http://127.0.0.1:"))
@@ -34,6 +34,13 @@ func Mirrors(imserve, upstream string) []Mirror {
 			return fmt.Sprintf(acngConfig, p.Dir, p.Port(), upstream)
 		}, "/bench"},
 	}
+}
+
+// Static is nginx with the files of upstream on its own disk, below the directory dir.
+func Static(dir string) Mirror {
+	m := Mirror{Nginx(), func(p Place) string { return fmt.Sprintf(nginxConfig, NginxPaths, p.Addr, "root "+dir+";") }, "/pub"}
+	m.Name = "nginx-static"
+	return m
 }
 
 // Choose are imserve and those of all whose names stand in the list, separated by
@@ -84,24 +91,28 @@ worker_rlimit_nofile 65536;
 events { worker_connections 16384; }
 http {
 	%[1]s
-	access_log off;
+	access_log access.log;
 	sendfile on;
-	proxy_cache_path cache keys_zone=packages:10m max_size=10g use_temp_path=off;
+	tcp_nopush on;
+	keepalive_requests 1000000000;
+	proxy_cache_path cache levels=1:2 keys_zone=packages:10m max_size=10g inactive=1h use_temp_path=off;
 	server {
 		listen %[2]s;
 		location / {
-			proxy_pass %[3]s;
+			%[3]s
+		}
+	}
+}
+`
+
+const nginxCache = `proxy_pass %s;
 			proxy_http_version 1.1;
 			proxy_set_header Connection "";
 			proxy_cache packages;
 			proxy_cache_valid 200 1h;
 			proxy_cache_lock on;
 			proxy_cache_lock_timeout 1m;
-			proxy_cache_lock_age 1m;
-		}
-	}
-}
-`
+			proxy_cache_lock_age 1m;`
 
 const squidConfig = `
 http_port %[2]s accel no-vhost defaultsite=bench.test
@@ -110,9 +121,11 @@ never_direct allow all
 http_access allow all
 collapsed_forwarding on
 maximum_object_size 10 GB
+maximum_object_size_in_memory 1 MB
+cache_mem 256 MB
 cache_dir ufs %[1]s/cache 10000 16 16
 cache_log %[1]s/cache.log
-access_log none
+access_log stdio:%[1]s/access.log
 pid_filename none
 shutdown_lifetime 0 seconds
 visible_hostname bench.test
