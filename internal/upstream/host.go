@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,9 +13,10 @@ import (
 )
 
 // host is a server. Its health is one, whichever repositories and roots come
-// from it, and so is the number of the agent's downloads from it.
+// from it, and so is the number of downloads from it.
 type host struct {
-	slots chan struct{} // a token for each of the agent's downloads under way
+	slots  chan struct{} // a token for each of the agent's downloads under way
+	guests chan struct{} // the same for clients
 
 	mu       sync.Mutex
 	failures int // since the last success
@@ -26,7 +28,14 @@ type host struct {
 // perHost is how many files the agent downloads from one server at a time.
 const perHost = 4
 
-func newHost() *host { return &host{slots: make(chan struct{}, perHost)} }
+// perHostForClients is how many it downloads from one for clients: no more than a
+// mirror takes from a site without taking it for an attack. A client that has to wait
+// for its turn gets nothing, so that it is not few.
+const perHostForClients = 128
+
+func newHost() *host {
+	return &host{slots: make(chan struct{}, perHost), guests: make(chan struct{}, perHostForClients)}
+}
 
 // host is the server of a mirror's base.
 func (c *Client) host(base string) *host {
@@ -166,6 +175,32 @@ func (h *host) take(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// errCrowded is of a host from which as much is downloaded as may be.
+var errCrowded = fmt.Errorf("%d downloads from it are under way: %w", perHostForClients, errNotNow)
+
+// admit waits for at most a while until one more client's download from the host
+// may begin. The error is errCrowded, or ctx's.
+func (h *host) admit(ctx context.Context, most time.Duration) error {
+	select {
+	case h.guests <- struct{}{}:
+		return nil
+	default:
+	}
+	wait := time.NewTimer(most)
+	defer wait.Stop()
+	select {
+	case h.guests <- struct{}{}:
+		return nil
+	case <-wait.C:
+		return errCrowded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// dismiss ends what admit began.
+func (h *host) dismiss() { <-h.guests }
 
 // tryTake is take without the waiting.
 func (h *host) tryTake() bool {

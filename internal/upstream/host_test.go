@@ -183,3 +183,45 @@ func TestProxy(t *testing.T) {
 		t.Errorf("another repository's file went by the proxy: %q", through[n:])
 	}
 }
+
+// TestCrowded: clients' downloads from one server are bounded, and the next mirror
+// has the others.
+func TestCrowded(t *testing.T) {
+	ups := []*testrepo.Server{testrepo.Start(t, t.TempDir()), testrepo.Start(t, t.TempDir())}
+	for _, up := range ups {
+		for i := range perHostForClients + 2 {
+			if err := up.Put(fmt.Sprintf("/%d", i), []byte("body")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ups[0].On("*", testrepo.Hang())
+	client := New(Options{Connect: 3 * time.Second, Header: 5 * time.Minute, Idle: 5 * time.Minute})
+	defer client.Close()
+	m := client.Mirrors("r", []string{ups[0].URL, ups[1].URL})
+	c := store(t, m, nil)
+	get := func(i int) {
+		if _, err := c.Prefetch(t.Context(), cache.Key{Repo: "r", Path: fmt.Sprint(i)}, cache.Want{}, m); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range perHostForClients {
+		all.Go(func() { get(i) })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), thePatience)
+	defer cancel()
+	if err := ups[0].AwaitStalled(ctx, perHostForClients); err != nil {
+		t.Fatal(err)
+	}
+	get(perHostForClients)
+	if n := ups[1].Count("", "*"); n != 1 {
+		t.Errorf("the next mirror was asked for %d files, want 1", n)
+	}
+	ups[0].Heal()
+	all.Wait()
+	get(perHostForClients + 1) // the first has room again
+	if n := ups[0].Count("", "*"); n != perHostForClients+1 {
+		t.Errorf("the first mirror was asked for %d files, want %d", n, perHostForClients+1)
+	}
+}

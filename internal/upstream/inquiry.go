@@ -183,7 +183,7 @@ func (q *inquiry) walk(ctx context.Context, list []*mirror) (done bool, err erro
 			held = x.host
 		}
 		q.asked = append(q.asked, x.base)
-		progress, err := q.ask(ctx, x, len(rest) == 0)
+		progress, err := q.inTurn(ctx, x, len(rest) == 0)
 		release()
 		q.begun = q.begun || progress
 		switch {
@@ -250,6 +250,17 @@ func (q *inquiry) verdict() error {
 		}
 	}
 	return &cache.UnreachableError{Err: q.failure, TimedOut: q.late}
+}
+
+// inTurn is ask, for a client when it is its turn.
+func (q *inquiry) inTurn(ctx context.Context, x *mirror, last bool) (progress bool, err error) {
+	if !q.way.agent {
+		if err := x.admit(ctx, q.m.c.o.Connect); err != nil {
+			return false, fmt.Errorf("%s: %w", x.base, err)
+		}
+		defer x.dismiss()
+	}
+	return q.ask(ctx, x, last)
 }
 
 // ask asks one mirror, again as long as that brings more of the file: progress
