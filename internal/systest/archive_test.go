@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"crypto/sha512"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,14 +66,16 @@ func (a *archive) publish() {
 		s.t.Fatal(err)
 	}
 	if a.byHash {
-		by := filepath.Join(a.dir, component, "by-hash/SHA256")
-		s.mkdir(by)
+		by := filepath.Join(a.dir, component, "by-hash")
+		s.mkdir(by + "/SHA256")
+		s.mkdir(by + "/SHA512") // apt takes the strongest that Release lists
 		for _, name := range []string{packages, packages + ".xz"} {
 			b, err := os.ReadFile(name)
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.write(filepath.Join(by, digest(b)), string(b))
+			s.write(filepath.Join(by, "SHA256", digest(b)), string(b))
+			s.write(filepath.Join(by, "SHA512", fmt.Sprintf("%x", sha512.Sum512(b))), string(b))
 		}
 	}
 	if a.apart {

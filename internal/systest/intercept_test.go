@@ -225,8 +225,9 @@ func TestAptIsIntercepted(t *testing.T) {
 	for range 2 {
 		dir := t.TempDir()
 		trust := []string{"-o", "Acquire::https::Proxy=" + server.url, "-o", "Acquire::https::CAInfo=" + ca}
-		s.apt(dir, upstream.URL+upstreamBase+"/debs", server.url, append(trust, "update")...)
-		s.apt(dir, upstream.URL+upstreamBase+"/debs", server.url, append(trust, "--download-only", "--yes", "install", "hello")...)
+		source := "deb [trusted=yes] " + upstream.URL + upstreamBase + "/debs ./"
+		s.apt(dir, source, server.url, append(trust, "update")...)
+		s.apt(dir, source, server.url, append(trust, "--download-only", "--yes", "install", "hello")...)
 		if got, want := files(t, dir+"/cache/archives")[name], files(t, s.tree+upstreamBase+"/debs")[name]; got != want {
 			t.Errorf("apt has %q, upstream %q", got, want)
 		}
