@@ -51,6 +51,7 @@ type body struct {
 	control  *http.ResponseController
 	patience time.Duration
 	begun    atomic.Bool // somebody reads it: a transport, beside whoever answers
+	lent     atomic.Bool // a transport has it, and reads it when it comes to that
 	// unasked says that the client waits for a word before it sends it.
 	unasked bool
 }
@@ -71,7 +72,7 @@ func (b *body) Read(p []byte) (int, error) {
 // that before the answer's header goes, and waits without limit. One that is not
 // sent before somebody asks for it never comes, and ends the connection.
 func (b *body) giveUp() {
-	if b.begun.Load() || b.unasked {
+	if b.begun.Load() || b.lent.Load() || b.unasked {
 		return
 	}
 	b.hurry()

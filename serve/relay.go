@@ -46,11 +46,15 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 		// Either side may say something before the other is done. A connection that
 		// can't do that (a test's) does one after the other.
 		_ = http.NewResponseController(a.w).EnableFullDuplex()
+		a.body.lent.Store(true)
 	}
 	early := &interim{a: a}
 	resp, err := s.pass(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: early.pass}), t, req, r.URL.RawQuery)
 	early.end()
 	if err != nil {
+		if a.body != nil {
+			a.body.lent.Store(false)
+		}
 		s.relayFailed(a, t, err)
 		return
 	}
