@@ -92,6 +92,10 @@ func (s *Server) remember(a *answer, o *cache.Object, class config.Class) {
 	case class == config.Metadata && !namedByDigest(a.key.Path):
 		return // which generation a client began with decides
 	}
+	if f := s.hits.find([]byte(r.RequestURI)); f != nil && s.o.Cache.Current(f.entry) {
+		f.entry.Release() // another request was first, or this one had more to ask
+		return
+	}
 	entry := s.o.Cache.Keep(a.key, o)
 	if entry == nil {
 		return
