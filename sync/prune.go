@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -96,8 +97,12 @@ func (a *Agent) prune(ctx context.Context, o PruneOptions, failed map[string]str
 	for _, g := range gone {
 		p.remove(Removed{g.Path, g.Bytes, RuleGeneration, fmt.Sprintf("metadata that was replaced longer ago than generation_keep (%s)", cfg.GenerationKeep)})
 	}
+	confirmed := make([]string, len(o.Confirm))
+	for i, name := range o.Confirm {
+		confirmed[i] = strings.Trim(name, "/") // as it stands in a mirror's address, too
+	}
 	w := withdrawal{
-		Agent: a, p: p, confirmed: o.Confirm, failed: failed, fail: fail,
+		Agent: a, p: p, confirmed: confirmed, failed: failed, fail: fail,
 		left: mostInquiries, pace: rate.NewLimiter(inquiriesPerSecond, inquiriesPerSecond),
 	}
 	fail(cfg.CacheDir, w.do(ctx))

@@ -241,7 +241,7 @@ func (w *withdrawal) withdraw(ctx context.Context, s *stock) error {
 		}
 	}
 	confirmed := slices.Contains(w.confirmed, s.name)
-	const why = "no metadata lists it"
+	const why = "a run has found that"
 	for _, c := range gone {
 		ok := true
 		if !w.p.DryRun {

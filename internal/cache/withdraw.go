@@ -18,8 +18,8 @@ type Inquirer interface {
 }
 
 // withdrawn answers a request for a file that no metadata lists and that may have
-// a tombstone: done says that o or err is the answer. st is what is stored of it;
-// it is served while upstream can't be asked, as any other copy.
+// a tombstone: done says that err is the answer or, with serve, st, which is what is
+// stored of it: that is served while upstream can't be asked, as any other copy.
 func (c *Cache) withdrawn(ctx context.Context, k Key, st *stored) (serve, done bool, err error) {
 	t, ok := c.tombs.of(k)
 	if !ok {
@@ -44,8 +44,11 @@ func (c *Cache) withdrawn(ctx context.Context, k Key, st *stored) (serve, done b
 	case <-ctx.Done():
 		return false, true, ctx.Err()
 	}
-	if errors.As(err, new(*UnreachableError)) {
+	switch {
+	case errors.As(err, new(*UnreachableError)):
 		return true, true, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, true, err
 	}
 	c.absent.note(c.tree, k, c.o.Now(), at)
 	return false, true, gone

@@ -111,6 +111,14 @@ func TestWithdrawn(t *testing.T) {
 	if got := code(); got != http.StatusNotFound {
 		t.Errorf("with the mirror that lags alone: %d", got)
 	}
+	head, err := http.Head(server.url + url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Body.Close()
+	if head.StatusCode != http.StatusNotFound {
+		t.Errorf("HEAD, with the mirror that lags alone: %d", head.StatusCode)
+	}
 	if _, err := os.Stat(disk); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a mirror that lags brings it back: %v", err)
 	}

@@ -47,7 +47,8 @@ func (m *Mirrors) Inquire(ctx context.Context, k cache.Key) error {
 		m.lists.of(k.Path).await(ctx, patience)
 	}
 	places := m.places(k)
-	list := m.everyone(places)
+	list := m.candidates(places) // those that rest are no use to a client, and a run has time
+	m.wake(list, k)
 	said, there := tally{known: len(places)}, 0
 	failure := fmt.Errorf("no mirror of %s can be asked", m.repo.Name)
 	asked := 0
@@ -108,6 +109,9 @@ func (m *Mirrors) look(ctx context.Context, x *mirror, k cache.Key) (code int, e
 			return 0, err
 		}
 		resp.Body.Close()
+		if resp.StatusCode < http.StatusInternalServerError {
+			x.worked()
+		}
 		if code = resp.StatusCode; code != http.StatusMethodNotAllowed && code != http.StatusNotImplemented {
 			break
 		}
