@@ -79,6 +79,10 @@ func (s *Server) fail(a *answer, t target, err error) {
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
 		s.o.Log.Debug("a request is passed on, since its file can't be stored", "file", name, "error", err)
 		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
+	case errors.As(err, &absent) && !absent.Withdrawn.IsZero():
+		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "withdrawn"},
+			"Not found: upstream has withdrawn "+name+", as it was seen on "+absent.Withdrawn.UTC().Format(time.DateOnly)+".",
+			"If a repository's metadata still lists it, refresh that: dnf clean expire-cache, or apt update.")
 	case errors.As(err, &absent) && absent.Offline:
 		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "upstream-unreachable"},
 			"Not found: upstream had no "+name+" when it could be asked, and the repository has not changed since.")

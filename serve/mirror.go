@@ -26,7 +26,7 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 		s.stored(a, t, k, class)
 		return
 	}
-	if a.r.Method == http.MethodHead && !s.o.Cache.Has(k) && s.ask(a, t, class) {
+	if a.r.Method == http.MethodHead && !s.o.Cache.Has(k) && !s.o.Cache.IsWithdrawn(k) && s.ask(a, t, class) {
 		return
 	}
 	for i := 1; ; i++ {

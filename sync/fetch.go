@@ -39,7 +39,7 @@ func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err
 			}
 			if err != nil {
 				root.out = true
-				r.report.fail(root.Root, root.Root+"/repodata/repomd.xml", err)
+				r.report.fail(root.Root, root.entry(), err)
 				return nil
 			}
 			all[i] = s
@@ -136,7 +136,7 @@ func (r *run) flip(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			r.report.fail(s.Root.String(), s.Root.String()+"/repodata/repomd.xml", err)
+			r.report.fail(root.Root, root.entry(), err)
 		}
 	}
 	r.tidy(ctx)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver
@@ -68,6 +69,33 @@ func (h *history) lastSuccess() (time.Time, error) {
 	return time.Unix(at.Int64, 0), nil
 }
 
+// failedRoots is the roots whose metadata could not be had by the last run that
+// tried, and why.
+func (h *history) failedRoots() (map[string]string, error) {
+	rows, err := h.db.Query(`SELECT report FROM run ORDER BY rowid DESC LIMIT ?`, keptRuns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	failed, seen := map[string]string{}, map[string]bool{}
+	for rows.Next() {
+		var raw []byte
+		if err := rows.Scan(&raw); err != nil {
+			return nil, err
+		}
+		var r Report
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, err
+		}
+		r.Roots = slices.DeleteFunc(r.Roots, func(x *RootReport) bool { return seen[x.Root] })
+		r.failedRoots(failed)
+		for _, x := range r.Roots {
+			seen[x.Root] = true
+		}
+	}
+	return failed, rows.Err()
+}
+
 // LastRun is a run that is over.
 type LastRun struct {
 	Started      time.Time `json:"started"`
@@ -80,6 +108,9 @@ type LastRun struct {
 	WaitingBytes int64     `json:"waiting_bytes"`
 	Partial      bool      `json:"partial,omitempty"`
 	Stopped      string    `json:"stopped,omitempty"`
+	Withdrawn    []Removed `json:"withdrawn,omitempty"` // as Report has them
+	Deleted      []Removed `json:"deleted,omitempty"`
+	Guarded      []Guarded `json:"guarded,omitempty"`
 	Error        string    `json:"error,omitempty"` // what broke it off
 }
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // partialsKept is how long what a broken-off download has left is kept to be
@@ -20,6 +23,7 @@ const (
 	RuleGeneration Rule = "generation" // metadata that was replaced longer ago than generation_keep
 	RulePartial    Rule = "partial"    // of a download that nobody goes on with
 	RuleSpace      Rule = "space"      // cache_size or min_free
+	RuleWithdrawn  Rule = "withdrawn"  // gone upstream, and listed by no metadata that is kept
 )
 
 // Pruned is what the rules removed or, in a rehearsal, would remove. All numbers
@@ -33,6 +37,21 @@ type Pruned struct {
 	CacheSize int64     `json:"cache_size"`
 	MinFree   int64     `json:"min_free"`
 	Failed    []Failure `json:"failed"`
+
+	// Withdrawn is the files that were found gone upstream now: they are not served
+	// from now on, and removed when generation_keep is over.
+	Withdrawn []Removed `json:"withdrawn"`
+	// Guarded is the repositories of which too much would go at once, and Left those
+	// of which nothing goes for another reason.
+	Guarded []Guarded `json:"guarded"`
+	Left    []Left    `json:"left"`
+}
+
+// PruneOptions say how the rules are applied.
+type PruneOptions struct {
+	DryRun bool // nothing is removed
+	// Confirm names the repositories of which as much may go as upstream has withdrawn.
+	Confirm []string
 }
 
 // Removed is a file, or a directory of metadata, that went.
@@ -43,23 +62,31 @@ type Removed struct {
 	Why   string `json:"why"` // for people
 }
 
-// Prune applies the rules now: metadata whose time is over, what broken-off
-// downloads have left, and as many files as are too many for cache_size and
-// min_free. In a rehearsal nothing is removed. What fails is listed; an error is
-// what ended it, ErrRunning where a run is under way.
-func (a *Agent) Prune(ctx context.Context, rehearse bool) (*Pruned, error) {
+// Prune applies the rules now: metadata whose time is over, what upstream has
+// withdrawn, what broken-off downloads have left, and as many files as are too many
+// for cache_size and min_free. Of files that no metadata lists it asks upstream. What
+// fails is listed; an error is what ended it, ErrRunning where a run is under way.
+func (a *Agent) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	p := a.prune(ctx, rehearse)
+	failed, err := a.history.failedRoots()
+	if err != nil {
+		return nil, fmt.Errorf("see what failed the last time: %w", err)
+	}
+	p := a.prune(ctx, o, failed)
 	return p, ctx.Err()
 }
 
-func (a *Agent) prune(ctx context.Context, rehearse bool) *Pruned {
-	cfg := a.site.Config
-	p := &Pruned{DryRun: rehearse, Removed: []Removed{}, CacheSize: int64(cfg.CacheSize), MinFree: int64(cfg.MinFree), Failed: []Failure{}}
+// prune applies the rules; failed is the roots whose metadata could not be had.
+func (a *Agent) prune(ctx context.Context, o PruneOptions, failed map[string]string) *Pruned {
+	cfg, rehearse := a.site.Config, o.DryRun
+	p := &Pruned{
+		DryRun: rehearse, Removed: []Removed{}, CacheSize: int64(cfg.CacheSize), MinFree: int64(cfg.MinFree), Failed: []Failure{},
+		Withdrawn: []Removed{}, Guarded: []Guarded{}, Left: []Left{},
+	}
 	fail := func(path string, err error) {
 		if err != nil && ctx.Err() == nil {
 			p.Failed = append(p.Failed, Failure{path, err.Error()})
@@ -70,6 +97,15 @@ func (a *Agent) prune(ctx context.Context, rehearse bool) *Pruned {
 	for _, g := range gone {
 		p.remove(Removed{g.Path, g.Bytes, RuleGeneration, fmt.Sprintf("metadata that was replaced longer ago than generation_keep (%s)", cfg.GenerationKeep)})
 	}
+	confirmed := make([]string, len(o.Confirm))
+	for i, name := range o.Confirm {
+		confirmed[i] = strings.Trim(name, "/") // as it stands in a mirror's address, too
+	}
+	w := withdrawal{
+		Agent: a, p: p, confirmed: confirmed, failed: failed, fail: fail,
+		left: mostInquiries, pace: rate.NewLimiter(inquiriesPerSecond, inquiriesPerSecond),
+	}
+	fail(cfg.CacheDir, w.do(ctx))
 	left, err := a.site.Cache.Sweep(partialsKept, rehearse)
 	fail(".im/partial", err)
 	for _, l := range left {
@@ -100,11 +136,24 @@ func (p *Pruned) remove(r Removed) {
 
 // tidy is Prune at the end of a run.
 func (r *run) tidy(ctx context.Context) {
-	p := r.prune(ctx, false)
+	failed, err := r.history.failedRoots()
+	if err != nil {
+		r.log.Warn("the cache can't be pruned: what failed the last time is not known", "error", err)
+		return
+	}
+	r.report.failedRoots(failed)
+	p := r.prune(ctx, PruneOptions{}, failed)
+	r.report.pruned(p)
+	for _, g := range p.Guarded {
+		r.log.Warn("too much of a repository is gone upstream", "root", g.Root, "files", g.Files, "of", g.Of, "advice", g.Advice())
+	}
+	for _, l := range p.Left {
+		r.log.Info("nothing of a repository is deleted", "root", l.Root, "reason", l.Why)
+	}
 	for _, f := range p.Failed {
 		r.log.Warn("the cache can't be pruned", "path", f.Path, "error", f.Error)
 	}
-	if len(p.Removed) > 0 {
-		r.log.Info("pruned", "removed", len(p.Removed), "bytes", p.Bytes, "size", p.After)
+	if len(p.Removed)+len(p.Withdrawn) > 0 {
+		r.log.Info("pruned", "removed", len(p.Removed), "bytes", p.Bytes, "withdrawn", len(p.Withdrawn), "size", p.After)
 	}
 }

@@ -36,6 +36,14 @@ type Report struct {
 	// Stopped says why the run ended before all was fetched; "" if it did not.
 	Stopped string `json:"stopped,omitempty"`
 
+	// Withdrawn is the files that were found gone upstream, and that are not served
+	// any more; Deleted those that went since they were found gone long enough ago.
+	Withdrawn []Removed `json:"withdrawn,omitempty"`
+	Deleted   []Removed `json:"deleted,omitempty"`
+	// Guarded is the repositories of which too much would have gone; each is one of
+	// the failures.
+	Guarded []Guarded `json:"guarded,omitempty"`
+
 	Logs  popularity.Report `json:"-"`
 	Plan  Result            `json:"-"`
 	Room  int64             `json:"-"` // bytes that the cache had room for, where that is less than the budget; else -1
@@ -136,6 +144,37 @@ func (r *Report) item(it Item, out cache.Outcome, err error) {
 		r.fail(it.Root, it.Path, err)
 	}
 }
+
+// pruned notes what was withdrawn and deleted.
+func (r *Report) pruned(p *Pruned) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Withdrawn, r.Guarded = p.Withdrawn, p.Guarded
+	for _, x := range p.Removed {
+		if x.Rule == RuleWithdrawn {
+			r.Deleted = append(r.Deleted, x)
+		}
+	}
+	r.Failures += len(p.Guarded)
+}
+
+// failedRoots puts into failed why the metadata of a root could not be had, and
+// takes out of it the roots whose metadata was.
+func (r *Report) failedRoots(failed map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, root := range r.Roots {
+		delete(failed, root.Root)
+		for _, f := range root.Failed {
+			if f.Path == root.entry() {
+				failed[root.Root] = f.Error
+			}
+		}
+	}
+}
+
+// entry is the path by which a failure of the root's metadata is listed.
+func (r *RootReport) entry() string { return r.Root + "/repodata/repomd.xml" }
 
 // explain adds to an error what a person should know of it.
 func explain(err error) string {

@@ -124,7 +124,7 @@ func TestPrune(t *testing.T) {
 		return n
 	}
 	for _, rehearse := range []bool{true, false} {
-		p, err := b.agent.Prune(t.Context(), rehearse)
+		p, err := b.agent.Prune(t.Context(), PruneOptions{DryRun: rehearse})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestPrune(t *testing.T) {
 			t.Errorf("dry run %v: %v", rehearse, err)
 		}
 	}
-	p, err := b.agent.Prune(t.Context(), false)
+	p, err := b.agent.Prune(t.Context(), PruneOptions{})
 	if err != nil || len(p.Removed) != 0 {
 		t.Errorf("again: %+v, %v", p, err)
 	}
@@ -157,7 +157,7 @@ func TestPruneWaitsForNoRun(t *testing.T) {
 	if err := b.up.AwaitStalled(context.Background(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.newAgent(nil).Prune(t.Context(), false); !errors.Is(err, ErrRunning) {
+	if _, err := b.newAgent(nil).Prune(t.Context(), PruneOptions{}); !errors.Is(err, ErrRunning) {
 		t.Errorf("during a run: %v", err)
 	}
 	b.up.Release()

@@ -46,6 +46,15 @@ func lastRun(l *imsync.LastRun) string {
 	if l.Partial {
 		s += " (of roots that had changed)"
 	}
+	if n := len(l.Withdrawn); n > 0 {
+		s += fmt.Sprintf("; %d files are gone upstream and not served any more", n)
+	}
+	if n := len(l.Deleted); n > 0 {
+		s += fmt.Sprintf("; %d files (%s) deleted that were gone upstream", n, size(bytesOf(l.Deleted)))
+	}
+	for _, g := range l.Guarded {
+		s += "; " + g.Root + ": " + g.Advice()
+	}
 	switch {
 	case l.Error != "":
 		s += "; broken off: " + l.Error
@@ -53,6 +62,14 @@ func lastRun(l *imsync.LastRun) string {
 		s += "; " + l.Stopped
 	}
 	return s
+}
+
+// bytesOf is how many bytes of the disk the files took together.
+func bytesOf(files []imsync.Removed) (n int64) {
+	for _, f := range files {
+		n += f.Bytes
+	}
+	return n
 }
 
 // writeVerify prints what reading the cache back has shown.

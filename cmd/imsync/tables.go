@@ -69,6 +69,12 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "note: %s\n", r.Stopped)
 	}
+	if n := len(r.Withdrawn); n > 0 {
+		fmt.Fprintf(w, "%d files (%s) are gone upstream and not served any more, %s first\n", n, size(bytesOf(r.Withdrawn)), r.Withdrawn[0].Path)
+	}
+	for _, f := range r.Deleted {
+		fmt.Fprintf(w, "deleted: %s (%s): %s\n", f.Path, size(f.Bytes), f.Why)
+	}
 	writeNotes(w, r)
 	writeFailures(w, r)
 }
@@ -166,5 +172,8 @@ func writeFailures(w io.Writer, r *imsync.Report) {
 		for _, f := range x.Failed {
 			fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
 		}
+	}
+	for _, g := range r.Guarded {
+		fmt.Fprintf(w, "failed: %s: %s\n", g.Root, g.Advice())
 	}
 }

@@ -18,9 +18,15 @@ type AbsentError struct {
 	// Offline says that upstream can't be asked now, and that nothing has changed
 	// in the file's repository since it was.
 	Offline bool
+	// Withdrawn is when the file was found to be gone for good: verified metadata does
+	// not list it, and upstream has not got it. Zero where that isn't known.
+	Withdrawn time.Time
 }
 
 func (e *AbsentError) Error() string {
+	if !e.Withdrawn.IsZero() {
+		return fmt.Sprintf("%s: upstream has withdrawn it", e.Key)
+	}
 	if e.Offline {
 		return fmt.Sprintf("%s: it was not there when upstream could be asked", e.Key)
 	}

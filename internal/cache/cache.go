@@ -23,7 +23,7 @@
 // Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
 // then cache.go and download.go (the way of a request), fill.go, demand.go and
 // object.go (one download, many readers), partial.go and tree.go (the disk), check.go and
-// quarantine.go (what is refused), and for its size usage.go and walk.go (how much
+// quarantine.go (what is refused), withdraw.go and tombstone.go (what is gone upstream), and for its size usage.go and walk.go (how much
 // there is), worth.go (what goes first), evict.go and drop.go (how it goes) and
 // space.go (when).
 package cache
@@ -57,6 +57,10 @@ type Options struct {
 	Source func(repo string) Source
 	// Catalog is what verified metadata promises; nil promises nothing.
 	Catalog Catalog
+	// Known says that verified metadata lists all files of k's kind where k lies, so that
+	// one which no kept generation lists was withdrawn; nil knows of none. Like Catalog's
+	// Lookup it must not wait for long.
+	Known func(k Key) bool
 	// QuickAbortMax is how many bytes of a file may be missing, at the most, for its
 	// download to go on when nobody waits for it any more; nil is no limit. It is
 	// called under a lock, often, and must not wait.
@@ -84,6 +88,8 @@ type Cache struct {
 	activity   activity
 	entries    entries
 	absent     absences
+	tombs      tombstones
+	inquiries  singleflight.Group // for withdrawn files
 	checks     singleflight.Group // of stored files
 	refusals   refusals
 	quarantine *quarantine
@@ -104,6 +110,9 @@ func Open(o Options) (*Cache, error) {
 	if o.Catalog == nil {
 		o.Catalog = NoCatalog{}
 	}
+	if o.Known == nil {
+		o.Known = func(Key) bool { return false }
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("cache_dir: %w", err)
@@ -112,8 +121,12 @@ func Open(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
+	tombs, err := openTombstones(filepath.Join(dir, ownDir, "tombstones"))
+	if err != nil {
+		return nil, err
+	}
 	c := &Cache{
-		o: o, tree: t,
+		o: o, tree: t, tombs: tombs,
 		space: newSpace(o.Size, o.MinFree), usage: openUsage(dir),
 		current: make(map[Key]*fill),
 
@@ -163,7 +176,7 @@ func (c *Cache) Get(ctx context.Context, k Key) (*Object, error) {
 }
 
 func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
-	want, _ := c.o.Catalog.Lookup(k)
+	want, held := c.o.Catalog.Lookup(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
 		if errors.Is(err, ErrUnstorable) {
@@ -188,6 +201,13 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 	source := c.o.Source(k.Repo)
 	if source == nil {
 		return nil, fmt.Errorf("%s: no such repository: %w", k, fs.ErrNotExist)
+	}
+	if !held {
+		if serve, done, err := c.withdrawn(ctx, k, st); serve {
+			return object(Status{Hit: true, Detail: "upstream-unreachable"}), nil
+		} else if done {
+			return nil, err
+		}
 	}
 	// What metadata promises is there in a moment: only what nobody vouches for
 	// is not asked for again.
@@ -275,7 +295,7 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 		st.facts.Validated = now.facts.Validated
 		status.FwdStatus = 304
 		return object(status), nil
-	case now.answer == Gone && now.deleted:
+	case now.answer == Gone && now.withdrawn:
 		return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
 	case now.answer == Gone:
 		return object(Status{Hit: true, Detail: "gone-upstream"}), nil

@@ -29,7 +29,8 @@ type ending struct {
 	answer           Answer
 	err              error
 	facts            Facts
-	joined, deleted  bool
+	joined           bool
+	withdrawn        bool
 	fetched, resumed int64
 }
 
@@ -162,8 +163,17 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		_, held := c.o.Catalog.Lookup(f.key)
 		// Where metadata promises another file, that one is not there: nobody has
 		// asked for the stored one.
-		if r.Stored != nil && Settle(Gone, true, held, c.o.Policy(f.key).Anchor) == Delete {
-			end.deleted = true
+		if r.Stored == nil {
+			break
+		}
+		switch Settle(Gone, true, held, c.o.Policy(f.key).Anchor, c.o.Known(f.key)) {
+		case Withdraw:
+			end.withdrawn = true
+			if err := c.bury(f.key, st, Tombstone{Withdrawn: c.o.Now(), Why: "a client asked for it"}); err != nil {
+				c.o.Log.Warn("a file that is gone upstream is asked for again", "file", f.key.String(), "error", err)
+			}
+		case Delete:
+			end.withdrawn = true
 			c.entries.forget(f.key)
 			freed, err := c.tree.remove(f.key, st)
 			if err == nil {
@@ -195,6 +205,12 @@ func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
 	p.committed = true
 	if o.place == nil {
 		c.entries.forget(k)
+		if f.Met != "" {
+			// Verified metadata lists it again.
+			if _, err := c.tombs.lift(k); err != nil {
+				c.o.Log.Warn("a file that is back counts as withdrawn until metadata lists it", "file", k.String(), "error", err)
+			}
+		}
 	}
 	c.trouble.stored()
 	p.count() // its attributes may have taken a block

@@ -33,14 +33,15 @@ type progress struct {
 	// checks says that a Check follows when all bytes are there.
 	checks bool
 
-	done    bool
-	answer  Answer
-	err     error // of a fill that failed
-	facts   Facts // of the file that a fill stored, or found to be fresh
-	joined  bool  // another process downloaded
-	deleted bool
-	fetched int64 // bytes that came from upstream
-	resumed int64 // bytes that an earlier try had left
+	done   bool
+	answer Answer
+	err    error // of a fill that failed
+	facts  Facts // of the file that a fill stored, or found to be fresh
+	joined bool  // another process downloaded
+	// withdrawn says that the stored file is not served any more: it is gone upstream.
+	withdrawn bool
+	fetched   int64 // bytes that came from upstream
+	resumed   int64 // bytes that an earlier try had left
 }
 
 func newFill(k Key, w Want, limit func() int64) *fill {
@@ -83,7 +84,7 @@ func (f *fill) finish(end ending) {
 	f.update(func(p *progress) {
 		p.done = true
 		p.answer, p.err, p.facts = end.answer, end.err, end.facts
-		p.joined, p.deleted = end.joined, end.deleted
+		p.joined, p.withdrawn = end.joined, end.withdrawn
 		p.fetched, p.resumed = end.fetched, end.resumed
 	})
 	f.mu.Lock()

@@ -94,14 +94,17 @@ const (
 	Delete
 	// NotFound: say so; there is nothing to delete, or it must stay.
 	NotFound
+	// Withdraw: say that it isn't there, and delete the stored copy when its time is over.
+	Withdraw
 	// NoRoute: upstream can't be asked, and nothing is stored.
 	NoRoute
 )
 
 // Settle is the table of the design: what follows from upstream's answer for a
 // file that is stored or not, that a kept generation lists (held), or by which
-// everything else is found (anchor).
-func Settle(a Answer, stored, held, anchor bool) Verdict {
+// everything else is found (anchor). known says that verified metadata would list it
+// if it was not withdrawn.
+func Settle(a Answer, stored, held, anchor, known bool) Verdict {
 	switch a {
 	case Same:
 		if !stored {
@@ -115,6 +118,8 @@ func Settle(a Answer, stored, held, anchor bool) Verdict {
 		switch {
 		case stored && held:
 			return ServeStored
+		case stored && !anchor && known:
+			return Withdraw
 		case stored && !anchor:
 			return Delete
 		}

@@ -64,30 +64,35 @@ func testDigest(typ string, c byte) Digest {
 // TestSettle holds every field of the design's table.
 func TestSettle(t *testing.T) {
 	type in struct {
-		a                    Answer
-		stored, held, anchor bool
+		a                           Answer
+		stored, held, anchor, known bool
 	}
 	want := map[in]Verdict{}
 	for _, held := range []bool{false, true} {
 		for _, anchor := range []bool{false, true} {
-			want[in{Same, true, held, anchor}] = ServeStored
-			want[in{Same, false, held, anchor}] = NoRoute
-			want[in{Changed, true, held, anchor}] = Stream
-			want[in{Changed, false, held, anchor}] = Stream
-			want[in{Gone, false, held, anchor}] = NotFound
-			want[in{Unreachable, true, held, anchor}] = ServeStored
-			want[in{Unreachable, false, held, anchor}] = NoRoute
+			for _, known := range []bool{false, true} {
+				want[in{Same, true, held, anchor, known}] = ServeStored
+				want[in{Same, false, held, anchor, known}] = NoRoute
+				want[in{Changed, true, held, anchor, known}] = Stream
+				want[in{Changed, false, held, anchor, known}] = Stream
+				want[in{Gone, false, held, anchor, known}] = NotFound
+				want[in{Unreachable, true, held, anchor, known}] = ServeStored
+				want[in{Unreachable, false, held, anchor, known}] = NoRoute
+			}
 		}
 	}
-	want[in{Gone, true, false, false}] = Delete
-	want[in{Gone, true, true, false}] = ServeStored
-	want[in{Gone, true, true, true}] = ServeStored
-	want[in{Gone, true, false, true}] = NotFound // and it stays
-	if len(want) != 4*2*2*2 {
+	for _, known := range []bool{false, true} {
+		want[in{Gone, true, true, false, known}] = ServeStored
+		want[in{Gone, true, true, true, known}] = ServeStored
+		want[in{Gone, true, false, true, known}] = NotFound // and it stays
+	}
+	want[in{Gone, true, false, false, false}] = Delete
+	want[in{Gone, true, false, false, true}] = Withdraw
+	if len(want) != 4*2*2*2*2 {
 		t.Fatalf("the table has %d fields", len(want))
 	}
 	for i, v := range want {
-		if got := Settle(i.a, i.stored, i.held, i.anchor); got != v {
+		if got := Settle(i.a, i.stored, i.held, i.anchor, i.known); got != v {
 			t.Errorf("%+v: %d, want %d", i, got, v)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 
 // Purge deletes the stored file at name, its path below the cache directory, or
 // all that is stored below it, and says how many files and bytes that were. Who
-// reads one of them reads on; the next request fetches it again. The error wraps
+// reads one of them reads on; the next request fetches it again, though upstream had
+// withdrawn it. The error wraps
 // fs.ErrNotExist where nothing is stored there, and ErrNotAFile where the name is
 // the cache's own or leads out of its directory.
 func (c *Cache) Purge(name string) (files int, bytes int64, err error) {
@@ -19,7 +20,14 @@ func (c *Cache) Purge(name string) (files int, bytes int64, err error) {
 	if at == "" || at == ownDir || strings.HasPrefix(at, ownDir+"/") {
 		return fail(fmt.Errorf("the cache's own directory: %w", ErrNotAFile))
 	}
+	lifted, err := c.tombs.liftAll(at)
+	if err != nil {
+		return fail(err)
+	}
 	fi, err := c.tree.root.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) && lifted > 0 {
+		return 0, 0, nil
+	}
 	if err != nil {
 		return fail(placeError(err))
 	}

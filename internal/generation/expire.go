@@ -43,6 +43,10 @@ func (s *Store) Expire(rehearse bool) ([]Expired, error) {
 		}
 		gone = append(gone, x)
 	}
+	if !rehearse {
+		// What they alone listed is not listed from now on.
+		errs = append(errs, s.reload())
+	}
 	return gone, errors.Join(errs...)
 }
 

@@ -52,6 +52,9 @@ type layout interface {
 	// own is the name that the metadata file at path has in a generation's directory,
 	// when that promises w of it; any name that is not there for all else.
 	own(path string, w cache.Want) string
+	// listable reports whether a generation of r lists files such as the one at path,
+	// below the repo.
+	listable(r Root, path string) bool
 	// grows says that files which clients asked for later are read into the catalog
 	// of a generation that is current.
 	grows() bool

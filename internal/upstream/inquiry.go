@@ -80,11 +80,9 @@ type inquiry struct {
 	way   way
 	start time.Time
 
-	known   int       // mirrors that may have the file
 	asked   []string  // bases
 	alive   []*mirror // those that failed and may do better the next moment
-	gone    int       // those that say that it is not there
-	sure    bool      // one that the configuration names says so too, or none of these can be asked
+	tally             // of those that say that it is not there
 	begun   bool      // bytes of it have come
 	late    bool      // one was silent for too long
 	refused bool      // what one sent was no entry file to take
@@ -169,8 +167,7 @@ func (q *inquiry) walk(ctx context.Context, list []*mirror) (done bool, err erro
 	defer release()
 	for i, x := range list {
 		rest := list[i+1:]
-		// Two of a list may both lag: who made it is asked before it counts as gone.
-		if x.listed && q.gone >= goneFrom && slices.ContainsFunc(rest, func(x *mirror) bool { return !x.listed }) {
+		if q.spares(x, rest) {
 			continue
 		}
 		if q.tired() {
@@ -192,9 +189,7 @@ func (q *inquiry) walk(ctx context.Context, list []*mirror) (done bool, err erro
 		case ctx.Err() != nil:
 			return true, ctx.Err()
 		case errors.Is(err, fs.ErrNotExist):
-			q.gone++
-			q.sure = q.sure || !x.listed || !slices.ContainsFunc(rest, func(x *mirror) bool { return !x.listed })
-			if !q.begun && q.sure && (q.gone >= goneFrom || q.known == 1) {
+			if q.add(x, rest); !q.begun && q.settled() {
 				return true, err
 			}
 			if progress {
