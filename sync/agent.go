@@ -299,6 +299,7 @@ func budgetOf(cfg *config.Config) Budget {
 	}
 	return Budget{
 		Bytes: int64(s.Budget), PerRoot: int64(s.PerRoot), Top: s.Top, Seeds: seeds, Exclude: s.Exclude, Arches: s.Arches,
+		Value: valueFor(s.Objective),
 	}
 }
 

@@ -47,8 +47,10 @@ type Item struct {
 
 // Budget is what a run may fetch, and what for.
 type Budget struct {
-	Bytes   int64 // all items together; negative is no limit
-	Top     int   // how many of the ranks are wanted; negative is all
+	Bytes int64 // all items together; negative is no limit
+	// Top is how many of the ranks are wanted: the first ones, and, in the place of
+	// those whose packages are stored, the next whose are not. Negative is all.
+	Top     int
 	Seeds   []Seed
 	Exclude []config.Pattern // what globs among the seeds leave out
 
@@ -179,9 +181,10 @@ type planner struct {
 }
 
 // rank finds the packages that the ranks stand for: the place of each in the
-// ranks, and, of the first top ranks, the packages in order.
+// ranks, and, of the top ranks, the packages in order.
 func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 	ranked = make(map[node]int, len(p.ranks))
+	missing := 0 // ranks so far without a package that is stored
 	groups := make(map[string][]groupID)
 	for i := range p.ranks {
 		rank := &p.ranks[i]
@@ -190,7 +193,7 @@ func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 			in = p.idx.groupsOf(rank.Root)
 			groups[rank.Root] = in
 		}
-		gone := true
+		gone, lacks := true, false
 		for _, g := range in {
 			for _, k := range p.current(g, rank) {
 				n := node{g, k}
@@ -198,16 +201,27 @@ func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 				if _, ok := ranked[n]; !ok {
 					ranked[n] = i
 				}
-				if i < top {
+				if there := p.has(k); i < top || missing < top && !there {
 					wanted = append(wanted, n)
+					lacks = lacks || !there
 				}
 			}
+		}
+		if lacks || gone {
+			missing++
 		}
 		if gone && i < top {
 			p.res.Gone = append(p.res.Gone, *rank)
 		}
 	}
 	return ranked, wanted
+}
+
+// has reports whether a package is stored.
+func (p *planner) has(id pkgID) bool {
+	k := &p.idx.pkgs[id]
+	key, err := p.idx.roots[k.root].key(k.location)
+	return err == nil && p.stored(key, cache.Want{Digest: k.digest, Size: k.size})
 }
 
 // weigh orders what the first ranks stand for by what it is worth. What is equal

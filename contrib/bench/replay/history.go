@@ -144,12 +144,12 @@ func packages(seed uint64, changes []change, order []string, tail int) []*pack {
 				continue // taken back
 			}
 			last, p.arch = evr, c.evra[dot+1:]
-			// What one build made comes together.
+			// What one build made comes together, with a push in the early night.
 			evr.Epoch = 0
 			when := random(seed, "published", c.at.String(), evr.String())
-			published := c.at.AddDate(0, 0, -shift-when.IntN(spread)).Truncate(24 * time.Hour).Add(time.Duration(when.IntN(24*3600)) * time.Second)
+			published := c.at.AddDate(0, 0, -shift-when.IntN(spread)).Truncate(24 * time.Hour).Add(time.Duration(when.IntN(2*3600)) * time.Second)
 			if n := len(p.releases); n > 0 && !published.After(p.releases[n-1].at) {
-				published = p.releases[n-1].at.Add(time.Hour)
+				published = p.releases[n-1].at.AddDate(0, 0, 1)
 			}
 			file := fmt.Sprintf("%s-%s.%s.rpm", name, evr, p.arch)
 			p.releases = append(p.releases, release{

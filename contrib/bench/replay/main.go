@@ -47,9 +47,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	from := flags.String("from", "2022-06-01", "the first day of the trace")
 	days := flags.Int("days", 225, "how long a trace is, with the warm-up")
 	warmup := flags.Int("warmup", 45, "days of it that count nowhere")
-	tail := flags.Int("tail", 2000, "packages beside those whose history is known")
+	tail := flags.Int("tail", 1500, "packages beside those whose history is known")
 	halfLife := flags.String("half-life", "", "sync.half_life; empty: the default")
 	objective := flags.String("objective", "requests", "sync.objective")
+	oneOff := flags.Float64("one-off", 0.06, "chance a day that somebody installs one thing more on a machine")
+	kept := flags.Float64("kept", 0.6, "chance that it stays there")
 	keep := flags.String("keep", "", "a folder to leave the last trace in: access.log and published.tsv")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -84,7 +86,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil || n < 1 {
 			return fmt.Errorf("-clients %q: numbers with commas between them", *clients)
 		}
-		s := site{seed: *seed, packs: packs, clients: n, from: start, days: *days}
+		s := site{seed: *seed, packs: packs, clients: n, from: start, days: *days, oneOff: *oneOff, kept: *kept}
 		if err := measure(ctx, stdout, &s, cfg, dir, *warmup); err != nil {
 			return err
 		}

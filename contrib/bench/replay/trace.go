@@ -17,14 +17,15 @@ type site struct {
 	clients int
 	from    time.Time // a midnight
 	days    int
+
+	oneOff float64 // chance a day that somebody installs one thing more on a machine
+	kept   float64 // chance that it stays
 }
 
 const (
 	roles = 8 // kinds of machines; those of a kind have much in common
 
 	reinstalled = 1.0 / 250 // chance a day that a machine is installed afresh
-	oneOff      = 0.06      // chance a day that somebody installs one thing more
-	keptOneOff  = 0.6       // chance that it stays
 	drift       = 0.015     // chance a day that a machine drops one thing, and that it takes up another
 )
 
@@ -54,7 +55,7 @@ type trace struct {
 // chance is how likely a machine of a role has a package: the first ones are
 // everywhere, and then it falls off to a long tail.
 func (s *site) chance(p *pack, role int) float64 {
-	base := math.Min(1, math.Pow(140/float64(p.popularity+1), 1.6))
+	base := math.Min(1, math.Pow(140/float64(p.popularity+1), 1.4))
 	if base == 1 {
 		return 1
 	}
@@ -123,11 +124,11 @@ func (t *trace) day(day int) {
 			t.update(m, &at)
 			continue
 		}
-		if t.rand.Float64() < oneOff {
+		if t.rand.Float64() < t.oneOff {
 			j := t.pick()
 			if !m.wants[j] {
 				t.ask(m, j, &at)
-				if m.wants[j] = t.rand.Float64() < keptOneOff; !m.wants[j] {
+				if m.wants[j] = t.rand.Float64() < t.kept; !m.wants[j] {
 					m.has[j] = -1
 				}
 			}
