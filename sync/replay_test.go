@@ -17,7 +17,7 @@ import (
 )
 
 // The first day of the logs below; the schedule has a run at 2 o'clock of each.
-var replayedFrom = time.Date(2024, 11, 1, 0, 0, 0, 0, time.Local)
+var replayedFrom = time.Date(2024, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // replayed runs a Replay with a budget on a log and a list of what was published.
 // Both are lines that begin with a day and an hour, such as "3 9": then a client and a
@@ -26,7 +26,7 @@ func replayed(t *testing.T, log, published string, warmupDays int, more string, 
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nschedule = \"0 2 * * *\"\npackages = []\n%s\n", dir, dir, more)
+	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nschedule = \"CRON_TZ=UTC 0 2 * * *\"\npackages = []\n%s\n", dir, dir, more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
