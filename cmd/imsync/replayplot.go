@@ -74,10 +74,11 @@ func (p *plot) axis(top float64, title string, label func(share float64) string)
 func (p *plot) legend(top float64, entries ...[2]string) {
 	x := float64(plotWidth - plotRight)
 	for i := len(entries) - 1; i >= 0; i-- {
-		p.text(x, top-8, "end", entries[i][1])
-		x -= float64(8*len(entries[i][1]) + 6)
-		fmt.Fprintf(p.b, `<rect x="%.1f" y="%.1f" width="12" height="12" fill="%s"/>`+"\n", x-6, top-18, entries[i][0])
-		x -= 24
+		x -= 7.5 * float64(len(entries[i][1])) // about as wide as the text
+		p.text(x, top-8, "start", entries[i][1])
+		x -= 18
+		fmt.Fprintf(p.b, `<rect x="%.1f" y="%.1f" width="12" height="12" fill="%s"/>`+"\n", x, top-18, entries[i][0])
+		x -= 18
 	}
 }
 
