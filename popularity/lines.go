@@ -100,6 +100,7 @@ func (r *lineReader) file(ctx context.Context, path string) (damage, err error) 
 		}
 	}
 	r.report.FilesRead++
+	r.report.Bytes += lines.off
 	r.report.add(&t, path)
 	if p.err != io.EOF {
 		return fmt.Errorf("at byte %d: %w", lines.off, p.err), nil
