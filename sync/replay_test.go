@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,16 @@ func TestReplay(t *testing.T) {
 			}
 			if sum != o.Counts || len(o.ByDay) != o.Days {
 				t.Errorf("the %d days add up to %+v", o.Days, sum)
+			}
+			// Rotated logs come in any order.
+			lines := slices.Collect(strings.Lines(tc.log))
+			slices.Reverse(lines)
+			r, err = replayed(t, strings.Join(lines, ""), tc.published, tc.warmup, tc.config, Variant{Budget: tc.budget})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(o, r.Outcomes[0]); diff != "" {
+				t.Errorf("with the lines in another order (-want +got):\n%s", diff)
 			}
 		})
 	}
