@@ -20,10 +20,7 @@ import (
 func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	s.one.Lock()
 	defer s.one.Unlock()
-	report := Report{
-		Unmatched: []string{}, Failed: []Failure{}, Formats: map[string]int64{},
-		NewRoots: []string{}, Skipped: map[string]Skipped{},
-	}
+	report := newReport()
 	paths, err := expand(globs, &report)
 	if err != nil {
 		return report, err
@@ -100,7 +97,7 @@ func (in *ingest) file(ctx context.Context, path string) error {
 	var src *source
 	var err error
 	if path == Stdin {
-		src, err = in.s.openStdin()
+		src, err = openStdin(in.s.opt.Stdin)
 	} else {
 		info, serr := os.Stat(path)
 		if serr == nil && !info.Mode().IsRegular() {

@@ -53,10 +53,10 @@ func (s *Store) Roots(ctx context.Context) ([]string, error) {
 	return roots, nil
 }
 
-// rootOf is the root of a package in the directory dir: the longest known root
-// at or above it. Without one it is what is above the last directory called
-// Packages or pool, and without that dir itself.
-func rootOf(dir string, roots map[string]bool) string {
+// RootOf is the root of a package in the directory dir, a repository's name and
+// the path in it: the longest known root at or above it. Without one it is what is
+// above the last directory called Packages or pool, and without that dir itself.
+func RootOf(dir string, roots map[string]bool) string {
 	for d, ok := dir, true; ok; d, _, ok = cutLast(d, "/") {
 		if roots[d] {
 			return d
@@ -210,7 +210,7 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 func (r *ranking) groupOf(name, arch, dir string) int {
 	root, ok := r.rootOfDir[dir]
 	if !ok {
-		root = rootOf(dir, r.roots)
+		root = RootOf(dir, r.roots)
 		r.rootOfDir[dir] = root
 	}
 	at := place{arch, root}

@@ -23,7 +23,7 @@ func TestRootOf(t *testing.T) {
 		"opensuse/oss/x86_64":                       "opensuse/oss/x86_64",
 		"Packages":                                  "Packages",
 	} {
-		if got := rootOf(dir, roots); got != want {
+		if got := RootOf(dir, roots); got != want {
 			t.Errorf("%s: got %s, want %s", dir, got, want)
 		}
 	}

@@ -66,6 +66,13 @@ type Report struct {
 	Skipped   map[string]Skipped `json:"skipped"`    // by reason
 }
 
+func newReport() Report {
+	return Report{
+		Unmatched: []string{}, Failed: []Failure{}, Formats: map[string]int64{},
+		NewRoots: []string{}, Skipped: map[string]Skipped{},
+	}
+}
+
 // Skipped is how many lines were skipped for one reason.
 type Skipped struct {
 	Lines   int64  `json:"lines"`

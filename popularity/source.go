@@ -61,11 +61,11 @@ const Stdin = "-"
 // openStdin opens what Options.Stdin holds. What is no file is copied to one
 // first, below $TMPDIR: whether a log is known shows only where it can be read
 // twice.
-func (s *Store) openStdin() (*source, error) {
-	if s.opt.Stdin == nil {
+func openStdin(stdin io.Reader) (*source, error) {
+	if stdin == nil {
 		return nil, errors.New("no standard input")
 	}
-	if f, ok := s.opt.Stdin.(*os.File); ok {
+	if f, ok := stdin.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			return openSource(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 		}
@@ -77,7 +77,7 @@ func (s *Store) openStdin() (*source, error) {
 	// Gone with its descriptor, whatever happens.
 	err = os.Remove(f.Name())
 	if err == nil {
-		_, err = io.Copy(f, s.opt.Stdin)
+		_, err = io.Copy(f, stdin)
 	}
 	var src *source
 	if err == nil {

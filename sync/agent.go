@@ -50,16 +50,9 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
 	var err error
-	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), popularity.Options{
-		Resolve:   cfg.Resolve,
-		IsPackage: func(p string) bool { return cfg.Serve.Classify(p) == config.Package },
-		Trusted:   cfg.Serve.TrustedProxies.Contains,
-		Fields:    cfg.Sync.JSONFields,
-		ClientCap: cfg.Sync.ClientCap,
-		Stdin:     o.Stdin,
-		Clock:     o.Now,
-		Log:       o.Log,
-	})
+	counting := countingOptions(cfg)
+	counting.Stdin, counting.Clock, counting.Log = o.Stdin, o.Now, o.Log
+	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), counting)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +61,17 @@ func New(o Options) (*Agent, error) {
 		return nil, errors.Join(err, a.ranks.Close())
 	}
 	return a, nil
+}
+
+// countingOptions say how requests are counted by cfg.
+func countingOptions(cfg *config.Config) popularity.Options {
+	return popularity.Options{
+		Resolve:   cfg.Resolve,
+		IsPackage: func(p string) bool { return cfg.Serve.Classify(p) == config.Package },
+		Trusted:   cfg.Serve.TrustedProxies.Contains,
+		Fields:    cfg.Sync.JSONFields,
+		ClientCap: cfg.Sync.ClientCap,
+	}
 }
 
 // Close releases the databases.
@@ -265,12 +269,6 @@ func (r *run) plan(ctx context.Context) error {
 		r.log.Warn("packages that can't be fetched as their metadata describes them are left out", "packages", len(bad),
 			"root", bad[0].Root, "first", bad[0].Location, "error", bad[0].Err)
 	}
-	cfg := &r.site.Config.Sync
-	seeds := make([]Seed, len(cfg.Packages))
-	builtIn := !r.site.Config.Set("sync.packages")
-	for i, p := range cfg.Packages {
-		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
-	}
 	idle, err := r.history.idle()
 	if err != nil {
 		return fmt.Errorf("see what nobody uses: %w", err)
@@ -282,15 +280,27 @@ func (r *run) plan(ctx context.Context) error {
 			only[root] = s.Changed
 		}
 	}
-	budget := Budget{
-		Bytes: r.left, PerRoot: int64(cfg.PerRoot), Top: cfg.Top, Seeds: seeds, Exclude: cfg.Exclude,
-		Arches: cfg.Arches, Idle: idle, Only: only,
-	}
+	budget := budgetOf(r.site.Config)
+	budget.Bytes, budget.Idle, budget.Only = r.left, idle, only
 	r.fit(ctx, budget, func(b Budget) Result {
 		return Plan(r.ranks, idx, r.stored, b)
 	})
 	r.report.planned()
 	return ctx.Err()
+}
+
+// budgetOf is what cfg lets a run fetch.
+func budgetOf(cfg *config.Config) Budget {
+	s := &cfg.Sync
+	seeds := make([]Seed, len(s.Packages))
+	builtIn := !cfg.Set("sync.packages")
+	for i, p := range s.Packages {
+		seeds[i] = Seed{Pattern: string(p), BuiltIn: builtIn}
+	}
+	return Budget{
+		Bytes: int64(s.Budget), PerRoot: int64(s.PerRoot), Top: s.Top, Seeds: seeds, Exclude: s.Exclude, Arches: s.Arches,
+		Value: valueFor(s.Objective),
+	}
 }
 
 // stored reports whether the cache has what metadata promises of k.

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -46,8 +47,10 @@ type Item struct {
 
 // Budget is what a run may fetch, and what for.
 type Budget struct {
-	Bytes   int64 // all items together; negative is no limit
-	Top     int   // how many of the ranks are wanted; negative is all
+	Bytes int64 // all items together; negative is no limit
+	// Top is how many of the ranks are wanted: the first ones, and, in the place of
+	// those whose packages are stored, the next whose are not. Negative is all.
+	Top     int
 	Seeds   []Seed
 	Exclude []config.Pattern // what globs among the seeds leave out
 
@@ -58,10 +61,18 @@ type Budget struct {
 	// Idle are the names of which the last prefetched versions were fetched by
 	// nobody, with the time when the first of these versions came.
 	Idle map[PackageName]time.Time
+	// Value says what it is worth to fetch the package that stands for a rank now:
+	// more comes sooner, and what is worth nothing, 0 or less, is not fetched for its
+	// rank. nil: the ranks' own order says it, and all are worth something.
+	Value Value
 	// Only are the roots of which something is fetched on its own account; nil is
 	// all. What these packages require may come from any root.
 	Only map[string]bool
 }
+
+// Value is what it is worth to fetch a package that is not stored: rank is what its
+// name has behind it, key and size (bytes) are the file's. It is pure.
+type Value func(rank *popularity.Rank, key cache.Key, size int64) float64
 
 // PackageName is a name in a root.
 type PackageName struct{ Name, Arch, Root string }
@@ -80,6 +91,10 @@ type Result struct {
 	// Resting is what is wanted, and left out since nobody fetched the versions of
 	// that name that were prefetched before.
 	Resting []Item
+
+	// Unlikely is what is popular, not stored and left out because it is worth nothing:
+	// it would most likely be fetched in vain.
+	Unlikely []Item
 
 	Gone  []popularity.Rank // of the wanted ranks, those that no repository has a package for any more
 	Seeds []SeedMiss        // seeds that stand for nothing
@@ -100,8 +115,8 @@ type Unmet struct {
 // the Index was built.
 //
 // Security updates come first, in the order that they have among themselves
-// otherwise. Ranks come best first. Their order is the order of the plan; each
-// package is followed by the dependencies that are not popular themselves (a
+// otherwise. Ranks come best first. Their order, or that of what they are worth
+// (Budget.Value), is the order of the plan; each package is followed by the dependencies that are not popular themselves (a
 // popular one keeps the place of its own rank, which says better what it is
 // worth). The seeds follow in the order of the list, in the same way.
 //
@@ -124,6 +139,7 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 		seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool),
 	}
 	ranked, wanted := p.rank(top)
+	p.weigh(ranked, wanted)
 	p.r = newResolver(idx, ranked)
 	for _, n := range wanted {
 		p.r.reserve(n, ReasonPopular, "")
@@ -131,6 +147,7 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	seeds, misses := sow(idx, b.Seeds, b.Exclude)
 	for _, s := range seeds {
 		p.r.reserve(s.node, ReasonSeed, s.pattern)
+		delete(p.value, s.node) // it is wanted, whatever it is worth
 		if !s.builtIn {
 			p.insisted[s.node] = true
 		}
@@ -158,14 +175,16 @@ type planner struct {
 	seen   map[cache.Key]bool // what was decided: whether it is stored or to be fetched
 	res    Result
 
+	value    map[node]float64 // of what stands for a rank; nil: all are worth the same
 	ofRoot   map[rootID]int64 // bytes that are planned of each root
 	insisted map[node]bool    // what the site's own seeds stand for
 }
 
 // rank finds the packages that the ranks stand for: the place of each in the
-// ranks, and, of the first top ranks, the packages in order.
+// ranks, and, of the top ranks, the packages in order.
 func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 	ranked = make(map[node]int, len(p.ranks))
+	missing := 0 // ranks so far without a package that is stored
 	groups := make(map[string][]groupID)
 	for i := range p.ranks {
 		rank := &p.ranks[i]
@@ -174,7 +193,7 @@ func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 			in = p.idx.groupsOf(rank.Root)
 			groups[rank.Root] = in
 		}
-		gone := true
+		gone, lacks := true, false
 		for _, g := range in {
 			for _, k := range p.current(g, rank) {
 				n := node{g, k}
@@ -182,16 +201,43 @@ func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
 				if _, ok := ranked[n]; !ok {
 					ranked[n] = i
 				}
-				if i < top {
+				if there := p.has(k); i < top || missing < top && !there {
 					wanted = append(wanted, n)
+					lacks = lacks || !there
 				}
 			}
+		}
+		if lacks || gone {
+			missing++
 		}
 		if gone && i < top {
 			p.res.Gone = append(p.res.Gone, *rank)
 		}
 	}
 	return ranked, wanted
+}
+
+// has reports whether a package is stored.
+func (p *planner) has(id pkgID) bool {
+	k := &p.idx.pkgs[id]
+	key, err := p.idx.roots[k.root].key(k.location)
+	return err == nil && p.stored(key, cache.Want{Digest: k.digest, Size: k.size})
+}
+
+// weigh orders what the first ranks stand for by what it is worth. What is equal
+// keeps the order of the ranks.
+func (p *planner) weigh(ranked map[node]int, wanted []node) {
+	if p.budget.Value == nil {
+		return
+	}
+	p.value = make(map[node]float64, len(wanted))
+	for _, n := range wanted {
+		k := &p.idx.pkgs[n.pkg]
+		if key, err := p.idx.roots[k.root].key(k.location); err == nil { // the builder took only what has a key
+			p.value[n] = p.budget.Value(&p.ranks[ranked[n]], key, k.size)
+		}
+	}
+	slices.SortStableFunc(wanted, func(a, b node) int { return cmp.Compare(p.value[b], p.value[a]) })
 }
 
 // current are the packages that clients who made the rank will ask for next: of
@@ -258,6 +304,11 @@ func (p *planner) admit(i int) bool {
 		p.res.Resting = append(p.res.Resting, item)
 		return false
 	}
+	if p.unlikely(i) {
+		p.seen[key] = false
+		p.res.Unlikely = append(p.res.Unlikely, item)
+		return false
+	}
 	b := &p.budget
 	if b.Bytes >= 0 && k.size > b.Bytes-p.res.Bytes || b.PerRoot > 0 && k.size > b.PerRoot-p.ofRoot[k.root] {
 		p.seen[key] = false
@@ -292,6 +343,13 @@ func (p *planner) rests(i int, item *Item) bool {
 	}
 	at := p.r.place(picks[i].node)
 	return at == unranked || !p.ranks[at].LastSeen.After(since)
+}
+
+// unlikely reports whether the pick is there for its rank alone, and worth nothing.
+func (p *planner) unlikely(i int) bool {
+	pick := &p.r.picks[i]
+	value, weighed := p.value[pick.node]
+	return weighed && value <= 0 && pick.reason == ReasonPopular
 }
 
 func (p *planner) item(i int, key cache.Key, want cache.Want) Item {

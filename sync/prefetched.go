@@ -109,12 +109,20 @@ func (h *history) idle() (map[PackageName]time.Time, error) {
 	}
 	idle := map[PackageName]time.Time{}
 	for _, list := range all {
-		if len(list) < idleVersions || slices.ContainsFunc(list[:idleVersions], func(p prefetched) bool { return p.used }) {
-			continue
+		if since, ok := idleSince(list); ok {
+			idle[list[0].PackageName] = since
 		}
-		idle[list[0].PackageName] = list[idleVersions-1].at
 	}
 	return idle, nil
+}
+
+// idleSince says whether nobody came for the last prefetched versions of a name,
+// the latest first, and when the first of these came.
+func idleSince(list []prefetched) (since time.Time, ok bool) {
+	if len(list) < idleVersions || slices.ContainsFunc(list[:idleVersions], func(p prefetched) bool { return p.used }) {
+		return time.Time{}, false
+	}
+	return list[idleVersions-1].at, true
 }
 
 // worth sums up what became of all that was prefetched, and forgets what is long

@@ -144,6 +144,10 @@ func writeNotes(w io.Writer, r *imsync.Report) {
 		fmt.Fprintf(w, "note: %d packages (%s) rest, %s first: nobody fetched what was prefetched of these names before\n",
 			rest, size(sum(r.Plan.Resting)), r.Plan.Resting[0].Name)
 	}
+	if n := len(r.Plan.Unlikely); n > 0 {
+		fmt.Fprintf(w, "note: %d packages (%s) are left out, %s first: nobody has asked for these names for long\n",
+			n, size(sum(r.Plan.Unlikely)), r.Plan.Unlikely[0].Name)
+	}
 	if c := len(r.Plan.Cut); c > 0 {
 		limit := "the budget (sync.budget, sync.root_budget)"
 		if r.Room >= 0 {

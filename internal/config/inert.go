@@ -15,7 +15,6 @@ type inert struct {
 
 // inertKeys are those keys. None of [[repo]] is among them.
 var inertKeys = [...]inert{
-	{"sync.objective", `"requests"`, `the plan is made as for "requests"`},
 	{"sync.keep", "", "no version is ever deleted"},
 }
 

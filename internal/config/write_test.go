@@ -113,19 +113,19 @@ func TestWarnings(t *testing.T) {
 	if w := mustLoad(t, host(nil, nil)).Warnings(); len(w) != 0 {
 		t.Errorf("warnings %q about what nobody set", w)
 	}
-	c, err := fromText(siteText + "objective = \"bytes\"\n")
+	c, err := fromText(siteText + "objective = \"bytes\"\nkeep = 3\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(c.Warnings(), "\n")
 	for _, want := range []string{
-		": sync.objective is set, but has no effect in this version: the plan is made as for \"requests\"",
+		": sync.keep is set, but has no effect in this version: no version is ever deleted",
 	} {
 		if !strings.Contains(got+"\n", want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	for _, silent := range []string{"cache_size", "gpg", "connect_ports", "poll", "metalink", "generation_keep", "rate"} {
+	for _, silent := range []string{"cache_size", "gpg", "connect_ports", "poll", "metalink", "generation_keep", "rate", "objective"} {
 		if strings.Contains(got, silent) {
 			t.Errorf("a warning about %s, which asks for nothing or is acted on:\n%s", silent, got)
 		}

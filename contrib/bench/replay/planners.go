@@ -1,0 +1,66 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"intelligentmirror/internal/cache"
+	"intelligentmirror/popularity"
+	imsync "intelligentmirror/sync"
+)
+
+// planner is a way of deciding what a night fetches.
+type planner struct {
+	name string
+	plan func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result // nil: what runs do
+}
+
+// recent is what counts as lately for the baseline that does not look further back.
+const recent = 30 * 24 * time.Hour
+
+// planners are this project's, who knows the future, and the four baselines. All
+// of them plan with sync.Plan; they differ in the ranks and what these are worth.
+// first is the future: when each file is first asked for.
+func planners(first map[string]time.Time) []planner {
+	// inOrder takes the ranks as they are, all of them.
+	inOrder := func(n *imsync.Night, ranks []popularity.Rank, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+		b.Top, b.Idle, b.Value = -1, nil, nil
+		return imsync.Plan(ranks, n.Index, stored, b)
+	}
+	sorted := func(ranks []popularity.Rank, compare func(a, b *popularity.Rank) int) []popularity.Rank {
+		ranks = slices.Clone(ranks)
+		slices.SortStableFunc(ranks, func(a, b popularity.Rank) int { return compare(&a, &b) })
+		return ranks
+	}
+	return []planner{
+		{"imsync", nil},
+		{"clairvoyant", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			b.Top, b.Idle = -1, nil
+			b.Value = func(_ *popularity.Rank, key cache.Key, size int64) float64 {
+				if at, ever := first[key.String()]; ever && !at.Before(n.At) {
+					// What can wait leaves the budget to what cannot. Without that the small
+					// ones come first, and fewer hits come of it.
+					days := at.Sub(n.At).Hours() / 24
+					return 1 / float64(size+1) / (1 + days)
+				}
+				return 0
+			}
+			return imsync.Plan(n.Ranks, n.Index, stored, b)
+		}},
+		{"ever asked for", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			return inOrder(n, sorted(n.Ranks, func(a, b *popularity.Rank) int { return strings.Compare(a.Name, b.Name) }), stored, b)
+		}},
+		{"asked for in 30 days", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			ranks := slices.DeleteFunc(slices.Clone(n.Ranks), func(r popularity.Rank) bool { return n.At.Sub(r.LastSeen) > recent })
+			return inOrder(n, sorted(ranks, func(a, b *popularity.Rank) int { return strings.Compare(a.Name, b.Name) }), stored, b)
+		}},
+		{"most requests", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			return inOrder(n, sorted(n.Ranks, func(a, b *popularity.Rank) int { return cmp.Compare(b.Requests, a.Requests) }), stored, b)
+		}},
+		{"decay, no sizes", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			return inOrder(n, n.Ranks, stored, b)
+		}},
+	}
+}
