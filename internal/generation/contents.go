@@ -12,8 +12,8 @@ import (
 )
 
 // maxUnpacked bounds a metadata file, unpacked, in bytes: the largest, those of
-// primary, have 230 MB.
-const maxUnpacked = 2 << 30
+// primary, have 230 MB. To unpack so much takes seconds, while a client waits.
+const maxUnpacked = 1 << 30
 
 // Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
 func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
@@ -71,7 +71,11 @@ func (g *Generation) with(typ string, fn func(io.Reader) error) (there bool, err
 		return true, err
 	}
 	defer f.Close()
-	r, err := repodata.Decompress(f, maxUnpacked)
+	most := int64(maxUnpacked)
+	if d.OpenSize > 0 {
+		most = min(most, d.OpenSize) // else it is not what repomd.xml describes
+	}
+	r, err := repodata.Decompress(f, most)
 	if err != nil {
 		return true, fmt.Errorf("%s: %w", d.Location, err)
 	}
