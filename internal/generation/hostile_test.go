@@ -87,6 +87,14 @@ func (r *rivals) put(name, text string) {
 	}
 }
 
+// logs checks that the reason for what was refused is in the log.
+func (r *rivals) logs(reason string) {
+	r.Helper()
+	if !strings.Contains(r.said.String(), reason) {
+		r.Errorf("the log does not say %q:\n%s", reason, r.said.String())
+	}
+}
+
 const (
 	primaryHead = `<?xml version="1.0"?><metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="1">`
 	laughs      = `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha ha ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>`
@@ -94,7 +102,7 @@ const (
 
 // TestHostileMirror: whatever the first mirror does to a repository's metadata, it is
 // refused for what it is, and the client of the very request that met it gets the
-// second's, whole.
+// second's, whole; so does the agent.
 func TestHostileMirror(t *testing.T) {
 	signing := &generation.Signing{Check: func(signed, signature []byte) error {
 		if string(signature) != "signed: "+string(signed) {
@@ -132,7 +140,7 @@ func TestHostileMirror(t *testing.T) {
 				r.Fatal(err)
 			}
 		}, "not what upstream should send"},
-		{"primary has no end", false, false, primary(testrepo.Endless()), "more than the"},
+		{"primary has no end", false, false, primary(testrepo.Endless()), "not what upstream should send"},
 		{"a primary that nobody has", false, false, func(r *rivals) {
 			r.forge([]byte("none"), 4)
 			r.liar.On("*-primary.xml.gz", testrepo.Status(404))
@@ -220,13 +228,29 @@ func TestHostileMirror(t *testing.T) {
 				if got, err := r.file("repomd.xml.asc", client); tt.signed && (err != nil || got != "signed: "+r.upstream()) {
 					t.Errorf("the signature: %q, %v", got, err)
 				}
-				if !strings.Contains(r.said.String(), tt.reason) {
-					t.Errorf("the log does not say %q:\n%s", tt.reason, r.said.String())
-				}
+				r.logs(tt.reason)
 				// And it stays so, whatever the first mirror says the next time.
 				r.pass(2 * time.Minute)
 				if body, _, err := r.ask(); err != nil || body != r.upstream() {
 					t.Errorf("the next time: %d bytes, %v", len(body), err)
+				}
+			})
+			t.Run(fmt.Sprintf("%s, ahead, stored %v", tt.name, stored), func(t *testing.T) {
+				r := newRivals(t, stored)
+				if tt.signed {
+					r.signing = signing
+				}
+				tt.lie(r)
+				g, err := r.store.Stage(t.Context(), r.cache, r.root, r.mirrors.Grab())
+				if err == nil {
+					err = r.store.Flip(g.Generation)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.logs(tt.reason)
+				if got, err := os.ReadFile(filepath.Join(r.dir, r.entry().String())); err != nil || string(got) != r.upstream() {
+					t.Errorf("what is current is not the honest mirror's: %d bytes, %v", len(got), err)
 				}
 			})
 		}

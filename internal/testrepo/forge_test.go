@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing")
+	"testing"
+)
 
 // TestForge holds that a forged file is in the repository as repomd.xml lists it,
 // and that all other files are listed as before.
