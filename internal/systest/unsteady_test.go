@@ -3,6 +3,7 @@ package systest
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -23,10 +24,10 @@ import (
 const (
 	unsteadyClients = 10
 	unsteadyBehind  = 2
-	unsteadyBetween = 3
+	unsteadyBetween = 2
 
-	unsteadyPackages = 100
-	unsteadySeed    = 1
+	unsteadyPackages = 60
+	unsteadySeed     = 1
 )
 
 // edition is what one publication has, as its checker knows it.
@@ -223,8 +224,10 @@ func (u *unsteady) client(seed uint64, behind bool) {
 			}
 		}
 		slices.Sort(packages)
-		for range 3 {
-			u.ask(e, packages[draw.IntN(len(packages))])
+		for range 2 {
+			// Some are popular, and some nobody asks for in weeks.
+			at := math.Pow(draw.Float64(), 4) * float64(len(packages))
+			u.ask(e, packages[int(at)])
 		}
 	}
 }
