@@ -25,6 +25,7 @@ const (
 	unsteadyClients = 10
 	unsteadyBehind  = 2
 	unsteadyBetween = 2
+	unsteadyAround  = 40 // where the step is one of metadata
 
 	unsteadyPackages = 60
 	unsteadySeed     = 1
@@ -107,7 +108,11 @@ func (u *unsteady) sync(mirror string, e edition, o testrepo.Order, part float64
 		if err := s.Do(); err != nil {
 			u.t.Fatal(err)
 		}
-		u.pause(unsteadyBetween)
+		if strings.HasPrefix(s.Path, "repodata/") {
+			u.pause(unsteadyAround) // most clients come by while it is so
+		} else {
+			u.pause(unsteadyBetween)
+		}
 	}
 }
 
