@@ -18,6 +18,9 @@ type Check struct {
 	ID string
 	// Expected says it for people: "a package that a key of gpg_keys has signed".
 	Expected string
+	// Most is how long a file of which nothing is promised may be, in bytes: more is
+	// refused while it comes. 0 is no limit.
+	Most int64
 	// Do reports why a file of size bytes is refused. It is called from several
 	// goroutines at once.
 	Do func(file io.ReaderAt, size int64) error

@@ -22,6 +22,9 @@ type order struct {
 	ahead bool
 	// ask says to validate the stored copy however fresh it is.
 	ask bool
+	// check, where it is set, is what the file has to pass, in place of its policy's;
+	// the stored copy is not asked about then, since another is wanted.
+	check *Check
 }
 
 // ending is how a fill ended; see progress for the fields.
@@ -91,7 +94,9 @@ func (c *Cache) fetch(ctx context.Context, f *fill, o order) ending {
 			return ending{answer: Unreachable, err: storeError(err)}
 		}
 		p.grown = f.grow
-		p.check = c.o.Policy(f.key).Check
+		if p.check = o.check; p.check == nil {
+			p.check = c.o.Policy(f.key).Check
+		}
 		p.refused = func(e *WrongContentError) { c.keepSample(f.key, p, e) }
 		end := c.download(ctx, f, o, p)
 		p.release(f.owns(p.file))
@@ -109,6 +114,8 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 	r := Request{Key: f.key, Want: f.want}
 	if st != nil {
 		defer st.file.Close()
+	}
+	if st != nil && o.check == nil {
 		if action == Serve && o.ask && !f.want.Known() {
 			action = Validate
 		}
@@ -123,7 +130,10 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 	}
 
-	if err = c.refusals.of(r.Key, r.Want, c.o.Now()); err == nil {
+	if o.check != nil {
+		// What this one refuses the next may be looking for.
+		err = o.source.Fetch(ctx, r, p)
+	} else if err = c.refusals.of(r.Key, r.Want, c.o.Now()); err == nil {
 		err = o.source.Fetch(ctx, r, p)
 		c.refusals.note(r.Key, r.Want, err, c.o.Now())
 	}
@@ -303,6 +313,14 @@ func (c *Cache) Prefetch(ctx context.Context, k Key, w Want, s Source) (Outcome,
 // promises (Outcome.Stored), nothing is placed.
 func (c *Cache) Stage(ctx context.Context, k Key, w Want, s Source, place func(Facts) (string, error)) (Outcome, error) {
 	return c.ahead(ctx, k, w, order{source: s, ahead: true, ask: true, place: place})
+}
+
+// StageChecked is Stage for a file of which nothing is promised, and that has to
+// pass check: what fails it is refused as wrong bytes are, and the next mirror is
+// asked. Upstream is not asked whether the stored copy is current: another one is
+// wanted.
+func (c *Cache) StageChecked(ctx context.Context, k Key, s Source, check *Check, place func(Facts) (string, error)) (Outcome, error) {
+	return c.ahead(ctx, k, Want{}, order{source: s, ahead: true, ask: true, check: check, place: place})
 }
 
 func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, error) {

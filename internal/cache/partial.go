@@ -125,6 +125,9 @@ func (p *Partial) Begin(h Head) error {
 	if p.want.Known() && h.Length >= 0 && h.Length != p.want.Size {
 		return fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", h.URL, h.Length, p.want.Size, ErrWrongContent)
 	}
+	if most := p.checkMost(); most >= 0 && h.Length > most {
+		return fmt.Errorf("%s: %d bytes announced, %d are the most that it may have: %w", h.URL, h.Length, most, ErrWrongContent)
+	}
 	if p.size > 0 || p.stale {
 		if err := p.restart(); err != nil {
 			return err
@@ -194,7 +197,7 @@ func (p *Partial) Write(b []byte) (int, error) {
 	switch most := p.most(); {
 	case most >= 0 && p.size > most:
 		p.stale = true
-		return n, fmt.Errorf("%s: more than the %d bytes that were promised: %w", p.head.URL, most, ErrWrongContent)
+		return n, fmt.Errorf("%s: more than the %d bytes that it may have: %w", p.head.URL, most, ErrWrongContent)
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
 		if err := p.reserve(0); err != nil {
@@ -214,7 +217,19 @@ func (p *Partial) most() int64 {
 	if p.want.Known() {
 		return p.want.Size
 	}
-	return p.head.Length
+	if p.head.Length >= 0 {
+		return p.head.Length
+	}
+	return p.checkMost()
+}
+
+// checkMost is how long the check lets a file be of which nothing is promised, -1
+// where it does not say.
+func (p *Partial) checkMost() int64 {
+	if p.want.Known() || p.check == nil || p.check.Most == 0 {
+		return -1
+	}
+	return p.check.Most
 }
 
 // promise is what the whole file has to keep: what is promised now or, where

@@ -12,8 +12,21 @@ import (
 )
 
 // maxUnpacked bounds a metadata file, unpacked, in bytes: the largest, those of
-// primary, have 230 MB.
-const maxUnpacked = 2 << 30
+// primary, have 230 MB. To unpack so much takes seconds, while a client waits.
+const maxUnpacked = 1 << 30
+
+// What a metadata file unpacks to at the most is so many times its size, or so many
+// bytes: real ones unpack to 5 to 30 times their size. A bomb of some hundred
+// kilobytes costs a moment, then, and not what its client waits for.
+const (
+	maxTimes  = 64
+	fewEnough = 64 << 20
+)
+
+// mostUnpacked is what a metadata file of size bytes may unpack to.
+func mostUnpacked(size int64) int64 {
+	return min(maxUnpacked, max(fewEnough, min(size, maxUnpacked)*maxTimes))
+}
 
 // Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
 func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
@@ -71,7 +84,11 @@ func (g *Generation) with(typ string, fn func(io.Reader) error) (there bool, err
 		return true, err
 	}
 	defer f.Close()
-	r, err := repodata.Decompress(f, maxUnpacked)
+	most := mostUnpacked(d.Size)
+	if d.OpenSize > 0 {
+		most = min(most, d.OpenSize) // else it is not what repomd.xml describes
+	}
+	r, err := repodata.Decompress(f, most)
 	if err != nil {
 		return true, fmt.Errorf("%s: %w", d.Location, err)
 	}

@@ -153,8 +153,12 @@ func (s *Store) scanPackages(name string, fn func(string, cache.Want)) (stats re
 		return stats, err
 	}
 	defer file.Close()
+	fi, err := file.Stat()
+	if err != nil {
+		return stats, err
+	}
 	var r io.ReadCloser
-	if r, err = repodata.Decompress(file, maxUnpacked); err != nil {
+	if r, err = repodata.Decompress(file, mostUnpacked(fi.Size())); err != nil {
 		return stats, err
 	}
 	defer r.Close()

@@ -83,6 +83,14 @@ type listing struct {
 	until   time.Time // when clients stop to believe it; zero is never
 }
 
+// strays is why l can't be what its author wrote, nil where nothing says so.
+func (l *listing) strays() error {
+	if l.repomd == nil {
+		return nil
+	}
+	return l.repomd.Strays()
+}
+
 // file is a metadata file of a generation.
 type file struct {
 	name string     // in the generation's directory

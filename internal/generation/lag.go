@@ -32,8 +32,9 @@ const lagSuffix = ".lag"
 // each of them lists, since their revision is no clock, an InRelease by its Date.
 // Where either has no time nothing is known of their order. The metalink's current
 // one is taken whatever its age, and so is any after a day in which no mirror had
-// the one that is held. An InRelease has to be signed as Options.Signing has it;
-// that it is no longer valid is said when nothing else is wrong with it.
+// the one that is held. One that is being passed over is not taken. An InRelease has
+// to be signed as Options.Signing has it; that it is no longer valid is said when
+// nothing else is wrong with it.
 func (s *Store) Vet(k cache.Key, body []byte, current bool) error {
 	r, ok := RootOf(k)
 	if !ok {
@@ -42,6 +43,12 @@ func (s *Store) Vet(k cache.Key, body []byte, current bool) error {
 	next, err := r.layout().parse(body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+	}
+	if err := next.strays(); err != nil {
+		return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+	}
+	if err := s.passed.why(r, digestOf(body)); err != nil {
+		return err
 	}
 	if how := s.signing(r); how != nil && next.release != nil && path.Base(k.Path) == inRelease {
 		if err := how.Inline(body); err != nil {
@@ -59,6 +66,10 @@ func (s *Store) forward(k cache.Key, next *listing, current bool) error {
 	was, err := s.inUse(k)
 	if err != nil || was == nil {
 		return err
+	}
+	r, _ := RootOf(k)
+	if held, err := s.inTree(r); err == nil && s.passed.why(r, held) != nil {
+		return nil // clients were given it for want of another
 	}
 	if was.made.IsZero() || next.made.IsZero() || !next.made.Before(was.made) {
 		s.forget(k)
@@ -111,10 +122,19 @@ func (s *Store) expired(l *listing) error {
 }
 
 // Confirm implements upstream.Vetter: a mirror has the entry file that is held. The
-// error says that this is no longer valid, so that another mirror may have a newer.
+// error says that this is no longer valid, or is being passed over, so that another
+// mirror may have a better one.
 func (s *Store) Confirm(k cache.Key) error {
-	if _, ok := RootOf(k); !ok {
+	r, ok := RootOf(k)
+	if !ok {
 		return nil
+	}
+	held, err := s.inTree(r)
+	if err != nil {
+		return err
+	}
+	if err := s.passed.why(r, held); err != nil {
+		return err
 	}
 	s.forget(k)
 	l, err := s.inUse(k)

@@ -339,6 +339,9 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	if err == nil {
 		fl.err = f.renew(g, &done, source)
 	}
+	if fl.err != nil {
+		fl.err = s.others(f.ctx, c, g, fl.err, source, func(g *Generation, done *Staged) error { return f.renew(g, done, source) })
+	}
 	f.mu.Lock()
 	delete(f.flights, fl.root)
 	delete(f.failed, fl.root)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,25 @@ type desk struct {
 	simple bool
 
 	mirrors *upstream.Mirrors
+	said    said // what the store has logged
+}
+
+// said is a log that a test reads. It is safe for concurrent use.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func newDesk(t *testing.T, patience time.Duration) *desk {
@@ -64,6 +84,7 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	}
 	var err error
 	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Now: now,
+		Log:     slog.New(slog.NewTextHandler(&d.said, nil)),
 		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
 		t.Fatal(err)
 	}

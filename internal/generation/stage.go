@@ -25,6 +25,7 @@ type Generation struct {
 	list  *listing
 	files []file // the metadata files that are here
 	was   string // the digest of the entry file that was in the tree when upstream was asked
+	from  string // the address of the mirror's entry file; "" where the tree has it
 }
 
 // Staged says what Stage did.
@@ -47,32 +48,39 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 	if err != nil {
 		return done, err
 	}
-	err = s.gather(ctx, c, g, from, &done)
+	if err = s.gather(ctx, c, g, from, &done); err != nil {
+		err = s.others(ctx, c, g, err, from, func(g *Generation, of *Staged) error {
+			of.join(done)
+			err := s.gather(ctx, c, g, from, of)
+			done = *of
+			return err
+		})
+	}
 	return done, err
 }
 
-// ask asks upstream for r's entry file, and is the generation that it begins, with
-// that file in its directory. The rest may still be missing.
-func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Source) (*Generation, Staged, error) {
+// look asks upstream for r's entry file, and is the generation that it begins, with
+// that file in its directory. Nobody has looked at its signature yet.
+func (s *Store) look(ctx context.Context, c *cache.Cache, r Root, from cache.Source, done *Staged) (*Generation, error) {
 	was, err := s.inTree(r)
 	if err != nil {
-		return nil, Staged{}, fmt.Errorf("%s: %w", r, err)
+		return nil, err
 	}
 	g, err := s.held(r)
 	if err != nil {
-		return nil, Staged{}, fmt.Errorf("%s: %w", r, err)
+		return nil, err
 	}
 	if g != nil {
 		g.was = was // "" where somebody has taken it out of the tree
-		return g, Staged{Held: true}, nil
+		done.Held = true
+		return g, nil
 	}
-	g = &Generation{Root: r, was: was}
-	var done Staged
+	digest, at := "", ""
 	for _, k := range s.candidates(r) {
 		var out cache.Outcome
 		out, err = c.Stage(ctx, k, cache.Want{}, from, func(f cache.Facts) (string, error) {
-			g.Digest = f.SHA256.Hex()
-			return g.name(path.Base(k.Path)), nil
+			digest, at = f.SHA256.Hex(), f.URL
+			return (&Generation{Digest: digest}).name(path.Base(k.Path)), nil
 		})
 		done.add(out)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -80,30 +88,33 @@ func (s *Store) ask(ctx context.Context, c *cache.Cache, r Root, from cache.Sour
 		}
 	}
 	if err != nil {
-		return nil, done, fmt.Errorf("%s: %w", r, err)
+		return nil, err
 	}
-	if g.Digest == "" {
+	if digest == "" {
 		// The one in the tree is upstream's.
-		if g.Digest, err = s.adopt(r); err != nil {
-			return nil, done, fmt.Errorf("%s: %w", r, err)
+		if digest, err = s.adopt(r); err != nil {
+			return nil, err
 		}
-		g.was = g.Digest
+		was = digest
 	}
-	was = g.was
-	if g, err = s.begun(r, g.Digest); err != nil {
-		return nil, done, fmt.Errorf("%s: %w", r, err)
+	if g, err = s.begun(r, digest); err != nil {
+		return nil, err
 	}
-	g.was = was
-	if err := s.verify(ctx, c, g, from, &done); err != nil {
-		return nil, done, fmt.Errorf("%s: %w", r, err)
-	}
-	return g, done, nil
+	g.was, g.from = was, at
+	return g, nil
 }
 
 // add adds what one file took.
 func (d *Staged) add(out cache.Outcome) {
 	d.Fetched += out.Fetched
 	d.Resumed += out.Resumed
+}
+
+// join adds what an earlier try took.
+func (d *Staged) join(earlier Staged) {
+	d.Fetched += earlier.Fetched
+	d.Resumed += earlier.Resumed
+	d.Files += earlier.Files
 }
 
 // candidates are the files that may be r's entry upstream: up to the one that the
@@ -243,7 +254,10 @@ func (g *Generation) present() (files []file) {
 func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	r := g.Root
 	if g.list.fault != nil {
-		return fmt.Errorf("%s: %w", r, g.list.fault)
+		return fmt.Errorf("%s: %w: %w", r, g.list.fault, cache.ErrWrongContent)
+	}
+	if err := s.unreadable.why(g.Digest); err != nil {
+		return fmt.Errorf("%s: %w", r, err)
 	}
 	wanted := r.layout().wanted(s, r, g.list)
 	for _, f := range g.list.files {
@@ -284,7 +298,7 @@ func (s *Store) catalogue(g *Generation) error {
 	}
 	skipped, err := l.packages(s, g, func(location string, w cache.Want) { items = append(items, item{location, w}) })
 	if err != nil {
-		return err
+		return s.unreadable.note(g.Digest, err)
 	}
 	if skipped > 0 {
 		s.log.Warn("packages whose checksums can't be used", "root", g.Root.String(), "packages", skipped)

@@ -15,6 +15,9 @@
 //
 // Which one is current is nobody's to say but the entry file's in the tree.
 //
+// A mirror whose metadata is not what it should be is passed over for the next, in
+// the same look at upstream: passed.go.
+//
 // Read kind.go for what the kinds of repositories differ in, rpm.go and debian.go
 // for each of them; then stage.go, flip.go and refresh.go.
 package generation
@@ -64,6 +67,9 @@ type Store struct {
 	loaded   time.Time    // the directory's time then; under loading
 
 	cataloguing sync.Mutex // of catalogs that grow
+
+	passed     passed
+	unreadable unreadable
 }
 
 // roots are what is known of all roots in memory; they do not change.

@@ -109,6 +109,22 @@ func ParseRepomd(r io.Reader) (*Repomd, error) {
 	return m, nil
 }
 
+// errBase says that a file lies elsewhere, as its author has it: nothing that a
+// mirror would do.
+var errBase = errors.New("not below the repository")
+
+// Strays is why the document can't be its author's: one of its records leads out of
+// the repository by its href (`..`, an absolute path or URL). The error wraps
+// ErrLocation; nil where none does. An xml:base is no such record.
+func (m *Repomd) Strays() error {
+	for _, err := range m.Refused {
+		if errors.Is(err, ErrLocation) && !errors.Is(err, errBase) {
+			return err
+		}
+	}
+	return nil
+}
+
 // data checks and converts one record.
 func (x *xmlData) data() (d Data, err error) {
 	if x.Type == "" {
@@ -116,7 +132,7 @@ func (x *xmlData) data() (d Data, err error) {
 	}
 	d.Type = x.Type
 	if x.Location.Base != "" {
-		return d, fmt.Errorf("xml:base %.200q: %w", x.Location.Base, ErrLocation)
+		return d, fmt.Errorf("xml:base %.200q: %w: %w", x.Location.Base, errBase, ErrLocation)
 	}
 	if d.Location, err = CheckLocation(x.Location.Href); err != nil {
 		return d, err

@@ -46,6 +46,13 @@ func (s *site) machine(url string) *machine {
 // dnf runs dnf on a machine that knows this one repository.
 func (m *machine) dnf(args ...string) string {
 	m.t.Helper()
+	line := m.dnfLine(args...)
+	return m.command(line[0], line[1:]...)
+}
+
+// dnfLine is the command line of that run, for one that goes on in the background.
+func (m *machine) dnfLine(args ...string) []string {
+	m.t.Helper()
 	if m.entry == "" {
 		args = append([]string{"--repofrompath=campus," + m.url}, args...)
 	} else {
@@ -53,12 +60,12 @@ func (m *machine) dnf(args ...string) string {
 	}
 	// The option keepcache is what lets the test see the packages that dnf installed. Debian's plugin "local" keeps
 	// them for the whole machine, and would install them from there the next time.
-	return m.command(tool(m.t, "dnf"), append([]string{
+	return append([]string{tool(m.t, "dnf"),
 		"--assumeyes", "--installroot=" + m.dir + "/root", "--releasever=41", "--forcearch=x86_64",
 		"--setopt=reposdir=" + m.dir + "/none", "--setopt=varsdir=" + m.dir + "/none", "--setopt=cachedir=" + m.dir + "/cache",
 		"--setopt=gpgcheck=0", "--setopt=install_weak_deps=False", "--setopt=keepcache=1", "--setopt=proxy=",
 		"--disableplugin=local",
-	}, args...)...)
+	}, args...)
 }
 
 // installed is the packages on the machine, as name-version-release.arch.

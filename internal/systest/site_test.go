@@ -219,14 +219,23 @@ func (s *site) decode(r result, v any) {
 // command runs a foreign program to its end and returns what it printed.
 func (s *site) command(name string, args ...string) string {
 	s.t.Helper()
-	cmd := exec.Command(name, args...)
+	out, err := s.attempt(append([]string{name}, args...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// attempt is command for a goroutine that is not the test's own.
+func (s *site) attempt(line []string) (string, error) {
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = environment(s.dir) // one for all: Debian's rpm keeps its database below HOME
 	cmd.Dir = s.dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		s.t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 func (s *site) mkdir(dir string) {

@@ -33,10 +33,17 @@ func (s *site) geeko(url, proxy string) *geeko {
 // zypper runs zypper, and returns what it said.
 func (g *geeko) zypper(args ...string) string {
 	g.t.Helper()
-	return g.command("env", append([]string{
-		"http_proxy=" + g.proxy, "ZYPP_CONF=" + g.dir + "/zypp.conf", "ZYPP_LOGFILE=" + g.dir + "/zypper.log", tool(g.t, "zypper"),
+	line := g.zypperLine(args...)
+	return g.command(line[0], line[1:]...)
+}
+
+// zypperLine is the command line of that run, for one that goes on in the background.
+func (g *geeko) zypperLine(args ...string) []string {
+	g.t.Helper()
+	return append([]string{
+		"env", "http_proxy=" + g.proxy, "ZYPP_CONF=" + g.dir + "/zypp.conf", "ZYPP_LOGFILE=" + g.dir + "/zypper.log", tool(g.t, "zypper"),
 		"--non-interactive", "--gpg-auto-import-keys", "--root", g.dir + "/root", "--reposd-dir", g.dir + "/repos", "--cache-dir", g.dir + "/cache",
-	}, args...)...)
+	}, args...)
 }
 
 // received is the files of the repository that zypper keeps, by their paths

@@ -59,6 +59,19 @@ func (u *Upstream) serveFile(b *response, r *http.Request, p *plan) {
 		r.Header.Del("Range")
 	}
 	http.ServeContent(b, r, "", info.ModTime(), content)
+	if p.endless && b.sent > 0 {
+		goOn(b)
+	}
+}
+
+// goOn sends blanks until the client leaves, or has had MaxEndless bytes.
+func goOn(b *response) {
+	blanks := bytes.Repeat([]byte{' '}, 64<<10)
+	for b.sent < MaxEndless {
+		if _, err := b.Write(blanks); err != nil {
+			return // the client has left
+		}
+	}
 }
 
 // serveGzip sends the content encoded, as a whole, whatever was asked for.

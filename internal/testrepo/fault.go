@@ -42,6 +42,7 @@ type plan struct {
 	gzip       bool
 	framing    framing
 	overstate  int64
+	endless    bool
 	truncate   int64 // -1: not at all
 	stops      []stop
 	limiter    *rate.Limiter
@@ -137,6 +138,14 @@ func Chunked() Fault { return fault(func(p *plan) { p.framing = chunked }) }
 // CloseDelimited sends the body without Content-Length or chunks: the end of
 // the connection is its end, and a cut cannot be told from it.
 func CloseDelimited() Fault { return fault(func(p *plan) { p.framing = closeDelimited }) }
+
+// Endless sends the file, chunked, and blanks behind it, as long as the client
+// takes them, and MaxEndless at the most, so that who swallows it fails a test and
+// not the machine.
+func Endless() Fault { return fault(func(p *plan) { p.framing, p.endless = chunked, true }) }
+
+// MaxEndless is how many bytes Endless sends at the most.
+const MaxEndless = 256 << 20
 
 // IgnoreRange answers a Range with 200 and the whole file.
 func IgnoreRange() Fault { return fault(func(p *plan) { p.dropRange = true }) }

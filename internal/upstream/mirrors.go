@@ -38,10 +38,12 @@ type Find func(path string) (root, address string, ok bool)
 type Vetter interface {
 	// Vet returns an error that says why body must not become k's; current says that
 	// the metalink names it as the current one. The error wraps ErrLags where the
-	// mirror is behind, ErrExpired where that is all that is wrong.
+	// mirror is behind, ErrPassedOver where another one is looked for, ErrExpired
+	// where that is all that is wrong.
 	Vet(k cache.Key, body []byte, current bool) error
 	// Confirm says that a mirror still has the one that is held of k. The error,
-	// which wraps ErrExpired, says that others should be asked for a newer one.
+	// which wraps ErrExpired or ErrPassedOver, says that others should be asked for
+	// another one.
 	Confirm(k cache.Key) error
 }
 

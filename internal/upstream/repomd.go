@@ -21,6 +21,10 @@ var ErrLags = errors.New("the mirror lags")
 // it any more: another mirror may have a newer one, and if none has it will do.
 var ErrExpired = errors.New("no longer valid")
 
+// ErrPassedOver says that what a mirror has is of no use here, since what it lists is
+// not to be had or is not as it should be: another mirror may have another one.
+var ErrPassedOver = errors.New("passed over")
+
 // errRefused says that what a mirror sent is no entry file to take.
 var errRefused = errors.New("not taken")
 
@@ -94,7 +98,7 @@ func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response,
 	}
 	if m.repo.Vet != nil {
 		if err := m.repo.Vet.Vet(r.Key, body, current); !m.tolerates(ctx, r.Key, err) {
-			if errors.Is(err, ErrLags) || errors.Is(err, ErrExpired) {
+			if errors.Is(err, ErrLags) || errors.Is(err, ErrExpired) || errors.Is(err, ErrPassedOver) {
 				return nil, fmt.Errorf("%s: %w: %w", url, errRefused, err)
 			}
 			return nil, fmt.Errorf("%s: %w", url, err)

@@ -1,0 +1,321 @@
+package systest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// hostileBound is what imserve may have resident at the most, in bytes, whatever a
+// mirror sends.
+const hostileBound = 160 << 20
+
+// besieged is a site whose first mirror is hostile, and whose second is honest.
+type besieged struct {
+	*site
+	liar *testrepo.Server
+	lies string // the repository's directory at the first
+	sign func([]byte) ([]byte, error)
+}
+
+// newBesieged makes one, of which the hostile mirror has a copy of the other's. With
+// keys, repomd.xml is signed.
+func newBesieged(t *testing.T, specs []testrepo.Spec, keys bool) *besieged {
+	t.Helper()
+	s := newSite(t)
+	b := &besieged{site: s}
+	var o testrepo.BuildOptions
+	var extra []string
+	if keys {
+		sign, public := newKey(t)
+		b.sign = sign
+		s.write(s.dir+"/key", string(public))
+		extra = append(extra, fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", s.dir+"/key"))
+		o.Sign = func(testrepo.Spec) func([]byte) ([]byte, error) { return sign }
+	}
+	if err := testrepo.Build(s.repo, specs, o); err != nil {
+		t.Fatal(err)
+	}
+	if keys {
+		s.signs(b.sign, s.repo)
+	}
+	tree := filepath.Join(s.dir, "lies")
+	if err := os.CopyFS(tree, os.DirFS(s.tree)); err != nil {
+		t.Fatal(err)
+	}
+	b.lies = filepath.Join(tree, upstreamRoot)
+	b.liar = testrepo.Start(t, tree)
+	s.base, s.others = b.liar.URL, []string{s.up.URL}
+	s.configure(extra...)
+	return b
+}
+
+// signs puts the signature of the repomd.xml in the repository dir beside it.
+func (s *site) signs(sign func([]byte) ([]byte, error), dir string) {
+	s.t.Helper()
+	name := filepath.Join(dir, "repodata/repomd.xml")
+	doc, err := os.ReadFile(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sig, err := sign(doc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write(name+".asc", string(sig))
+}
+
+var (
+	peaked     = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
+	hrefs      = regexp.MustCompile(`<location href="([^"]+)"`)
+	primaryXML = regexp.MustCompile(`<location href="(repodata/[^"]*primary[^"]+)"`)
+)
+
+// peak is the most that the process has had resident, in bytes.
+func (p *process) peak() int64 {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m := peaked.FindSubmatch(status)
+	if m == nil {
+		p.t.Fatalf("no VmHWM in:\n%s", status)
+	}
+	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return kb << 10
+}
+
+// install does what dnf does: it asks for repomd.xml, for the primary that this
+// lists, and for the packages that this lists, each once. Each has to be what the
+// honest mirror has.
+func (b *besieged) install(server *server) {
+	b.t.Helper()
+	same := func(name string) []byte {
+		b.t.Helper()
+		want, err := os.ReadFile(filepath.Join(b.repo, name))
+		if err != nil {
+			b.t.Fatalf("a client was told of what the honest mirror does not have: %v", err)
+		}
+		got := server.get("/" + rootName + "/" + name)
+		if !bytes.Equal(got, want) {
+			b.t.Fatalf("%s: %d bytes that are not the honest mirror's", name, len(got))
+		}
+		return got
+	}
+	repomd := same("repodata/repomd.xml")
+	m := primaryXML.FindSubmatch(repomd)
+	if m == nil {
+		b.t.Fatalf("no primary in:\n%s", repomd)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(same(string(m[1]))))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	primary, err := io.ReadAll(z)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, m := range hrefs.FindAllSubmatch(primary, -1) {
+		same(string(m[1]))
+	}
+}
+
+// TestHostile holds a client's requests against a first mirror that does its worst:
+// each gets the second's bytes in the same request, the log says why the first's were
+// refused, and the memory that it takes is bounded.
+func TestHostile(t *testing.T) {
+	specs := []testrepo.Spec{
+		{Name: "good", Version: "1", Release: "1", Size: 20_000},
+		{Name: "alike", Version: "1", Release: "1", Size: 20_000}, // as long as good, but for some bytes of its header
+		{Name: "other", Version: "2", Release: "1", Size: 90_000},
+	}
+	const head = `<?xml version="1.0"?><metadata xmlns="http://linux.duke.edu/metadata/common" packages="1">`
+	const laughs = `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha ha ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>`
+	packages := func(f testrepo.Fault) func(*besieged) {
+		return func(b *besieged) { b.liar.On("*.rpm", f.Only(http.MethodGet)) }
+	}
+	repomd := func(f testrepo.Fault) func(*besieged) { return func(b *besieged) { b.liar.On("*/repomd.xml", f) } }
+	rewrite := func(b *besieged, from, to string) {
+		name := filepath.Join(b.lies, "repodata/repomd.xml")
+		doc, err := os.ReadFile(name)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.write(name, strings.Replace(string(doc), from, to, 1))
+	}
+	bomb := func(unit string, size, openSize int64) func(*besieged) {
+		return func(b *besieged) {
+			packed, err := testrepo.Bomb(head, unit, size)
+			if err == nil {
+				err = testrepo.Forge(b.lies, "primary", packed, openSize)
+			}
+			if err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		keys    bool
+		lie     func(*besieged)
+		reason  string // in the log
+		samples int    // in the quarantine, at the least
+	}{
+		{"flipped bits", false, packages(testrepo.Corrupt(5000)), "as the metadata promises", 1},
+		{"truncated", false, packages(testrepo.Truncate(1000)), "1000 bytes announced", 0},
+		{"truncated, without a length", false, packages(testrepo.Chunked().With(testrepo.Truncate(1000))), "as the metadata promises", 1},
+		{"cut", false, packages(testrepo.Cut(1000)), "unexpected EOF", 0},
+		{"another package", false, func(b *besieged) {
+			for _, p := range specs[:2] {
+				b.liar.On("*/"+p.Filename(), testrepo.Redirect(b.liar.URL+upstreamRoot+"/"+specs[2].Location()))
+			}
+		}, "promised by the metadata", 0},
+		{"a page", false, packages(testrepo.Portal()), "promised by the metadata", 0},
+		{"encoded", false, packages(testrepo.Gzipped()), "which nobody asked for", 0},
+		{"endless", false, packages(testrepo.Endless()), "more than the", 0},
+		{"a terabyte", false, packages(testrepo.Overstate(1 << 40)), "promised by the metadata", 0},
+
+		{"repomd.xml is a page", false, repomd(testrepo.Portal()), "not what upstream should send", 0},
+		{"repomd.xml is endless", false, repomd(testrepo.Endless()), "more than 4 MiB", 0},
+		{"a billion laughs", false, func(b *besieged) { b.write(b.lies+"/repodata/repomd.xml", laughs+"<repomd>&c;</repomd>") }, "document type declaration", 0},
+		{"a location that climbs", false, func(b *besieged) { rewrite(b, `href="repodata/`, `href="../../../../etc/`) }, "`..`", 0},
+		{"a location elsewhere", false, func(b *besieged) { rewrite(b, `href="repodata/`, `href="http://198.51.100.1/`) }, "a URL with a scheme", 0},
+		{"primary with flipped bits", false, func(b *besieged) { b.liar.On("*primary*", testrepo.Corrupt(100)) }, "as the metadata promises", 1},
+		{"primary is endless", false, func(b *besieged) { b.liar.On("*primary*", testrepo.Endless()) }, "more than the", 0},
+		{"a bomb", false, bomb("<package/>", 256<<20, 1<<20), "unpacks to more than is allowed", 0},
+		{"a bomb of comments", false, bomb("<!-- a comment -->", 256<<20, 0), "unpacks to more than is allowed", 0},
+		{"a bomb of depth", false, bomb("<package>", 256<<20, 0), "passed over", 0},
+		{"a bomb of one text", false, bomb("all work and no play ", 256<<20, 0), "text of more than", 0},
+		{"a billion laughs in primary", false, func(b *besieged) {
+			if err := testrepo.Forge(b.lies, "primary", []byte(laughs+"<metadata>&c;</metadata>"), 0); err != nil {
+				b.t.Fatal(err)
+			}
+		}, "document type declaration", 0},
+
+		{"a signature by a stranger", true, func(b *besieged) {
+			sign, _ := newKey(t)
+			rewrite(b, "<revision>", "<revision>9")
+			b.signs(sign, b.lies)
+		}, "signed by a key that is not among", 1},
+		{"other metadata under the signature", true, func(b *besieged) { rewrite(b, "<revision>", "<revision>9") }, "bad signature", 1},
+		{"a signature is endless", true, func(b *besieged) { b.liar.On("*.asc", testrepo.Endless()) }, "more than the", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBesieged(t, specs, tt.keys)
+			tt.lie(b)
+			server := b.serve()
+			b.install(server)
+			if log := server.stderr.String(); !strings.Contains(log, tt.reason) {
+				t.Errorf("the log does not say %q", tt.reason)
+			}
+			texts, err := filepath.Glob(b.dir + "/cache/.im/quarantine/*.txt")
+			if err != nil || len(texts) < tt.samples {
+				t.Errorf("%d samples in the quarantine, want %d: %v", len(texts), tt.samples, err)
+			}
+			if raceFlag != "-race=true" {
+				if n := server.peak(); n > hostileBound {
+					t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
+				} else {
+					t.Logf("%d MiB were resident at the most", n>>20)
+				}
+			}
+			server.insist()
+		})
+	}
+}
+
+// TestHostileWithdrawn: metadata that is newer than ours and signed as it should be,
+// and that the metalink no longer lists, is refused for that.
+func TestHostileWithdrawn(t *testing.T) {
+	spec := func(version string) []testrepo.Spec {
+		return []testrepo.Spec{{Name: "good", Version: version, Release: "1", Size: 20_000}}
+	}
+	b := newBesieged(t, spec("1"), true)
+	lists := testrepo.Start(t, t.TempDir())
+	list := func() {
+		t.Helper()
+		current, err := os.ReadFile(filepath.Join(b.repo, "repodata/repomd.xml"))
+		if err == nil {
+			err = lists.Put("/list", testrepo.Metalink{Current: current, Time: today()}.Bytes())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list()
+	issue := func(dir, version string, age int) {
+		t.Helper()
+		o := testrepo.BuildOptions{
+			Time: today().AddDate(0, 0, -age),
+			Sign: func(testrepo.Spec) func([]byte) ([]byte, error) { return b.sign },
+		}
+		if err := testrepo.Build(dir, spec(version), o); err != nil {
+			t.Fatal(err)
+		}
+		b.signs(b.sign, dir)
+	}
+	issue(b.repo, "1", 3)
+	list()
+	b.liar.Stop()
+	b.more = fmt.Sprintf("\nmetalink = %q", lists.URL+"/list")
+	b.configure("[serve]\nmetadata_max_age = \"0s\"", fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", b.dir+"/key"))
+	server := b.serve()
+	b.install(server)
+
+	// Version 2 was published, and taken back: the third has the first's time.
+	issue(b.lies, "2", 1)
+	issue(b.repo, "3", 3)
+	list()
+	if err := b.liar.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("the mirror that came back, refused", func() bool {
+		b.install(server)
+		return strings.Contains(server.stderr.String(), "lists another one")
+	})
+	server.insist()
+}
+
+// TestHostileLarge: of a package so large that its first bytes are a client's before
+// its digest is known, a hostile mirror can break the answer off, and never make it
+// look whole. The client's next try gets the honest mirror's bytes.
+func TestHostileLarge(t *testing.T) {
+	large := testrepo.Spec{Name: "large", Version: "1", Release: "1", Size: 6 << 20}
+	b := newBesieged(t, []testrepo.Spec{large}, false)
+	b.liar.On("*.rpm", testrepo.Corrupt(3<<20))
+	server := b.serve()
+	server.get("/" + rootName + "/repodata/repomd.xml")
+	want, err := os.ReadFile(filepath.Join(b.repo, large.Location()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/" + rootName + "/" + large.Location()
+	a, err := server.fetch(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.err == nil && !bytes.Equal(a.body, want) {
+		t.Fatalf("%d wrong bytes look whole", len(a.body))
+	}
+	if got := server.get(path); !bytes.Equal(got, want) {
+		t.Errorf("the next try: %d bytes, not the honest mirror's", len(got))
+	}
+	if log := server.stderr.String(); !strings.Contains(log, "as the metadata promises") {
+		t.Error("the log does not say why")
+	}
+	server.insist()
+}
