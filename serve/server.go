@@ -14,9 +14,9 @@
 // listing.go (what a browser is shown), clients.go and refusals.go (who may ask,
 // and for what), proxy.go and shared.go (requests for other hosts), tunnel.go,
 // intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
-// way), listen.go, certificate.go, patience.go and hitconn.go (the connections),
-// and status.go, metrics.go, manifest.go, ready.go, accesslog.go and stats.go (what
-// the administrator and other machines see).
+// way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
+// (the connections), and status.go, metrics.go, manifest.go, ready.go, accesslog.go
+// and stats.go (what the administrator and other machines see).
 package serve
 
 import (
