@@ -102,7 +102,7 @@ func TestFailuresAreListed(t *testing.T) {
 		{"a login page", testrepo.Portal()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := s.another(t, "[sync]\ntop = 20\npackages = [\"mplayer\"]")
+			s := s.another(t, "[sync]\ntop = 500\npackages = [\"mplayer\"]")
 			s.log(specs)
 			s.up.On(upstreamRoot+"/"+bad, c.fault)
 			defer s.up.Heal()

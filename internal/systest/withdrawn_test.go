@@ -76,17 +76,25 @@ func TestWithdrawn(t *testing.T) {
 	if !has(ran.Withdrawn, path) {
 		t.Fatalf("the run does not say that it is withdrawn: %s", r.stdout)
 	}
-	code := func() int {
+	ask := func() answer {
 		a, err := server.fetch(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.status == http.StatusNotFound && !strings.HasPrefix(string(a.body), "Not found: upstream has withdrawn ") {
+		return a
+	}
+	isWithdrawn := func(a answer) bool {
+		return a.status == http.StatusNotFound && strings.HasPrefix(string(a.body), "Not found: upstream has withdrawn ")
+	}
+	code := func() int {
+		a := ask()
+		if a.status == http.StatusNotFound && !isWithdrawn(a) {
 			t.Errorf("the client is told %q", a.body)
 		}
 		return a.status
 	}
-	s.await("a 404 of what is withdrawn", func() bool { return code() == http.StatusNotFound })
+	// Until the server has seen what the run has found, it finds out for itself.
+	s.await("a 404 of what is withdrawn", func() bool { return isWithdrawn(ask()) })
 	if got, err := os.ReadFile(disk); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("it was deleted at once: %v", err)
 	}
