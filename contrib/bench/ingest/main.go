@@ -15,20 +15,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 
 	"intelligentmirror/contrib/bench/internal/peer"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "ingest: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { peer.Main("ingest", run) }
 
 // contender is a program with the log that it reads.
 type contender struct {

@@ -13,22 +13,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"intelligentmirror/contrib/bench/internal/origin"
 	"intelligentmirror/contrib/bench/internal/peer"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "memory: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { peer.Main("memory", run) }
 
 // shape is what is measured.
 type shape struct {
@@ -71,12 +62,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, up.Close()) }()
-	mirrors, missing, err := peer.Choose(peer.Mirrors(*imserve, up.URL), *names)
+	mirrors, err := peer.Choose(stdout, peer.Mirrors(*imserve, up.URL), *names)
 	if err != nil {
 		return err
-	}
-	for _, name := range missing {
-		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
 	}
 	up.Add("/pub"+large, s.size)
 	up.Add("/pub"+small, smallSize)

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"time"
 
@@ -22,15 +21,7 @@ import (
 	"intelligentmirror/contrib/bench/internal/peer"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "miss: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { peer.Main("miss", run) }
 
 // shape is what is measured.
 type shape struct {
@@ -114,12 +105,9 @@ type contender struct {
 
 // contenders starts imserve, and those of the named peers that are on this machine.
 func contenders(ctx context.Context, imserve, names, upstream string, stdout io.Writer) ([]*contender, error) {
-	mirrors, missing, err := peer.Choose(peer.Mirrors(imserve, upstream), names)
+	mirrors, err := peer.Choose(stdout, peer.Mirrors(imserve, upstream), names)
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range missing {
-		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
 	}
 	var all []*contender
 	for _, m := range mirrors {

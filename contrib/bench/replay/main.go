@@ -15,7 +15,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,15 +25,7 @@ import (
 	imsync "intelligentmirror/sync"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "replay: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { peer.Main("replay", run) }
 
 // budgets are the shares of the bytes that changed which a night may fetch.
 var budgets = []float64{0.10, 0.25, 1}

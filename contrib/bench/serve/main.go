@@ -16,7 +16,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,15 +25,7 @@ import (
 	"intelligentmirror/contrib/bench/internal/peer"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "serve: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { peer.Main("serve", run) }
 
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
@@ -130,12 +121,9 @@ type contender struct {
 
 // contenders starts imserve, and those of the named peers that are on this machine.
 func contenders(ctx context.Context, imserve, names, upstream, files string, stdout io.Writer) ([]*contender, error) {
-	mirrors, missing, err := peer.Choose(append(peer.Mirrors(imserve, upstream), peer.Static(files)), names)
+	mirrors, err := peer.Choose(stdout, append(peer.Mirrors(imserve, upstream), peer.Static(files)), names)
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range missing {
-		fmt.Fprintf(stdout, "No %s on this machine to compare with.\n", name)
 	}
 	var all []*contender
 	for _, m := range mirrors {

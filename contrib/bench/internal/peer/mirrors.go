@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -44,9 +45,9 @@ func Static(dir string) Mirror {
 }
 
 // Choose are imserve and those of all whose names stand in the list, separated by
-// commas, and which are on this machine; missing are the names of those that are
-// not. The error is of a name that none of them has.
-func Choose(all []Mirror, names string) (chosen []Mirror, missing []string, err error) {
+// commas, and which are on this machine; it says to w which are not. The error is of
+// a name that none of them has, or w's.
+func Choose(w io.Writer, all []Mirror, names string) (chosen []Mirror, err error) {
 	wanted := strings.FieldsFunc(names, func(r rune) bool { return r == ',' })
 	for i, m := range all {
 		at := slices.Index(wanted, m.Name)
@@ -58,15 +59,17 @@ func Choose(all []Mirror, names string) (chosen []Mirror, missing []string, err 
 			chosen = append(chosen, m)
 		case at < 0:
 		case errors.Is(err, exec.ErrNotFound):
-			missing = append(missing, m.Name)
+			if _, err := fmt.Fprintf(w, "No %s on this machine to compare with.\n", m.Name); err != nil {
+				return nil, err
+			}
 		default:
 			chosen = append(chosen, m)
 		}
 	}
 	if len(wanted) > 0 {
-		return nil, nil, fmt.Errorf("there is nothing named %s to compare with", strings.Join(wanted, ", "))
+		return nil, fmt.Errorf("there is nothing named %s to compare with", strings.Join(wanted, ", "))
 	}
-	return chosen, missing, nil
+	return chosen, nil
 }
 
 // Start starts it.

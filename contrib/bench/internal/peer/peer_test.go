@@ -162,14 +162,16 @@ func TestTable(t *testing.T) {
 func TestChoose(t *testing.T) {
 	none := Program{Name: "none", path: "no-such-program-here"}
 	all := []Mirror{{Program: Program{Name: "imserve", path: "/there"}}, {Program: Program{Name: "sh", path: "sh"}}, {Program: none}}
-	chosen, missing, err := Choose(all, "none,sh")
-	if err != nil || len(chosen) != 2 || chosen[1].Name != "sh" || len(missing) != 1 || missing[0] != "none" {
-		t.Errorf("%v, %v, %v", chosen, missing, err)
+	var said bytes.Buffer
+	chosen, err := Choose(&said, all, "none,sh")
+	if err != nil || len(chosen) != 2 || chosen[1].Name != "sh" || said.String() != "No none on this machine to compare with.\n" {
+		t.Errorf("%v, %q, %v", chosen, said.String(), err)
 	}
-	if chosen, missing, err := Choose(all, ""); err != nil || len(chosen) != 1 || missing != nil {
-		t.Errorf("none is named: %v, %v, %v", chosen, missing, err)
+	said.Reset()
+	if chosen, err := Choose(&said, all, ""); err != nil || len(chosen) != 1 || said.Len() > 0 {
+		t.Errorf("none is named: %v, %q, %v", chosen, said.String(), err)
 	}
-	if _, _, err := Choose(all, "sh,varnish"); err == nil {
+	if _, err := Choose(&said, all, "sh,varnish"); err == nil {
 		t.Error("a name that none has is no error")
 	}
 }
