@@ -138,11 +138,7 @@ func (s *Server) accountHit(c *hitConn, f *hitFile, q *hitRequest, start time.Ti
 	if sent < f.entry.Size() {
 		e.Outcome, e.Status = outcomeAborted, cache.Status{Hit: true, Detail: "aborted"}.String()
 	}
-	if s.access != nil {
-		s.access.add(e)
-	}
-	s.stats.add(e)
-	s.metrics.note(e, true, first)
+	s.record(e, true, first)
 	if s.o.Ledger != nil {
 		s.o.Ledger.Served(f.key, sent, true)
 	}

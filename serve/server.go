@@ -239,11 +239,7 @@ func (s *Server) account(a *answer, start time.Time) {
 		Code: a.code, Sent: a.sent, Referer: r.Referer(), Agent: r.UserAgent(),
 		Status: status.String(), Outcome: a.outcome(), Internal: !a.elsewhere && isInternal(r.URL.Path),
 	}
-	if s.access != nil {
-		s.access.add(e)
-	}
-	s.stats.add(e)
-	s.metrics.note(e, a.begun, a.first.Sub(start))
+	s.record(e, a.begun, a.first.Sub(start))
 	if s.o.Ledger == nil || a.key.Path == "" || !a.begun {
 		return
 	}
@@ -253,4 +249,14 @@ func (s *Server) account(a *answer, start time.Time) {
 		free := status.Hit || status.Collapsed || status.FwdStatus == http.StatusNotModified
 		s.o.Ledger.Served(a.key, a.sent, free)
 	}
+}
+
+// record tells everybody but the ledger of an answer; first is how long its header
+// took, if it has begun.
+func (s *Server) record(e *event, begun bool, first time.Duration) {
+	if s.access != nil {
+		s.access.add(e)
+	}
+	s.stats.add(e)
+	s.metrics.note(e, begun, first)
 }
