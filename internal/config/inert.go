@@ -9,13 +9,12 @@ import (
 // the list below with the change that acts on it.
 type inert struct {
 	key string
-	off string // the value, as TOML, that asks for nothing; "" is none
 	why string // what happens in its place
 }
 
 // inertKeys are those keys. None of [[repo]] is among them.
 var inertKeys = [...]inert{
-	{"sync.keep", "", "no version is ever deleted"},
+	{"sync.keep", "no version is ever deleted"},
 }
 
 // Warnings has a sentence for each thing that the administrator should know
@@ -25,7 +24,7 @@ func (c *Config) Warnings() []string {
 	warnings := slices.Clone(c.caveats)
 	for _, i := range inertKeys {
 		for _, k := range settings(c) {
-			if o := c.origins[k.key]; k.key == i.key && o.set && k.text() != i.off {
+			if o := c.origins[k.key]; k.key == i.key && o.set {
 				warnings = append(warnings, fmt.Sprintf("%s: %s is set, but has no effect in this version: %s", o.text, i.key, i.why))
 			}
 		}
