@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/manual"
 	"intelligentmirror/internal/site"
 )
 
@@ -110,7 +111,7 @@ func (p *program) command() *cobra.Command {
 		Short: "Validate the configuration, and print the effective one",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return p.check() },
-	}, p.caCommand())
+	}, p.caCommand(), manual.Command(root))
 	return root
 }
 

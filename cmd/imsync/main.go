@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/manual"
 	"intelligentmirror/internal/site"
 	imsync "intelligentmirror/sync"
 )
@@ -96,7 +97,7 @@ of these depend on into the cache that imserve serves from.`,
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
 	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newRun(p), newStatus(p),
-		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p))
+		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), manual.Command(root))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return &usageError{fmt.Errorf("unknown command %q (imsync --help lists them)", args[0])}
