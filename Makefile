@@ -12,7 +12,7 @@ DEMOFLAGS ?=
 programs := imserve imsync
 units    := $(wildcard contrib/systemd/*.service contrib/systemd/*.timer)
 
-.PHONY: help build test demo lint fuzz bench install
+.PHONY: help build test demo lint fuzz bench install packages
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ install: $(programs:%=bin/%) ## install programs and systemd units below DESTDIR
 	install -m 0644 $(units) $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(patsubst contrib/systemd/%,$(DESTDIR)$(PREFIX)/lib/systemd/system/%,$(units))
 	install -m 0644 contrib/systemd/intelligentmirror.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/intelligentmirror.conf
+
+packages: ## build the .deb and the .rpm into bin/packages
+	contrib/packages/build bin/packages
 
 bin/%:
 	$(GO) build -trimpath -o bin/ ./cmd/$*
