@@ -124,7 +124,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		mirrors[r.Name] = client.Repo(u)
 	}
 	if o.claims == nil {
-		o.claims = client.Claims
+		o.claims = func(host, path string) (string, string, bool) { return client.Claims().Find(host, path) }
 	}
 	if m.ledger, err = cache.OpenLedger(filepath.Join(t.TempDir(), "cache.db"), now, log); err != nil {
 		t.Fatal(err)
