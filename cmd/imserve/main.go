@@ -110,7 +110,7 @@ func (p *program) command() *cobra.Command {
 		Short: "Validate the configuration, and print the effective one",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return p.check() },
-	}, p.caCommand())
+	}, p.caCommand(), p.squidHelperCommand())
 	return root
 }
 
