@@ -194,11 +194,11 @@ func (h *SquidHelper) storeID(r *squidRequest) string {
 // fileOf is the repository's file that a URL is, ok is false for what is none of
 // our business.
 func (h *SquidHelper) fileOf(address string, m *mirrorState) (k cache.Key, class config.Class, ok bool) {
-	if h.o.Config == nil || !strings.HasPrefix(address, "http") { // what most others are not worth
+	if h.o.Config == nil || !strings.HasPrefix(address, "http") || strings.ContainsAny(address, "?#") {
 		return k, class, false
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(address, "#") {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return k, class, false
 	}
 	host, port, ok := hostPort(u.Host, usualPort(u.Scheme))
