@@ -130,7 +130,7 @@ func check(c *contender, out *bufio.Reader, i int, isPackage bool) error {
 		want = fmt.Sprintf("%d OK ", i)
 	}
 	if !strings.HasPrefix(line, want) || isPackage && c.knows && !strings.Contains(line, fmt.Sprintf("/vlc-3.0.%d-4.fc41.x86_64.rpm", i)) {
-		return fmt.Errorf("question %d is answered %q, want %s...", i, line, want)
+		return fmt.Errorf("question %d is answered %q, which does not begin with %s", i, line, want)
 	}
 	return nil
 }
