@@ -59,9 +59,10 @@ type setup struct {
 	grace   time.Duration
 	listed  func(path string) (generation.Listed, bool)
 	claims  func(host, path string) (repo, rest string, ok bool)
-	bases   []string // upstreams besides the usual one
-	dir     string   // the cache directory; "" is one of the test's
-	size    int64    // of the cache; 0 is no limit
+	learnt  upstream.Claims // what /-/claims tells
+	bases   []string        // upstreams besides the usual one
+	dir     string          // the cache directory; "" is one of the test's
+	size    int64           // of the cache; 0 is no limit
 	minFree int64
 	listen  net.Listener // nil is one on a free port
 	tend    bool         // keep the cache to its size
@@ -124,7 +125,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		mirrors[r.Name] = client.Repo(u)
 	}
 	if o.claims == nil {
-		o.claims = client.Claims
+		o.claims = func(host, path string) (string, string, bool) { return client.Claims().Find(host, path) }
 	}
 	if m.ledger, err = cache.OpenLedger(filepath.Join(t.TempDir(), "cache.db"), now, log); err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	m.server = New(Options{Via: via,
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
-		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
+		Hosts:   hosts, Claims: o.claims, Learnt: func() upstream.Claims { return o.learnt }, Listed: o.listed,
 		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
 	})
 	l := o.listen

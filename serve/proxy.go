@@ -51,6 +51,30 @@ func (s *Server) forward(a *answer) {
 	s.relay(a, target{named: &u}, cache.Status{Fwd: "bypass"})
 }
 
+// meantElsewhere reports whether a request for a path that is none of ours comes
+// from a proxy that takes us for a repository's server, and makes it the request
+// that it should have sent. squid 5 does so once for each idle connection to its
+// parent that it still has after squid -k reconfigure: it has forgotten whose
+// the connection is.
+func (s *Server) meantElsewhere(a *answer, path string) bool {
+	if len(a.r.Header["Via"]) == 0 || !s.o.Config.Serve.Proxy {
+		return false
+	}
+	host, port, ok := hostPort(a.r.Host, "80")
+	if !ok {
+		return false
+	}
+	named := hostText(host, port, "http")
+	if _, _, ok = s.claim(named, path); !ok {
+		return false
+	}
+	u := *a.r.URL
+	u.Scheme, u.Host = "http", named
+	a.r = a.r.WithContext(a.r.Context())
+	a.r.URL, a.elsewhere = &u, true
+	return true
+}
+
 // fileOf is the file that a request for the URL u is answered with from the
 // cache; ok is false where it is to be relayed.
 func (s *Server) fileOf(r *http.Request, u *url.URL) (t target, k cache.Key, class config.Class, ok bool) {

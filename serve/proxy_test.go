@@ -98,6 +98,35 @@ func TestProxySharesRepositories(t *testing.T) {
 	}
 }
 
+// TestMeantElsewhere holds that squid's clients get a repository's file also where
+// squid asks its parent as if that were the repository's server, and that nobody
+// else's request is taken for such a one.
+func TestMeantElsewhere(t *testing.T) {
+	m := newMirror(t, setup{config: loopback, repo: "aliases = [\"http://alias.test/pub/x\"]\n"})
+	m.put(pkg, rpm(3000, 1))
+	m.prime(pkg)
+	for _, tt := range []struct {
+		name, path, header string
+		code               int
+	}{
+		{"by way of squid", "/pub/x/" + pkg, "Host: alias.test\r\nVia: 1.1 squid.test (squid/5.7)", 200},
+		{"without a proxy", "/pub/x/" + pkg, "Host: alias.test", 404},
+		{"a host that is no repository's", "/pub/x/" + pkg, "Host: example.test\r\nVia: 1.1 squid.test", 404},
+		{"a path that is no repository's", "/pub/y/" + pkg, "Host: alias.test\r\nVia: 1.1 squid.test", 404},
+		{"no host", "/pub/x/" + pkg, "Host: a..b\r\nVia: 1.1 squid.test", 404},
+		{"a loop", "/pub/x/" + pkg, "Host: alias.test\r\nVia: 1.1 " + m.server.via, 508},
+	} {
+		r := m.send("GET " + tt.path + " HTTP/1.1\r\n" + tt.header + "\r\nConnection: close\r\n\r\n")
+		if r.StatusCode != tt.code || tt.code == 200 && (r.status() != "imserve; hit" || len(r.body) != 3000) {
+			t.Errorf("%s: %s, Cache-Status %q, want %d", tt.name, r.Status, r.status(), tt.code)
+		}
+	}
+	off := newMirror(t, setup{config: "[serve]\nproxy = false\n", repo: "aliases = [\"http://alias.test/pub/x\"]\n"})
+	if r := off.send("GET /pub/x/" + pkg + " HTTP/1.1\r\nHost: alias.test\r\nVia: 1.1 squid.test\r\nConnection: close\r\n\r\n"); r.StatusCode != 404 {
+		t.Errorf("where the proxy is off: %s", r.Status)
+	}
+}
+
 // TestProxyStores holds what is kept of a host that is no repository's, under
 // its own name, and what is only passed on.
 func TestProxyStores(t *testing.T) {

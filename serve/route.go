@@ -87,6 +87,10 @@ func (s *Server) route(a *answer) {
 	}
 	t := target{}
 	if t.repo, t.rest, ok = s.o.Config.Resolve("", path); !ok || s.o.Mirrors(t.repo) == nil {
+		if s.meantElsewhere(a, path) {
+			s.forward(a)
+			return
+		}
 		a.text(http.StatusNotFound, cache.Status{}, "Not found: no repository of this mirror has this path.", s.repos())
 		return
 	}

@@ -15,8 +15,10 @@
 // and for what), proxy.go and shared.go (requests for other hosts), tunnel.go,
 // intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
 // way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
-// (the connections), and status.go, metrics.go, manifest.go, ready.go, accesslog.go
-// and stats.go (what the administrator and other machines see).
+// (the connections), and status.go, metrics.go, manifest.go, claims.go, ready.go,
+// accesslog.go and stats.go (what the administrator and other machines see).
+// squidline.go, squidhelper.go and squidwatch.go are a program of their own, which
+// squid starts.
 package serve
 
 import (
@@ -54,6 +56,8 @@ type Options struct {
 	// is a repository's at all, and rest does not matter. It is called on each such
 	// request and must not wait; nil claims nothing more.
 	Claims func(host, path string) (repo, rest string, ok bool)
+	// Learnt is what Claims knows beyond the configuration, for /-/claims; nil is nothing.
+	Learnt func() upstream.Claims
 	// Listed finds what verified metadata lists by the path, decoded, that another
 	// host has for it: generation.Store.Listed. nil finds nothing.
 	Listed func(path string) (generation.Listed, bool)

@@ -48,10 +48,12 @@ func (s *Server) internal(a *answer, path string) {
 		a.document("application/json", append(body, '\n'))
 	case "/-/manifest":
 		s.manifest(a)
+	case claimsPath:
+		s.claims(a)
 	case "/-/metrics":
 		s.metricsPage(a)
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/healthz and /-/readyz.")
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/claims, /-/healthz and /-/readyz.")
 	}
 }
 

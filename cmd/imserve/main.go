@@ -111,7 +111,7 @@ func (p *program) command() *cobra.Command {
 		Short: "Validate the configuration, and print the effective one",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return p.check() },
-	}, p.caCommand(), manual.Command(root))
+	}, p.caCommand(), p.squidHelperCommand(), manual.Command(root))
 	return root
 }
 

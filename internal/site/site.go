@@ -197,8 +197,12 @@ func (s *Site) Claims(host, path string) (repo, rest string, ok bool) {
 	if repo, rest, ok = s.now.Load().config.Resolve(host, path); ok {
 		return repo, rest, true
 	}
-	return s.client.Claims(host, path)
+	return s.client.Claims().Find(host, path)
 }
+
+// Learnt is what the repositories' lists have named so far, beyond what the
+// configuration says.
+func (s *Site) Learnt() upstream.Claims { return s.client.Claims() }
 
 // Mirrors is where the files of a repo come from; nil if there is no such repo.
 func (s *Site) Mirrors(repo string) *upstream.Mirrors { return s.now.Load().mirrors[repo] }

@@ -26,6 +26,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the programs:", err)
 		return 1
 	}
+	// squid's user, too, starts one of them.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	programs = dir
 	return m.Run()
 }

@@ -15,7 +15,7 @@ import (
 type claims struct {
 	mu    sync.Mutex
 	repos []claimant
-	index atomic.Pointer[map[string][]claim] // by host, the longest path first
+	index atomic.Pointer[Claims]
 }
 
 // claimant is a repository with lists.
@@ -24,9 +24,16 @@ type claimant struct {
 	lists *lists
 }
 
-// claim says that what is below a path of a host is below rest in a repository.
-type claim struct {
-	path, repo, rest string // escaped, without slashes at their ends
+// Claims says by host which of its files are a repository's, the longest path
+// first. It does not change once it is made.
+type Claims map[string][]Claim
+
+// Claim says that what is below a path of a host is below Rest in a repository.
+// Both are escaped, without slashes at their ends.
+type Claim struct {
+	Path string `json:"path"`
+	Repo string `json:"repo"`
+	Rest string `json:"rest"`
 }
 
 // add adds a repository, and what its saved lists name.
@@ -43,7 +50,7 @@ func (c *claims) add(r Repo, ls *lists) {
 func (c *claims) rebuild() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	index := map[string][]claim{}
+	index := Claims{}
 	for _, r := range c.repos {
 		known := map[string]bool{}
 		r.lists.bases(func(root, base string) {
@@ -52,7 +59,7 @@ func (c *claims) rebuild() {
 				return
 			}
 			host := canonicalHost(u.Host)
-			add := func(path, rest string) { index[host] = append(index[host], claim{path, r.repo.Name, rest}) }
+			add := func(path, rest string) { index[host] = append(index[host], Claim{path, r.repo.Name, rest}) }
 			add(strings.TrimRight(u.EscapedPath(), "/"), cache.Key{Path: root}.EscapedPath())
 			if !known[host] {
 				known[host] = true
@@ -63,35 +70,38 @@ func (c *claims) rebuild() {
 		})
 	}
 	for _, list := range index {
-		slices.SortStableFunc(list, func(a, b claim) int { return len(b.path) - len(a.path) })
+		slices.SortStableFunc(list, func(a, b Claim) int { return len(b.Path) - len(a.Path) })
 	}
 	c.index.Store(&index)
 }
 
-// Claims says which repository a URL belongs to because one of its lists names
+// Claims is what the lists say that somebody has had a use for.
+func (c *Client) Claims() Claims {
+	if index := c.claims.index.Load(); index != nil {
+		return *index
+	}
+	return nil
+}
+
+// Find says which repository a URL belongs to because one of its lists names
 // the host, and what its path is there: a root's files at the address that the
 // list has for the root, and on each such host what is below the paths that
 // mirrors commonly have the repository at. host may have a port; path is
-// escaped, as it was sent, and so is rest, which has no leading slash. It
-// answers from memory, by the lists that somebody has had a use for. With the path
+// escaped, as it was sent, and so is rest, which has no leading slash. With the path
 // "" it says whether the host has any of a repository's files, and rest is "".
-func (c *Client) Claims(host, path string) (repo, rest string, ok bool) {
-	index := c.claims.index.Load()
-	if index == nil {
-		return "", "", false
-	}
-	for _, x := range (*index)[canonicalHost(host)] {
+func (c Claims) Find(host, path string) (repo, rest string, ok bool) {
+	for _, x := range c[canonicalHost(host)] {
 		if path == "" {
-			return x.repo, "", true
+			return x.Repo, "", true
 		}
-		below, ok := strings.CutPrefix(path, x.path)
+		below, ok := strings.CutPrefix(path, x.Path)
 		if !ok || below != "" && below[0] != '/' {
 			continue
 		}
-		if below = strings.TrimLeft(below, "/"); x.rest != "" && below != "" {
-			return x.repo, x.rest + "/" + below, true
+		if below = strings.TrimLeft(below, "/"); x.Rest != "" && below != "" {
+			return x.Repo, x.Rest + "/" + below, true
 		}
-		return x.repo, x.rest + below, true
+		return x.Repo, x.Rest + below, true
 	}
 	return "", "", false
 }

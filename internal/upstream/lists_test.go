@@ -173,7 +173,7 @@ func TestListLater(t *testing.T) {
 	l.lists.Release()
 	l.settled()
 	l.asked("a file of the root", 1, 0, 1)
-	if repo, rest, ok := l.client.Claims(l.mirror.Addr, "/"+theRoot+"/x"); !ok || repo != "r" || rest != theRoot+"/x" {
+	if repo, rest, ok := l.client.Claims().Find(l.mirror.Addr, "/"+theRoot+"/x"); !ok || repo != "r" || rest != theRoot+"/x" {
 		t.Errorf("claimed: %s, %s, %v", repo, rest, ok)
 	}
 }
@@ -255,7 +255,7 @@ func TestListAge(t *testing.T) {
 		t.Error("the old list was not used while the new one came")
 	}
 	l.get(theRoot+"/g.rpm", "g", 0, 1, 0)
-	if _, _, ok := l.client.Claims(old.Addr, "/"+theRoot+"/x"); ok {
+	if _, _, ok := l.client.Claims().Find(old.Addr, "/"+theRoot+"/x"); ok {
 		t.Error("what no list names is still claimed")
 	}
 }
@@ -417,12 +417,12 @@ func TestClaims(t *testing.T) {
 		{"o.test", "/pub/epel//9/x", "epel 9/x"},
 		{"p.test", "/pub/fedora/x", ""},
 	} {
-		repo, rest, ok := c.Claims(tt.host, tt.path)
+		repo, rest, ok := c.Claims().Find(tt.host, tt.path)
 		if got := strings.TrimSpace(repo + " " + rest); got != tt.want || ok != (tt.want != "") {
 			t.Errorf("%s%s: %q, %v; want %q", tt.host, tt.path, got, ok, tt.want)
 		}
 	}
-	if _, _, ok := New(Options{}).Claims("m.test", "/pub/fedora/x"); ok {
+	if _, _, ok := New(Options{}).Claims().Find("m.test", "/pub/fedora/x"); ok {
 		t.Error("claimed without any list")
 	}
 }

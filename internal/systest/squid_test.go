@@ -1,0 +1,194 @@
+package systest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The addresses of squid's site. All are this machine's, so that who asked is told
+// by the address alone.
+const (
+	squidClient = "127.0.0.9" // a client's own
+	squidAsks   = "127.0.0.3" // that squid asks from, and the only proxy that is trusted
+)
+
+// squidServe is what imserve's configuration has behind squid. The default would
+// trust the clients too, who have addresses of loopback here.
+const squidServe = "[serve]\ntrusted_proxies = [\"" + squidAsks + "\"]"
+
+// squid is squid under way, with one of contrib's configurations.
+type squid struct {
+	*process
+	at  *site
+	dir string // of its own, where its user may write
+	url string // where it is a proxy
+}
+
+// squidConf is what a site's squid.conf has around the file of contrib, with
+// squid's directory, its port, that file and the address that it asks from.
+const squidConf = `acl Safe_ports port 80 443 1025-65535
+http_access deny !Safe_ports
+include %[1]s/%[3]s
+http_access allow all
+http_port 127.0.0.1:%[2]d
+tcp_outgoing_address %[4]s
+cache_log %[1]s/cache.log
+access_log stdio:%[1]s/access.log
+pid_filename %[1]s/squid.pid
+coredump_dir %[1]s
+shutdown_lifetime 0 seconds
+visible_hostname squid.test
+`
+
+// squid starts squid with a file of contrib/squid as it is, but for where imserve
+// is: its program, its configuration and its port.
+func (s *site) squid(server *server, file string) *squid {
+	s.t.Helper()
+	path := tool(s.t, "squid")
+	// The directory of a test is for root alone, and squid gives root up.
+	dir, err := os.MkdirTemp("", "squid-")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		s.t.Fatal(err)
+	}
+	for from, to := range map[string]string{s.config: "config.toml", filepath.Join("../../contrib/squid", file): file} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.write(filepath.Join(dir, to), squidReplacer(server, dir).Replace(string(b)))
+	}
+	port := freePort(s.t)
+	conf := filepath.Join(dir, "squid.conf")
+	s.write(conf, fmt.Sprintf(squidConf, dir, port, file, squidAsks))
+	q := &squid{at: s, dir: dir, url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	q.process = launch(s.t, "squid", exec.Command(path, "-N", "-f", conf))
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("squid's log:\n%s", q.log())
+		}
+	})
+	q.notes("Accepting HTTP Socket connections", 1)
+	return q
+}
+
+// squidReplacer puts the test's imserve in the place of that which contrib's files
+// are for, in these and in the configuration that squid's helper reads.
+func squidReplacer(server *server, dir string) *strings.Replacer {
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server.url, "http://"))
+	return strings.NewReplacer(
+		"/usr/bin/imserve squid-helper", filepath.Join(programs, "imserve")+" squid-helper --config "+dir+"/config.toml",
+		"127.0.0.1 parent 3180", "127.0.0.1 parent "+port,
+		`127\.0\.0\.1:3180`, `127\.0\.0\.1:`+port,
+		`"127.0.0.1:0"`, `"127.0.0.1:`+port+`"`,
+	)
+}
+
+// freePort is a port of 127.0.0.1 that nobody has at this moment.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// log is what squid and its helpers have logged so far.
+func (q *squid) log() string {
+	b, err := os.ReadFile(filepath.Join(q.dir, "cache.log"))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// notes waits until squid's log has text n times.
+func (q *squid) notes(text string, n int) {
+	q.at.t.Helper()
+	q.at.await(fmt.Sprintf("%q in squid's log", text), func() bool {
+		return strings.Count(q.log(), text) >= n || !q.running()
+	})
+	if !q.running() {
+		q.at.t.Fatalf("squid has ended:\n%s", q.log())
+	}
+}
+
+// helpers is the processes of the helper that this squid, or one before it, has started.
+func (q *squid) helpers() []string {
+	q.at.t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		q.at.t.Fatal(err)
+	}
+	var pids []string
+	for _, name := range names {
+		b, err := os.ReadFile(name) // one that has ended has none
+		if args := strings.Split(string(b), "\x00"); err == nil && slices.Contains(args, q.dir+"/config.toml") {
+			pids = append(pids, filepath.Base(filepath.Dir(name)))
+		}
+	}
+	return pids
+}
+
+// reconfigure has squid read its configuration again, and waits until it has.
+func (q *squid) reconfigure() {
+	q.at.t.Helper()
+	n := strings.Count(q.log(), "Accepting HTTP Socket connections")
+	q.at.command(tool(q.at.t, "squid"), "-k", "reconfigure", "-f", q.dir+"/squid.conf")
+	q.notes("Accepting HTTP Socket connections", n+1)
+}
+
+// curl asks for URLs by way of squid, from the client's own address, and returns
+// the status of each.
+func (q *squid) curl(args ...string) []string {
+	q.at.t.Helper()
+	line := []string{"--silent", "--show-error", "--max-time", "120", "--interface", squidClient, "--proxy", q.url, "--noproxy", "", "--write-out", "%{http_code}\n"}
+	for _, a := range args {
+		if strings.HasPrefix(a, "http") {
+			line = append(line, "--output", "/dev/null")
+		}
+		line = append(line, a)
+	}
+	return strings.Fields(q.at.command(tool(q.at.t, "curl"), line...))
+}
+
+// squidLine is a request as imserve has logged it.
+type squidLine struct{ client, method, path, status string }
+
+// asked is the requests that imserve got, but for the helper's own. They are all
+// there once imserve has ended.
+func (s *site) asked() []squidLine {
+	s.t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.dir, "state/access.log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var lines []squidLine
+	for line := range strings.Lines(string(b)) {
+		f := strings.Split(line, `"`)
+		if len(f) != 9 {
+			s.t.Fatalf("not imserve's format: %s", line)
+		}
+		l := squidLine{strings.Fields(f[0])[0], strings.Fields(f[1])[0], strings.Fields(f[1])[1], strings.Fields(f[2])[0]}
+		if !strings.HasPrefix(l.path, "/-/") {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// isAllOf reports whether each of list is s.
+func isAllOf(list []string, n int, s string) bool {
+	return len(list) == n && !slices.ContainsFunc(list, func(x string) bool { return x != s })
+}
