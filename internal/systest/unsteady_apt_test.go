@@ -30,7 +30,7 @@ func TestUnsteadySuite(t *testing.T) {
 			key := newSuiteKey(t)
 			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: byHash, Inline: key.inline}, key)
 			u := &unsteady{
-				site: a.site, base: "/fedora", top: filepath.Join(a.tree, upstreamBase), entryFile: "dists/stable/InRelease", sameNames: !byHash,
+				site: a.site, base: "/fedora", top: filepath.Join(a.tree, upstreamBase), entryFile: "dists/stable/InRelease", sameNames: !byHash, around: unsteadyAround / 3,
 			}
 			u.lists = func(entry []byte) (names []string) {
 				for _, m := range packagesXZ.FindAllSubmatch(entry, -1) {

@@ -34,7 +34,7 @@ const (
 	unsteadyClients = 10
 	unsteadyBehind  = 2
 	unsteadyBetween = 2
-	unsteadyAround  = 40 // where the step is one of metadata
+	unsteadyAround  = 40 // where the step is one of metadata; of suites, which have more of them, a third
 
 	unsteadyPackages = 60
 	unsteadySeed     = 1
@@ -56,6 +56,7 @@ type unsteady struct {
 	top       string                      // its directory on the mirror that is asked first
 	entryFile string                      // below both
 	lists     func(entry []byte) []string // the metadata that a client asks for next
+	around    int                         // answers between two steps of metadata
 	sameNames bool                        // that is called the same in all publications
 	server    *server
 	editions  []edition
@@ -115,7 +116,7 @@ func (u *unsteady) publish(packages int, build func(dir string, at time.Time, pr
 func newUnsteady(t *testing.T) *unsteady {
 	t.Helper()
 	s := newSite(t)
-	u := &unsteady{site: s, base: "/" + rootName, top: s.repo, entryFile: "repodata/repomd.xml"}
+	u := &unsteady{site: s, base: "/" + rootName, top: s.repo, entryFile: "repodata/repomd.xml", around: unsteadyAround}
 	u.lists = func(entry []byte) (names []string) {
 		for _, m := range listed.FindAllSubmatch(entry, -1) {
 			names = append(names, string(m[1]))
@@ -155,7 +156,7 @@ func (u *unsteady) sync(mirror string, e edition, o testrepo.Order, part float64
 			u.t.Fatal(err)
 		}
 		if isMetadata(s.Path) {
-			u.pause(unsteadyAround) // most clients come by while it is so
+			u.pause(u.around) // most clients come by while it is so
 		} else {
 			u.pause(unsteadyBetween)
 		}
