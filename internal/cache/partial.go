@@ -198,6 +198,10 @@ func (p *Partial) Write(b []byte) (int, error) {
 	case most >= 0 && p.size > most:
 		p.stale = true
 		return n, fmt.Errorf("%s: more than the %d bytes that it may have: %w", p.head.URL, most, WrongLength.Wrong())
+	case most < 0 && p.size > p.dir.space.undeclared():
+		p.stale = true
+		return n, fmt.Errorf("%s: more than the %d bytes that a file may have whose length nobody says: %w",
+			p.head.URL, p.dir.space.undeclared(), WrongLength.Wrong())
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
 		if err := p.reserve(0); err != nil {
