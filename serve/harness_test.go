@@ -102,7 +102,8 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if o.connect == 0 {
 		o.connect = time.Minute
 	}
-	up := upstream.Options{Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
+	refused := new(cache.Refused)
+	up := upstream.Options{Refused: refused, Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
 	if o.idle > 0 {
 		up.Idle = o.idle
 	}
@@ -153,6 +154,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Learnt: func() upstream.Claims { return o.learnt }, Listed: o.listed,
+		Refused:   refused,
 		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
 	})
 	l := o.listen

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sys/unix"
+
+	"intelligentmirror/internal/cache"
 )
 
 // metrics are what /-/metrics tells. No label has a value that a client chooses:
@@ -113,6 +115,8 @@ var (
 	abandonedDesc = desc("imserve_downloads_abandoned_total", "Downloads that were stopped because no client waited for them any more.")
 	ledgerDesc    = desc("imserve_ledger_dropped_total", "Entries of the accounting that were lost because the disk was too slow.")
 	accessDesc    = desc("imserve_access_log_dropped_total", "Lines of the access log that were lost because the disk was too slow.")
+	refusedDesc   = desc("imserve_refused_total", "Answers of mirrors, and metadata, that were not taken, by why.", "reason")
+	keptBackDesc  = desc("imserve_metadata_kept_back", "Roots whose new metadata is not served, since it is not whole or is refused.")
 	mirrorsDesc   = desc("imserve_mirrors", "Mirrors of a repository.", "repo")
 	restingDesc   = desc("imserve_mirrors_resting", "Mirrors of a repository that are left alone after a failure.", "repo")
 	diskSizeDesc  = desc("imserve_disk_size_bytes", "Size of the file system that the cache is on.")
@@ -128,7 +132,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (looked) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		downloadsDesc, followersDesc, upstreamDesc, abandonedDesc, ledgerDesc, accessDesc, mirrorsDesc, restingDesc, diskSizeDesc, diskFreeDesc, readyDesc, buildDesc,
+		downloadsDesc, followersDesc, upstreamDesc, abandonedDesc, ledgerDesc, accessDesc, refusedDesc, keptBackDesc,
+		mirrorsDesc, restingDesc, diskSizeDesc, diskFreeDesc, readyDesc, buildDesc,
 	} {
 		to <- d
 	}
@@ -140,8 +145,8 @@ func (l looked) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	counter := func(d *prometheus.Desc, v int64) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	now := s.o.Cache.Activity()
 	gauge(downloadsDesc, float64(now.Downloads))
@@ -153,6 +158,14 @@ func (l looked) Collect(to chan<- prometheus.Metric) {
 	}
 	if s.access != nil {
 		counter(accessDesc, s.access.lost.Load())
+	}
+	if s.o.Refused != nil {
+		for r := cache.NoReason + 1; r < cache.Reasons; r++ {
+			counter(refusedDesc, s.o.Refused.Count(r), r.String())
+		}
+	}
+	if s.o.Metadata != nil {
+		gauge(keptBackDesc, float64(len(s.o.Metadata.Problems())))
 	}
 	for _, r := range s.o.Config.Repos {
 		if m := s.o.Mirrors(r.Name); m != nil {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -121,6 +123,25 @@ func TestMetricsOfDownloads(t *testing.T) {
 	m.awaitSample("imserve_downloads_in_progress", "0")
 	second.Body.Close()
 	m.awaitSample("imserve_followers", "0")
+}
+
+// TestMetricsOfRefusals holds that what mirrors sent and was not taken is told by
+// its reason, and that each reason is there from the start.
+func TestMetricsOfRefusals(t *testing.T) {
+	m := newMirror(t, setup{})
+	m.put(pkg, rpm(3000, 1))
+	for r := cache.NoReason + 1; r < cache.Reasons; r++ {
+		m.awaitSample(fmt.Sprintf("imserve_refused_total{reason=%q}", r), "0")
+	}
+	m.up.On("*", testrepo.Portal().Times(1), testrepo.Gzipped())
+	for range 2 {
+		m.get(pkg)
+	}
+	m.awaitSample(`imserve_refused_total{reason="format"}`, "1")
+	m.awaitSample(`imserve_refused_total{reason="encoding"}`, "1")
+	if got := sample(string(m.get("/-/metrics").body), `imserve_refused_total{reason="digest"}`); got != "0" {
+		t.Errorf("digest: %q", got)
+	}
 }
 
 // TestMetricsOfOthers holds that what the program adds is shown, and that

@@ -66,6 +66,8 @@ type Options struct {
 	Authority *authority.Authority
 	// Ledger is told what was served; nil keeps no account.
 	Ledger *cache.Ledger
+	// Refused is what mirrors had that was not taken; nil is not told.
+	Refused *cache.Refused
 	// AccessLog gets a line per answer, whole lines in each Write; nil discards.
 	AccessLog io.Writer
 	Version   string // of the program

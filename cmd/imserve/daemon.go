@@ -90,6 +90,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	d.server = serve.New(serve.Options{
 		Config: cfg, Cache: d.site.Cache, Mirrors: d.site.MirrorsNow(), Metadata: metadata, Hosts: d.site.Hosts(),
 		Claims: d.site.Claims, Learnt: d.site.Learnt, Listed: d.site.Generations.Listed, Authority: ca, Ledger: d.site.Ledger,
+		Refused:   &d.site.Refused,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}},
 	})

@@ -123,10 +123,10 @@ func (p *Partial) Path() string { return p.path }
 func (p *Partial) Begin(h Head) error {
 	// First, so that a page that stands in for the file does not cost what is there of it.
 	if p.want.Known() && h.Length >= 0 && h.Length != p.want.Size {
-		return fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", h.URL, h.Length, p.want.Size, ErrWrongContent)
+		return fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", h.URL, h.Length, p.want.Size, WrongLength.Wrong())
 	}
 	if most := p.checkMost(); most >= 0 && h.Length > most {
-		return fmt.Errorf("%s: %d bytes announced, %d are the most that it may have: %w", h.URL, h.Length, most, ErrWrongContent)
+		return fmt.Errorf("%s: %d bytes announced, %d are the most that it may have: %w", h.URL, h.Length, most, WrongLength.Wrong())
 	}
 	if p.size > 0 || p.stale {
 		if err := p.restart(); err != nil {
@@ -152,7 +152,7 @@ func (p *Partial) Begin(h Head) error {
 func (p *Partial) Continue(length int64) error {
 	if p.head.Length >= 0 && length >= 0 && length != p.head.Length {
 		p.stale = true
-		return fmt.Errorf("%s: %d bytes now, %d when the download began: %w", p.head.URL, length, p.head.Length, ErrWrongContent)
+		return fmt.Errorf("%s: %d bytes now, %d when the download began: %w", p.head.URL, length, p.head.Length, WrongLength.Wrong())
 	}
 	if p.head.Length < 0 {
 		p.head.Length = length
@@ -197,7 +197,11 @@ func (p *Partial) Write(b []byte) (int, error) {
 	switch most := p.most(); {
 	case most >= 0 && p.size > most:
 		p.stale = true
-		return n, fmt.Errorf("%s: more than the %d bytes that it may have: %w", p.head.URL, most, ErrWrongContent)
+		return n, fmt.Errorf("%s: more than the %d bytes that it may have: %w", p.head.URL, most, WrongLength.Wrong())
+	case most < 0 && p.size > p.dir.space.undeclared():
+		p.stale = true
+		return n, fmt.Errorf("%s: more than the %d bytes that a file may have whose length nobody says: %w",
+			p.head.URL, p.dir.space.undeclared(), WrongLength.Wrong())
 	case most < 0 && p.size >= p.roomFor:
 		// Begin could reserve nothing for a body of unknown length.
 		if err := p.reserve(0); err != nil {
@@ -276,7 +280,7 @@ func (p *Partial) sniff(enough bool) error {
 	}
 	if !p.format.Fits(head) {
 		p.stale = true
-		return fmt.Errorf("%s begins with %.16q: %w", p.head.URL, head, ErrWrongContent)
+		return fmt.Errorf("%s begins with %.16q: %w", p.head.URL, head, WrongFormat.Wrong())
 	}
 	p.fits = true
 	return nil

@@ -55,6 +55,22 @@ func newSpace(size, minFree int64) *space {
 	return &space{size: size, minFree: minFree, wake: make(chan struct{}, 1), round: make(chan struct{})}
 }
 
+// What a body may have at the most of which neither metadata nor its own header says
+// how long it is, in bytes: no package and no image of an installer is as large, and an
+// endless one must not put most of the cache out.
+const (
+	mostUndeclared  = 16 << 30
+	undeclaredParts = 4 // of cache_size
+)
+
+// undeclared is that, in a cache of this size.
+func (s *space) undeclared() int64 {
+	if s.size > 0 {
+		return min(mostUndeclared, s.size/undeclaredParts)
+	}
+	return mostUndeclared
+}
+
 // over is how many bytes have to go where the cache takes bytes and free are
 // left: none below the high mark, else all that is above the low one.
 func (s *space) over(bytes, free int64) int64 {

@@ -68,6 +68,45 @@ func TestAccount(t *testing.T) {
 	}
 }
 
+// TestUndeclared: a body whose length nobody says is refused where it has become longer
+// than a file may be, nothing of it stays, and the next mirror's file is stored.
+func TestUndeclared(t *testing.T) {
+	for size, want := range map[int64]int64{0: 16 << 30, 100 << 30: 16 << 30, 4 << 30: 1 << 30} {
+		if got := newSpace(size, 0).undeclared(); got != want {
+			t.Errorf("cache_size %d: %d bytes, want %d", size, got, want)
+		}
+	}
+	const most = 2 << 20
+	body := strings.Repeat("x", most+1)
+	for _, tt := range []struct {
+		name    string
+		length  int64 // that is announced
+		n       int   // bytes that come
+		refused bool
+	}{
+		{"as long as it may be", -1, most, false},
+		{"longer", -1, most + 1, true},
+		{"longer, and it says so", most + 1, most + 1, false},
+	} {
+		s := newShelf(t, undeclaredParts*most)
+		c := s.open()
+		_, err := c.Prefetch(t.Context(), Key{"r", "a"}, Want{}, fetch(func(p *Partial) error {
+			return errors.Join(p.Begin(Head{Length: tt.length, URL: "u"}), write(p, body[:tt.n]), p.Complete())
+		}))
+		if refused := errors.Is(err, ErrWrongContent) && ReasonOf(err) == WrongLength; refused != tt.refused || !refused && err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if names, err := filepath.Glob(filepath.Join(s.dir, ownDir, "partial", "*")); err != nil || len(names) != 0 {
+			t.Errorf("%s: left behind: %q, %v", tt.name, names, err)
+		}
+		if _, err := c.Prefetch(t.Context(), Key{"r", "a"}, Want{}, fetch(func(p *Partial) error {
+			return errors.Join(p.Begin(Head{Length: -1, URL: "v"}), write(p, "body"), p.Complete())
+		})); err != nil {
+			t.Errorf("%s: the next: %v", tt.name, err)
+		}
+	}
+}
+
 // TestUsage: two programs change one number, and a damaged one is set right by
 // the next walk.
 func TestUsage(t *testing.T) {

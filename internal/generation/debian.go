@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,7 +128,8 @@ func (d dirs) has(name string) bool {
 
 // packages implements layout: each Packages that is there lists some, in one of its
 // compressions. One that can't be read costs its packages their promise, no more:
-// its bytes are those that the InRelease lists.
+// its bytes are those that the InRelease lists. But one that no archive makes, a bomb or
+// one whose packages lie elsewhere, is the error.
 func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (skipped int, err error) {
 	done := map[string]bool{}
 	for _, f := range g.files {
@@ -137,6 +139,9 @@ func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (sk
 			continue
 		}
 		stats, err := s.scanPackages(filepath.Join(g.dir, f.name), fn)
+		if errors.Is(err, repodata.ErrTooLarge) || errors.Is(err, repodata.ErrLocation) {
+			return skipped, fmt.Errorf("%s: %w", f.at[0], err)
+		}
 		if err != nil {
 			s.log.Warn("an index can't be read: its packages are not verified by it", "root", g.Root.String(), "index", f.at[0], "error", err)
 			continue
@@ -162,12 +167,16 @@ func (s *Store) scanPackages(name string, fn func(string, cache.Want)) (stats re
 		return stats, err
 	}
 	defer r.Close()
-	return repodata.ScanPackages(r, func(p *repodata.DebPackage) error {
+	stats, err = repodata.ScanPackages(r, func(p *repodata.DebPackage) error {
 		if w, err := want(p.Checksum, p.Size); err == nil {
 			fn(p.Filename, w)
 		}
 		return nil
 	})
+	if err == nil {
+		err = stats.Strays()
+	}
+	return stats, err
 }
 
 func (debian) line(name string) string { return "./" + name }

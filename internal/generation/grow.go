@@ -67,6 +67,9 @@ func (s *Store) grow(c *cache.Cache, r Root) error {
 	if _, err := os.Stat(filepath.Join(s.path(digest), catalogName)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if s.unreadable.why(digest) != nil {
+		return nil // that costs as much as the first time, and is known
+	}
 	g, err := s.begun(r, digest)
 	if err != nil {
 		return err

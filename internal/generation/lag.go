@@ -42,17 +42,17 @@ func (s *Store) Vet(k cache.Key, body []byte, current bool) error {
 	}
 	next, err := r.layout().parse(body)
 	if err != nil {
-		return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+		return fmt.Errorf("%w: %w", cache.WrongMetadata.Wrong(), err)
 	}
 	if err := next.strays(); err != nil {
-		return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+		return fmt.Errorf("%w: %w", cache.WrongMetadata.Wrong(), err)
 	}
 	if err := s.passed.why(r, digestOf(body)); err != nil {
 		return err
 	}
 	if how := s.signing(r); how != nil && next.release != nil && path.Base(k.Path) == inRelease {
 		if err := how.Inline(body); err != nil {
-			return fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+			return fmt.Errorf("%w: %w", cache.WrongSignature.Wrong(), err)
 		}
 	}
 	if err := s.forward(k, next, current); err != nil {

@@ -144,7 +144,7 @@ func (u *unreadable) note(digest string, err error) error {
 	if errors.As(err, &disk) {
 		return err
 	}
-	err = fmt.Errorf("%w: %w", cache.ErrWrongContent, err)
+	err = fmt.Errorf("%w: %w", cache.WrongMetadata.Wrong(), err)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.errs == nil || len(u.errs) >= maxUnreadable {

@@ -44,6 +44,7 @@ type desk struct {
 
 	mirrors *upstream.Mirrors
 	said    said // what the store has logged
+	refused cache.Refused
 }
 
 // said is a log that a test reads. It is safe for concurrent use.
@@ -73,7 +74,7 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	}
 	d.clock.Store(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC).UnixNano())
 	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
-	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Now: now})
+	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Refused: &d.refused, Now: now})
 	t.Cleanup(client.Close)
 	d.mirrors = client.Mirrors("r", []string{d.up.URL})
 	source := func(repo string) cache.Source {
@@ -83,7 +84,7 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		return nil
 	}
 	var err error
-	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Now: now,
+	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Refused: &d.refused, Now: now,
 		Log:     slog.New(slog.NewTextHandler(&d.said, nil)),
 		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
 		t.Fatal(err)
@@ -610,6 +611,12 @@ func TestSyncingMirror(t *testing.T) {
 			}
 		}
 		return list
+	}
+	for _, dir := range stages {
+		// Packages come before all metadata; TestMissingPackages is about the others.
+		if err := os.CopyFS(filepath.Join(d.files, "Packages"), os.DirFS(filepath.Join(dir, "Packages"))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, name := range append(names(stages[0]), "repomd.xml") {
 		put(stages[0], name)

@@ -18,7 +18,7 @@ import (
 )
 
 // errOldSibling says that a mirror has a new entry file, and not yet what goes with it.
-var errOldSibling = errors.New("the mirror still has that of the metadata before")
+var errOldSibling = cache.Incomplete.Of(errors.New("the mirror still has that of the metadata before"))
 
 // bringSiblings brings those of g's siblings that clients of its root ask for and
 // that upstream has.

@@ -42,7 +42,7 @@ func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from 
 	}
 	signature := g.Root.layout().signature(g.entry)
 	if signature == "" {
-		return fmt.Errorf("%s: %w: %w", path.Base(g.entry), g.check(how), cache.ErrWrongContent)
+		return s.unsigned(path.Base(g.entry), g.check(how))
 	}
 	signed, err := os.ReadFile(filepath.Join(g.dir, path.Base(g.entry)))
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from 
 	done.add(out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && how.Required:
-		return fmt.Errorf("%s: %w: %w", signature, errUnsigned, cache.ErrWrongContent)
+		return s.unsigned(signature, errUnsigned)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, cache.ErrWrongContent):
@@ -78,6 +78,14 @@ func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from 
 		return fmt.Errorf("%s: %w", signature, err)
 	}
 	return nil
+}
+
+// unsigned is what comes of a signature that no mirror has sent anew, or that is not
+// there: nobody else counts it.
+func (s *Store) unsigned(name string, why error) error {
+	err := fmt.Errorf("%s: %w: %w", name, why, cache.WrongSignature.Wrong())
+	s.refused.Note(err)
+	return err
 }
 
 // maxSignature bounds a detached signature, in bytes. A real one has some hundred.

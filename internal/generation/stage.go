@@ -151,7 +151,8 @@ func (s *Store) begun(r Root, digest string) (*Generation, error) {
 	return g, nil
 }
 
-// gather brings together what g's entry file lists, unless it is whole already.
+// gather brings together what g's entry file lists, unless it is whole already. The
+// error is also that packages which are new in it are missing.
 func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	var err error
 	if done.Changed, err = s.changed(g); err != nil {
@@ -160,6 +161,13 @@ func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from 
 	whole, err := s.load(g)
 	if err == nil && !whole {
 		err = s.complete(ctx, c, g, from, done)
+	}
+	if err == nil && !done.Held {
+		err = s.arrived(ctx, g, from)
+	}
+	switch cache.ReasonOf(err) {
+	case cache.Incomplete, cache.WrongMetadata, cache.MissingPackages:
+		s.refused.Note(err) // all else was counted when a mirror sent it
 	}
 	if err != nil {
 		return err
@@ -254,7 +262,7 @@ func (g *Generation) present() (files []file) {
 func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, from cache.Source, done *Staged) error {
 	r := g.Root
 	if g.list.fault != nil {
-		return fmt.Errorf("%s: %w: %w", r, g.list.fault, cache.ErrWrongContent)
+		return fmt.Errorf("%s: %w: %w", r, g.list.fault, cache.WrongMetadata.Wrong())
 	}
 	if err := s.unreadable.why(g.Digest); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
@@ -267,6 +275,9 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, fro
 		err := s.bring(ctx, c, g, f, from, done)
 		if err == nil {
 			err = s.placeIfCurrent(g, f)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = cache.Incomplete.Of(err)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", r, f.at[0], err)

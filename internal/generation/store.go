@@ -9,6 +9,7 @@
 //
 //	gen/<digest of the entry file>/   the generation: that file, what it lists, and
 //	                                  its catalog, written last: it is whole
+//	    missing                       since when packages that it lists are on no mirror
 //	gen/<hash of a root>.root         which generations of a root are kept
 //	gen/<hash of a root>.lock         held while that changes
 //	gen/<hash of a root>.lag          since when mirrors only have older metadata
@@ -46,6 +47,7 @@ type Options struct {
 	// Signing is how a root's entry file has to be signed; nil, or where it
 	// returns nil: not at all. It is asked each time.
 	Signing func(Root) *Signing
+	Refused *cache.Refused // counts metadata that is not taken, by reasons; nil counts nothing
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -60,6 +62,7 @@ type Store struct {
 	log  *slog.Logger
 
 	signing func(Root) *Signing
+	refused *cache.Refused
 
 	roots    atomic.Pointer[roots]
 	loading  sync.Mutex
@@ -101,7 +104,7 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, now: o.Now, log: o.Log}
+	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, refused: o.Refused, now: o.Now, log: o.Log}
 	if s.signing = o.Signing; s.signing == nil {
 		s.signing = func(Root) *Signing { return nil }
 	}

@@ -145,6 +145,7 @@ func TestSuiteHalfSynced(t *testing.T) {
 				}
 			}
 		}
+		put(".deb")
 		put("InRelease")
 		body, how, err := a.get(entry, client)
 		if err != nil || body != string(old) || how != "hit; detail=metadata-incomplete" {
@@ -488,6 +489,11 @@ func TestSuiteOnSyncingMirror(t *testing.T) {
 					for name := range a.has {
 						if next[name] == nil {
 							a.drop(name)
+						}
+					}
+					for name, b := range next {
+						if strings.HasSuffix(name, ".deb") {
+							a.put(name, b) // before all metadata
 						}
 					}
 					for _, name := range names {

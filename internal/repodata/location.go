@@ -13,6 +13,9 @@ import (
 // ErrLocation is why CheckLocation refuses a location.
 var ErrLocation = errors.New("leads out of the repository or cannot be a file's name")
 
+// errStray is an ErrLocation that no tool writes by mistake: it climbs, or names a host.
+var errStray = fmt.Errorf("%w", ErrLocation)
+
 // maxSegment is the longest file name that Linux's file systems take, in bytes.
 const maxSegment = 255
 
@@ -27,10 +30,10 @@ func CheckLocation(href string) (string, error) {
 	// RFC 3986 reads a colon in the first segment as a scheme's end; such a file
 	// has to be written `a%3Ab`.
 	if hasScheme(loc) {
-		return "", fmt.Errorf("location %.200q: a URL with a scheme: %w", href, ErrLocation)
+		return "", fmt.Errorf("location %.200q: a URL with a scheme: %w", href, errStray)
 	}
 	if why := locationFault(loc); why != "" {
-		return "", fmt.Errorf("location %.200q: %s: %w", href, why, ErrLocation)
+		return "", fmt.Errorf("location %.200q: %s: %w", href, why, strayOr(why))
 	}
 	// A client or a cache decodes what it joins, so the decoded form has to be as
 	// harmless. A `%` that introduces no escape stands for itself.
@@ -40,11 +43,22 @@ func CheckLocation(href string) (string, error) {
 		}
 		if dec, err := url.PathUnescape(loc); err == nil {
 			if why := locationFault(dec); why != "" {
-				return "", fmt.Errorf("location %.200q: %s once it is decoded: %w", href, why, ErrLocation)
+				return "", fmt.Errorf("location %.200q: %s once it is decoded: %w", href, why, strayOr(why))
 			}
 		}
 	}
 	return loc, nil
+}
+
+// climbs is the fault of a path that leads upwards.
+const climbs = "`..`"
+
+// strayOr is errStray for a path that climbs, ErrLocation for any other fault.
+func strayOr(why string) error {
+	if why == climbs {
+		return errStray
+	}
+	return ErrLocation
 }
 
 // locationFault is what is wrong with loc, "" if nothing.
@@ -65,7 +79,7 @@ func locationFault(loc string) string {
 	}
 	for name := range strings.SplitSeq(loc, "/") {
 		if name == ".." {
-			return "`..`"
+			return climbs
 		}
 		if len(name) > maxSegment {
 			return "a name over 255 bytes"

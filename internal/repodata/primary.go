@@ -26,6 +26,18 @@ type Stats struct {
 	Refused []error
 }
 
+// Strays is why a Packages file can't be its author's: one of the first packages that
+// were skipped has a file name that climbs (`..`) or names a host, which no archive's
+// tools write. The error wraps ErrLocation; nil where none does.
+func (s Stats) Strays() error {
+	for _, err := range s.Refused {
+		if errors.Is(err, errStray) {
+			return err
+		}
+	}
+	return nil
+}
+
 // ScanPrimary reads a primary.xml, unpacked, and calls fn for each package in its
 // order. The Package and its slices are reused: they are valid until fn returns,
 // and Clone keeps them longer. Their strings stay valid.

@@ -31,6 +31,7 @@ type Site struct {
 	Cache       *cache.Cache
 	Generations *generation.Store
 	Ledger      *cache.Ledger // nil where it can't be opened
+	Refused     cache.Refused // what mirrors had that was not taken, since Open
 
 	client  *upstream.Client
 	guarded *upstream.Client // for whatever clients name
@@ -70,7 +71,8 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	}
 	s := &Site{Config: cfg}
 	s.Generations, err = generation.Open(generation.Options{
-		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Now: o.Now, Log: o.Log,
+		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Refused: &s.Refused,
+		Now: o.Now, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -80,6 +82,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		Via:       o.Via,
 		Rate:      o.Rate,
 		Lists:     filepath.Join(cfg.CacheDir, ".im", "lists"),
+		Refused:   &s.Refused,
 		Now:       o.Now,
 		Log:       o.Log,
 	}

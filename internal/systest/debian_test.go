@@ -167,13 +167,13 @@ func (a *suiteArchive) machine(mirror string) debianMachine {
 }
 
 // line is the mirror's address for a machine that has an address of its own.
-func (a *suiteArchive) line(server *server, from string) string {
-	a.t.Helper()
+func (s *site) line(server *server, from string) string {
+	s.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		a.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	a.t.Cleanup(func() { l.Close() })
+	s.t.Cleanup(func() { l.Close() })
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	go func() {
 		for {

@@ -3,6 +3,7 @@ package systest
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -121,17 +122,34 @@ func (b *besieged) install(server *server) {
 	if m == nil {
 		b.t.Fatalf("no primary in:\n%s", repomd)
 	}
-	z, err := gzip.NewReader(bytes.NewReader(same(string(m[1]))))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	primary, err := io.ReadAll(z)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, m := range hrefs.FindAllSubmatch(primary, -1) {
+	for _, m := range hrefs.FindAllSubmatch(gunzip(b.t, same(string(m[1]))), -1) {
 		same(string(m[1]))
 	}
+}
+
+// gunzip unpacks b, and gzipped packs a text.
+func gunzip(t testing.TB, b []byte) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func gzipped(t testing.TB, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := io.WriteString(z, text)
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // TestHostile holds a client's requests against a first mirror that does its worst:

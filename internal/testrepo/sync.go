@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,21 +14,24 @@ import (
 // Order is in which order a mirror's job brings over what its source has.
 type Order int
 
-// The orders that mirrors have. In all of them packages come before the metadata
+// The orders that mirrors have. In all but the last packages come before the metadata
 // that lists them.
 const (
-	// Careful: packages, metadata, repomd.xml, and then what is no longer there goes.
+	// Careful: packages, metadata, the entry file (repomd.xml, InRelease), and then what is no longer there goes.
 	Careful Order = iota
-	// Hasty: what is no longer there goes first; repomd.xml comes before the metadata
+	// Hasty: what is no longer there goes first; the entry file comes before the metadata
 	// that it lists.
 	Hasty
 	// Shuffled: metadata comes in any order, and the old goes in between.
 	Shuffled
+	// MetadataFirst: metadata, the entry file, then the packages, and what is no longer
+	// there goes at the end.
+	MetadataFirst
 )
 
 // String names the order.
 func (o Order) String() string {
-	return [...]string{"careful", "hasty", "shuffled"}[o]
+	return [...]string{"careful", "hasty", "shuffled", "metadata first"}[o]
 }
 
 // Step is one change that a mirror's job makes: a file that comes, whole, by a
@@ -62,9 +66,9 @@ func Sync(dir, source string, o Order, seed uint64) ([]Step, error) {
 	for name := range next {
 		s := Step{Path: name, do: func() error { return bringOver(dir, source, name) }}
 		switch {
-		case name == "repodata/repomd.xml":
+		case name == "repodata/repomd.xml", strings.HasPrefix(path.Base(name), "InRelease"), strings.HasPrefix(path.Base(name), "Release"):
 			entry = append(entry, s)
-		case strings.HasPrefix(name, "repodata/"):
+		case strings.HasPrefix(name, "repodata/"), strings.HasPrefix(name, "dists/"):
 			metadata = append(metadata, s)
 		default:
 			packages = append(packages, s)
@@ -87,6 +91,9 @@ func Sync(dir, source string, o Order, seed uint64) ([]Step, error) {
 		rest := slices.Concat(entry, metadata, gone)
 		draw.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 		return slices.Concat(packages, rest), nil
+	}
+	if o == MetadataFirst {
+		return slices.Concat(metadata, entry, packages, gone), nil
 	}
 	return slices.Concat(packages, metadata, entry, gone), nil
 }

@@ -12,7 +12,7 @@ import (
 // TestSync: however a mirror's job goes about it, in the end the mirror has what its
 // source has; what is listed comes before or after repomd.xml as the order says.
 func TestSync(t *testing.T) {
-	for _, o := range []Order{Careful, Hasty, Shuffled} {
+	for _, o := range []Order{Careful, Hasty, Shuffled, MetadataFirst} {
 		t.Run(o.String(), func(t *testing.T) {
 			dir, first, second := t.TempDir(), t.TempDir(), t.TempDir()
 			old, kept, fresh := Spec{Name: "old", Version: "1", Release: "1"}, Spec{Name: "kept", Version: "1", Release: "1"}, Spec{Name: "new", Version: "1", Release: "1"}
@@ -64,8 +64,8 @@ func TestSync(t *testing.T) {
 			at := slices.Index(list, "repodata/repomd.xml")
 			before, after := 0, 0
 			for i, name := range list {
-				if strings.HasSuffix(name, ".rpm") && name != old.Location() && i > at {
-					t.Errorf("%s comes behind repomd.xml", name)
+				if strings.HasSuffix(name, ".rpm") && name != old.Location() && (i > at) != (o == MetadataFirst) {
+					t.Errorf("%s comes at %d, repomd.xml at %d", name, i, at)
 				}
 				if strings.HasPrefix(name, "repodata/") && i < at {
 					before++

@@ -27,19 +27,22 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"intelligentmirror/internal/cache"
 )
 
 // Options configure a Client. Durations that are zero are the defaults, which
 // leave a client that gives up after 30 s of silence time for a second mirror.
 type Options struct {
 	UserAgent string
-	Via       string        // our name in the Via field of what we fetch for clients, so that a mirror that leads back to us shows; "" sends none
-	Connect   time.Duration // to connect, and again for TLS; 5 s
-	Header    time.Duration // to an answer's header; 10 s
-	Idle      time.Duration // without a byte of a body; 10 s
-	Continue  time.Duration // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
-	Rate      RateLimiter   // of the agent's downloads, all together; nil is none
-	Lists     string        // the directory that lists are kept in, made where it is missing; "" keeps none
+	Via       string         // our name in the Via field of what we fetch for clients, so that a mirror that leads back to us shows; "" sends none
+	Connect   time.Duration  // to connect, and again for TLS; 5 s
+	Header    time.Duration  // to an answer's header; 10 s
+	Idle      time.Duration  // without a byte of a body; 10 s
+	Continue  time.Duration  // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
+	Rate      RateLimiter    // of the agent's downloads, all together; nil is none
+	Lists     string         // the directory that lists are kept in, made where it is missing; "" keeps none
+	Refused   *cache.Refused // counts answers that are not taken, by reasons; nil counts nothing
 	Now       func() time.Time
 	Log       *slog.Logger
 

@@ -51,9 +51,9 @@ func (e errand) check(resp *http.Response) error {
 	length, part := resp.ContentLength, resp.Header.Get("Content-Range")
 	switch {
 	case encoded(resp.Header):
-		return fmt.Errorf("encoded as %s, which nobody asked for: %w", resp.Header.Get("Content-Encoding"), cache.ErrWrongContent)
+		return fmt.Errorf("encoded as %s, which nobody asked for: %w", resp.Header.Get("Content-Encoding"), cache.WrongEncoding.Wrong())
 	case resp.StatusCode == http.StatusOK && length >= 0 && length != e.size:
-		return fmt.Errorf("%d bytes announced, %d promised by the metadata: %w", length, e.size, cache.ErrWrongContent)
+		return fmt.Errorf("%d bytes announced, %d promised by the metadata: %w", length, e.size, cache.WrongLength.Wrong())
 	case resp.StatusCode == http.StatusOK && e.off == 0:
 		return nil
 	case resp.StatusCode == http.StatusPartialContent && e.off > 0:
@@ -62,7 +62,7 @@ func (e errand) check(resp *http.Response) error {
 			return nil
 		}
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s to a request for a file: %w", resp.Status, cache.ErrWrongContent)
+		return fmt.Errorf("%s to a request for a file: %w", resp.Status, cache.WrongFormat.Wrong())
 	}
 	return fmt.Errorf("%s, Content-Range %q, to a request for byte %d on of %d: %w", resp.Status, part, e.off, e.size, errGuard)
 }

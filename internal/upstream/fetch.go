@@ -124,7 +124,7 @@ func (m *Mirrors) accept(resp *http.Response, r cache.Request, p *cache.Partial,
 	}
 	h.Settled = settled(resp.Header)
 	if encoded(resp.Header) {
-		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, resp.Header.Get("Content-Encoding"), cache.ErrWrongContent)
+		return fmt.Errorf("%s: encoded as %s, which nobody asked for: %w", url, resp.Header.Get("Content-Encoding"), cache.WrongEncoding.Wrong())
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -197,7 +197,7 @@ func shareable(h http.Header, path string) error {
 	named := format != cache.AnyFormat && format != cache.HTML
 	switch page := forBrowser(h); {
 	case named && page && !kept:
-		return fmt.Errorf("a page in a package's place: %w", cache.ErrWrongContent)
+		return fmt.Errorf("a page in a package's place: %w", cache.WrongFormat.Wrong())
 	case !kept || page && !named:
 		return fmt.Errorf("not meant to be kept for others: %w", cache.ErrUnstorable)
 	}

@@ -117,7 +117,11 @@ func (g grabber) verdict(err error, url string, off int64, p *cache.Partial) err
 		if off > 0 {
 			return fmt.Errorf("%s: %w: %w", url, err, errStale)
 		}
-		return fmt.Errorf("%s: %w: %w", url, err, cache.ErrWrongContent)
+		reason := cache.WrongLength
+		if errors.Is(err, grab.ErrBadChecksum) {
+			reason = cache.WrongDigest
+		}
+		return fmt.Errorf("%s: %w: %w", url, err, reason.Wrong())
 	}
 	if errors.As(err, &status) && later(int(status)) {
 		return fmt.Errorf("%s: %w: %w", url, err, errNotNow)

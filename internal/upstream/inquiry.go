@@ -135,7 +135,8 @@ func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, w
 // candidates is whom to ask now, in order, but for those that have been.
 func (q *inquiry) candidates() []*mirror {
 	places := q.m.places(q.r.Key)
-	q.known = len(places)
+	q.known, q.promised = len(places), q.r.Want.Known()
+	q.named = count(places, configured)
 	list := q.m.candidates(places)
 	q.m.wake(list, q.r.Key)
 	if q.way.agent {
@@ -281,6 +282,7 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 			continue
 		}
 		m.c.o.Log.Info("a mirror failed", "url", x.url(r.Key), "error", err)
+		m.c.o.Refused.Note(err)
 		switch {
 		case errors.Is(err, errRefused):
 			// It lags, or worse, with this file; for all that is known it has the others.

@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +66,69 @@ func TestInquire(t *testing.T) {
 				if n := a.count(); n != tt.asked[i] {
 					t.Errorf("mirror %d was asked %d times, want %d", i, n, tt.asked[i])
 				}
+			}
+		})
+	}
+}
+
+// TestOffers: whether a client would get a file that metadata lists with 5 bytes; and
+// that a client's request ends so.
+func TestOffers(t *testing.T) {
+	has, long, gone := text("12345"), text("123456"), status(http.StatusNotFound)
+	busy := status(http.StatusServiceUnavailable)
+	for _, tt := range []struct {
+		name    string
+		mirrors []http.HandlerFunc
+		want    string
+		asked   []int
+	}{
+		{"the first has it", []http.HandlerFunc{has, gone, gone}, "there", []int{1, 0, 0}},
+		{"two lag", []http.HandlerFunc{gone, gone, has}, "there", []int{1, 1, 1}},
+		{"one lags, one has another version", []http.HandlerFunc{gone, long, has}, "there", []int{1, 1, 1}},
+		{"all lag", []http.HandlerFunc{gone, long, gone}, "gone", []int{1, 1, 1}},
+		{"one lags, and the other is busy", []http.HandlerFunc{gone, busy}, "gone", []int{1, 1}},
+		{"the only one lags", []http.HandlerFunc{gone}, "gone", []int{1}},
+		{"nobody can tell", []http.HandlerFunc{busy, busy}, "unknown", []int{1, 1}},
+		{"more than are asked", slices.Repeat([]http.HandlerFunc{gone}, mostAsked+1), "gone", append(slices.Repeat([]int{1}, mostAsked), 0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ck := newClock()
+			var ups []*answers
+			var bases []string
+			for _, h := range tt.mirrors {
+				a := newAnswers(t, h)
+				ups, bases = append(ups, a), append(bases, a.URL)
+			}
+			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
+			defer client.Close()
+			m := client.Mirrors("r", bases)
+			k := cache.Key{Repo: "r", Path: "f"}
+			for way, err := range map[string]error{"clients": m.Offers(t.Context(), k, 5), "the agent": m.Grab().(grabber).Offers(t.Context(), k, 5)} {
+				got := "there"
+				switch {
+				case errors.Is(err, fs.ErrNotExist):
+					got = "gone"
+				case errors.As(err, new(*cache.UnreachableError)):
+					got = "unknown"
+				case err != nil:
+					got = err.Error()
+				}
+				if got != tt.want {
+					t.Errorf("%s: %s (%v), want %s", way, got, err, tt.want)
+				}
+			}
+			for i, a := range ups {
+				if n := a.count(); n != 2*tt.asked[i] {
+					t.Errorf("mirror %d was asked %d times, want %d", i, n, 2*tt.asked[i])
+				}
+			}
+			if tt.want == "unknown" {
+				return
+			}
+			sum := sha256.Sum256([]byte("12345"))
+			_, err := store(t, m, ck.now).Prefetch(t.Context(), k, cache.Want{Digest: cache.SHA256(sum[:]), Size: 5}, m)
+			if (err == nil) != (tt.want == "there") {
+				t.Errorf("a request for it: %v", err)
 			}
 		})
 	}

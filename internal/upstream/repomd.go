@@ -15,11 +15,11 @@ import (
 )
 
 // ErrLags says that a mirror is behind: what it has is older than what is held.
-var ErrLags = errors.New("the mirror lags")
+var ErrLags = cache.Lagging.Of(errors.New("the mirror lags"))
 
 // ErrExpired says that what a mirror has is right, and that clients do not believe
 // it any more: another mirror may have a newer one, and if none has it will do.
-var ErrExpired = errors.New("no longer valid")
+var ErrExpired = cache.Expired.Of(errors.New("no longer valid"))
 
 // ErrPassedOver says that what a mirror has is of no use here, since what it lists is
 // not to be had or is not as it should be: another mirror may have another one.
@@ -78,7 +78,7 @@ func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response,
 		return nil, fmt.Errorf("%s: %w", url, err)
 	}
 	if len(body) > maxEntry {
-		return nil, fmt.Errorf("%s: more than %d MiB: %w", url, maxEntry>>20, cache.ErrWrongContent)
+		return nil, fmt.Errorf("%s: more than %d MiB: %w", url, maxEntry>>20, cache.WrongLength.Wrong())
 	}
 	current := false
 	if m.lists != nil {
@@ -92,7 +92,7 @@ func (m *Mirrors) vet(ctx context.Context, r cache.Request, resp *http.Response,
 			}
 		}
 		if !listed {
-			return nil, fmt.Errorf("%s: the metalink of %s lists another one: %w", url, s.Fetched.Format(time.RFC3339), errRefused)
+			return nil, fmt.Errorf("%s: the metalink of %s lists another one: %w", url, s.Fetched.Format(time.RFC3339), cache.Unlisted.Of(errRefused))
 		}
 		current = is
 	}
@@ -127,7 +127,7 @@ func (m *Mirrors) stillThere(ctx context.Context, r cache.Request) error {
 	if m.lists != nil {
 		if s := m.lists.of(r.Key.Path).digests(); s != nil && !s.lists(r.Stored.SHA256) {
 			return fmt.Errorf("%s: the mirror has the one that the metalink of %s no longer lists: %w",
-				r.Key, s.Fetched.Format(time.RFC3339), errRefused)
+				r.Key, s.Fetched.Format(time.RFC3339), cache.Unlisted.Of(errRefused))
 		}
 	}
 	if m.repo.Vet != nil {

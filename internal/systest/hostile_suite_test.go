@@ -1,0 +1,209 @@
+package systest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// betrayed is a site with a suite whose first mirror is hostile, and whose second is honest.
+type betrayed struct {
+	*suiteArchive
+	liar *testrepo.Server
+}
+
+// lie makes files what the hostile mirror has of them.
+func (b *betrayed) lie(files map[string][]byte) {
+	b.t.Helper()
+	for name, body := range files {
+		if err := b.liar.Put(upstreamBase+"/"+name, body); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// index is where the suite has the index that the test's client asks for.
+const index = "dists/stable/main/binary-amd64/Packages.gz"
+
+// forge is a publication with another index, whose digest its InRelease has; it is
+// signed as the suite is.
+func (b *betrayed) forge(packed []byte) map[string][]byte {
+	b.t.Helper()
+	files := b.build("3")
+	old := files[index]
+	text := strings.Replace(string(files["dists/stable/Release"]),
+		fmt.Sprintf(" %s %d main/binary-amd64/Packages.gz", digest(old), len(old)),
+		fmt.Sprintf(" %s %d main/binary-amd64/Packages.gz", digest(packed), len(packed)), 1)
+	signed, err := b.suite.Inline([]byte(text))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	files[index], files["dists/stable/Release"], files["dists/stable/InRelease"] = packed, []byte(text), signed
+	files[path.Join(path.Dir(index), "by-hash/SHA256", digest(packed))] = packed
+	return files
+}
+
+var filenames = regexp.MustCompile(`(?m)^Filename: (.+)$`)
+
+// updates does what apt does: InRelease, an index, and all packages that this lists,
+// each once. Each has to be what the honest mirror has.
+func (b *betrayed) updates(server *server) {
+	b.t.Helper()
+	same := func(name string) []byte {
+		b.t.Helper()
+		got := server.get("/fedora/" + name)
+		if !bytes.Equal(got, b.has[name]) {
+			b.t.Fatalf("%s: %d bytes that are not the honest mirror's", name, len(got))
+		}
+		return got
+	}
+	same("dists/stable/InRelease")
+	same(index)
+	for _, m := range filenames.FindAllSubmatch(gunzip(b.t, b.has[index]), -1) {
+		same(string(m[1]))
+	}
+}
+
+// refusals is how often imserve has refused something for that reason.
+func (s *server) refusals(reason string) int {
+	s.t.Helper()
+	m := regexp.MustCompile(`(?m)^imserve_refused_total\{reason="` + reason + `"\} (\d+)$`).FindSubmatch(s.get("/-/metrics"))
+	if m == nil {
+		s.t.Fatalf("no metric of refusals for %q", reason)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// TestHostileSuite holds the requests of clients of a Debian suite against a first
+// mirror that does its worst: each gets the second's bytes in the same request, the
+// log and the metrics say why the first's were refused, and the memory that it takes
+// is bounded.
+func TestHostileSuite(t *testing.T) {
+	fault := func(pattern string, f testrepo.Fault) func(*betrayed) {
+		return func(b *betrayed) {
+			b.lie(b.has)
+			b.liar.On(pattern, f.Only(http.MethodGet))
+		}
+	}
+	// Both names of the index.
+	indices := func(f testrepo.Fault) func(*betrayed) { return fault("*/binary-amd64/*", f) }
+	entry := func(f testrepo.Fault) func(*betrayed) { return fault("*/InRelease", f) }
+	packages := func(f testrepo.Fault) func(*betrayed) { return fault("*.deb", f) }
+	stray := func(to string) func(*betrayed) {
+		return func(b *betrayed) {
+			text := string(gunzip(b.t, b.has[index]))
+			at := filenames.FindStringSubmatchIndex(text)
+			b.lie(b.forge(gzipped(b.t, text[:at[2]]+to+text[at[3]:])))
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		keys   bool
+		lie    func(*betrayed)
+		reason string // in the log
+		metric string
+	}{
+		{"InRelease with flipped bits", true, entry(testrepo.Corrupt(150)), "not what upstream should send", "metadata"},
+		{"a letter of InRelease is another", true, func(b *betrayed) {
+			b.lie(b.has)
+			text := strings.Replace(string(b.has["dists/stable/InRelease"]), "Components: main", "Components: maim", 1)
+			b.lie(map[string][]byte{"dists/stable/InRelease": []byte(text)})
+		}, "bad signature", "signature"},
+		{"InRelease signed by a stranger", true, func(b *betrayed) {
+			ours := b.suite.Inline
+			b.suite.Inline = newSuiteKey(t).inline
+			b.lie(b.build("2"))
+			b.suite.Inline = ours
+		}, "signed by a key that is not among", "signature"},
+		{"another index under the signature", true, func(b *betrayed) {
+			b.lie(b.has)
+			text := strings.Replace(string(b.has["dists/stable/InRelease"]), digest(b.has[index]), digest(nil), 1)
+			b.lie(map[string][]byte{"dists/stable/InRelease": []byte(text)})
+		}, "bad signature", "signature"},
+		{"an older InRelease", true, func(b *betrayed) {
+			now := b.suite.Time
+			b.suite.Time = now.Add(-24 * time.Hour)
+			b.lie(b.build("0"))
+			b.suite.Time = now
+		}, "the mirror lags", "lagging"},
+		{"a signed InRelease that has expired", true, func(b *betrayed) {
+			b.suite.Valid = time.Minute
+			b.lie(b.build("3"))
+		}, "no longer valid", "expired"},
+		{"InRelease is a page", false, entry(testrepo.Portal()), "not what upstream should send", "metadata"},
+		{"InRelease is endless", false, entry(testrepo.Endless()), "more than 4 MiB", "length"},
+		{"an index of another size", false, indices(testrepo.Truncate(100)), "100 bytes announced", "length"},
+		{"an index that is too short, without a length", false, indices(testrepo.Chunked().With(testrepo.Truncate(100))), "as the metadata promises", "digest"},
+		{"an index with flipped bits", false, indices(testrepo.Corrupt(50)), "as the metadata promises", "digest"},
+		{"an index is endless", false, indices(testrepo.Endless()), "more than the", "length"},
+		{"an index that nobody has", false, func(b *betrayed) {
+			b.lie(b.forge([]byte("none")))
+			b.liar.On("*/binary-amd64/*", testrepo.Status(404))
+		}, "promised by the metadata", "length"},
+		{"a bomb", false, func(b *betrayed) {
+			packed, err := testrepo.Bomb("Package: x\n", "Package: x\n\n", 256<<20)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.lie(b.forge(packed))
+		}, "unpacks to more than is allowed", "metadata"},
+		{"a package that climbs", false, stray("../../../etc/passwd"), "`..`", "metadata"},
+		{"a package that climbs, escaped", false, stray("pool/%2e%2e/%2e%2e/passwd"), "`..`", "metadata"},
+		{"a package elsewhere", false, stray("http://198.51.100.1/hello.deb"), "a URL with a scheme", "metadata"},
+		{"packages with flipped bits", false, packages(testrepo.Corrupt(90)), "as the metadata promises", "digest"},
+		{"packages are endless", false, packages(testrepo.Endless()), "more than the", "length"},
+		{"packages are pages", false, packages(testrepo.Portal()), "promised by the metadata", "length"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			key := newSuiteKey(t)
+			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, key)
+			tree := t.TempDir()
+			b := &betrayed{suiteArchive: a, liar: testrepo.Start(t, tree)}
+			a.base, a.others = b.liar.URL, []string{a.up.URL}
+			extra := []string{"[serve]\nmetadata_max_age = \"0s\""}
+			if tt.keys {
+				extra = append(extra, fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
+			}
+			a.configure(extra...)
+			a.issue(a.build("1"))
+			b.lie(a.has)
+			server := a.serve()
+			for range 2 { // what clients want of it is known from then on
+				b.updates(server)
+			}
+			a.issue(a.build("2"))
+			if err := errors.Join(os.RemoveAll(filepath.Join(tree, upstreamBase)), os.MkdirAll(tree, 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			tt.lie(b)
+			b.updates(server)
+			if log := server.stderr.String(); !strings.Contains(log, tt.reason) {
+				t.Errorf("the log does not say %q", tt.reason)
+			}
+			if n := server.refusals(tt.metric); n == 0 {
+				t.Errorf("the metrics do not tell of %q", tt.metric)
+			}
+			if raceFlag != "-race=true" {
+				if n := server.peak(); n > hostileBound {
+					t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
+				}
+			}
+			server.insist()
+		})
+	}
+}

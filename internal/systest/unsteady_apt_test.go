@@ -1,0 +1,88 @@
+package systest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// unsteadyDebs is how many packages the suite has: the fewer, the more often an apt
+// comes by while its mirror is in the midst of something.
+const unsteadyDebs = 20
+
+var packagesXZ = regexp.MustCompile(`(?m)^ ([0-9a-f]{64}) \d+ (main/binary-[^/]+)/Packages\.xz$`)
+
+// TestUnsteadySuite is TestUnsteadyMirror for a signed Debian suite, with its indices
+// by hash and without, and for apt: one machine that updates and installs, and one that
+// has not updated since the first publication.
+func TestUnsteadySuite(t *testing.T) {
+	for _, byHash := range []bool{true, false} {
+		t.Run(fmt.Sprintf("by hash %v", byHash), func(t *testing.T) {
+			key := newSuiteKey(t)
+			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: byHash, Inline: key.inline}, key)
+			u := &unsteady{
+				site: a.site, base: "/fedora", top: filepath.Join(a.tree, upstreamBase), entryFile: "dists/stable/InRelease", sameNames: !byHash, around: unsteadyAround / 3,
+			}
+			u.lists = func(entry []byte) (names []string) {
+				for _, m := range packagesXZ.FindAllSubmatch(entry, -1) {
+					name := path.Join("dists/stable", string(m[2]), "Packages.xz")
+					if byHash {
+						name = path.Join("dists/stable", string(m[2]), "by-hash/SHA256", string(m[1]))
+					}
+					names = append(names, name)
+				}
+				return names
+			}
+			u.publish(unsteadyDebs, func(dir string, at time.Time, programs []program) error {
+				var debs []testrepo.Deb
+				for _, p := range programs {
+					debs = append(debs, testrepo.Deb{Name: p.name, Version: p.version, Size: p.size})
+				}
+				suite := a.suite
+				suite.Time = at
+				files, err := testrepo.BuildSuite(debs, suite)
+				for name, b := range files {
+					file := filepath.Join(dir, name)
+					err = errors.Join(err, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, b, 0o644))
+				}
+				return err
+			})
+			u.live(fmt.Sprintf("gpg_keys = [%q]", a.key), nil, func(server *server) map[string][]string {
+				if _, err := exec.LookPath("apt-get"); err != nil && os.Getenv("CI") != "true" {
+					t.Log("without apt-get the clients are all of the test's own")
+					return nil
+				}
+				return a.machines(server)
+			})
+		})
+	}
+}
+
+// machines are what two machines with apt do again and again.
+func (a *suiteArchive) machines(server *server) map[string][]string {
+	a.t.Helper()
+	const fetch = `"$@" clean && "$@" --download-only --yes install steady p003`
+	current, behind := a.machine(a.line(server, "127.0.0.7")), a.machine(a.line(server, "127.0.0.8"))
+	// It knows the first publication, and has had its packages from here.
+	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "steady", "p003"}} {
+		if _, err := behind.run(args...); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	line := func(m debianMachine, script string) []string {
+		return slices.Concat([]string{"sh", "-c", script, "sh", m.apt}, m.args)
+	}
+	return map[string][]string{
+		"apt":        line(current, `"$@" update && "$@" clean && "$@" --download-only --yes install steady`),
+		"apt behind": line(behind, fetch),
+	}
+}
