@@ -33,6 +33,10 @@ func (s *Server) internal(a *answer, path string) {
 			"They are the networks of serve.admins, and ask without a proxy in between.")
 		return
 	}
+	if strings.HasPrefix(path, storedPage) {
+		s.storedFile(a, path)
+		return
+	}
 	switch path {
 	case "/-":
 		a.Header().Set("Location", "/-/")
@@ -48,10 +52,12 @@ func (s *Server) internal(a *answer, path string) {
 		a.document("application/json", append(body, '\n'))
 	case "/-/manifest":
 		s.manifest(a)
+	case "/-/generations":
+		s.generations(a)
 	case "/-/metrics":
 		s.metricsPage(a)
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/healthz and /-/readyz.")
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/healthz and /-/readyz.")
 	}
 }
 
