@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +34,7 @@ type Site struct {
 	Generations *generation.Store
 	Ledger      *cache.Ledger // nil where it can't be opened
 
+	o       Options
 	client  *upstream.Client
 	guarded *upstream.Client // for whatever clients name
 	hosts   *upstream.Hosts
@@ -55,6 +58,9 @@ type Options struct {
 	Log     *slog.Logger
 }
 
+// agent is the User-Agent.
+func (o *Options) agent() string { return o.Program + "/" + Version() + " (IntelligentMirror)" }
+
 // Open opens the cache of cfg, and makes its directories where they are missing.
 // The error wraps ErrKeys where the keys of a repo can't be read.
 func Open(cfg *config.Config, o Options) (*Site, error) {
@@ -68,7 +74,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Site{Config: cfg}
+	s := &Site{Config: cfg, o: o}
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Now: o.Now, Log: o.Log,
 	})
@@ -76,7 +82,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		return nil, err
 	}
 	up := upstream.Options{
-		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
+		UserAgent: o.agent(),
 		Via:       o.Via,
 		Rate:      o.Rate,
 		Lists:     filepath.Join(cfg.CacheDir, ".im", "lists"),
@@ -154,7 +160,8 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 		r := &cfg.Repos[i]
 		if before != nil {
 			was := before.config.Repo(r.Name)
-			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) {
+			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) &&
+				slices.Equal(before.config.Origins(r.Name), cfg.Origins(r.Name)) {
 				w.mirrors[r.Name] = before.mirrors[r.Name]
 				continue
 			}
@@ -172,7 +179,7 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 // repo is where the files of a repository of cfg come from.
 func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 	u := upstream.Repo{
-		Name: r.Name, Upstreams: r.Upstreams, ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
+		Name: r.Name, Upstreams: r.Upstreams, First: cfg.Origins(r.Name), ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
 	}
 	if !r.Metalink.IsZero() {
 		u.Metalink = r.Metalink.Find
@@ -187,6 +194,17 @@ func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 		}
 	}
 	return u, nil
+}
+
+// Origin is another imserve at a URL, whose cache is copied into this one: so many
+// files at a time, within rate, nil being no limit. The caller calls done in the end.
+func (s *Site) Origin(base string, atOnce int, rate upstream.RateLimiter) (origin *upstream.Origin, done func()) {
+	c := upstream.New(upstream.Options{
+		UserAgent: s.o.agent(), PerHost: atOnce, Rate: rate, Now: s.o.Now, Log: s.o.Log,
+		Parent: func(*http.Request) (*url.URL, error) { return nil, nil },
+	})
+	o := c.Origin(base)
+	return o, func() { o.Close(); c.Close() }
 }
 
 // Claims says which repository a URL belongs to, and what its path is there:
