@@ -45,6 +45,17 @@ func (c *Cache) Sum(ctx context.Context, name string) (Facts, error) {
 	return f, nil
 }
 
+// Known is what is known of the stored file k, however old it is. The error wraps
+// fs.ErrNotExist where none is stored.
+func (c *Cache) Known(k Key) (Facts, error) {
+	st, err := c.tree.open(k)
+	if err != nil {
+		return Facts{}, err
+	}
+	st.file.Close()
+	return st.facts, nil
+}
+
 // Discard deletes the stored file k, which another cache that this one copies does
 // not have any more, if it still has the digest that it had there. It reports false
 // where it has another, or is not stored; the error is ErrInUse where somebody has

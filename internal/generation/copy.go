@@ -222,3 +222,28 @@ func (r Root) Contains(k cache.Key) bool {
 	_, ok := below(r.Path, k.Path)
 	return ok && k.Repo == r.Repo
 }
+
+// Covers reports whether k is the root, or a file below where the packages of the
+// root lie: of a Debian suite, its archive.
+func (r Root) Covers(k cache.Key) bool {
+	_, ok := below(r.top(), k.Path)
+	return k.Repo == r.Repo && (ok || k.Path == r.Path)
+}
+
+// Entries are the files that may be the root's entry file.
+func (r Root) Entries() (keys []cache.Key) {
+	for _, name := range r.layout().entries() {
+		keys = append(keys, r.key(name))
+	}
+	return keys
+}
+
+// Digest is the digest of the entry file that the root has in the tree, in
+// hexadecimal; "" where it has none that can be read.
+func (s *Store) Digest(r Root) string {
+	digest, err := s.inTree(r)
+	if err != nil {
+		return ""
+	}
+	return digest
+}
