@@ -27,6 +27,10 @@ const shelfHolds = 16
 // by some 20 bytes each. It may be used by any number of goroutines and processes.
 type Shelf struct{ dir string }
 
+// packedWindow is how far back a remembered manifest is packed, in bytes: its paths
+// repeat those just before them.
+const packedWindow = 64 << 10
+
 // NewShelf is the shelf in dir, which need not be there yet.
 func NewShelf(dir string) Shelf { return Shelf{dir} }
 
@@ -65,7 +69,7 @@ func (t *Taking) open(since string) error {
 	if t.index, err = os.CreateTemp(t.shelf.dir, ".new-*"); err != nil {
 		return err
 	}
-	if t.packed, err = zstd.NewWriter(t.index, zstd.WithEncoderConcurrency(1)); err != nil {
+	if t.packed, err = zstd.NewWriter(t.index, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(packedWindow), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
 		return err
 	}
 	if t.before = t.shelf.find(since); t.before == nil {
@@ -249,7 +253,7 @@ func (s Shelf) find(tag string) *remembered {
 	if err != nil {
 		return nil
 	}
-	packed, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
+	packed, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		file.Close()
 		return nil
