@@ -55,8 +55,20 @@ func source(t testing.TB, specs []testrepo.Spec) *site {
 	t.Helper()
 	s := newSite(t, "[sync]\nroots = ["+strconv.Quote(rootName)+"]\npackages = [\"*\"]")
 	s.publish(specs)
-	s.once()
+	s.fill()
 	return s
+}
+
+// fill is once for a run that may take long: the test's own time is its limit.
+func (s *site) fill() {
+	s.t.Helper()
+	p := s.startImsync("once", "--json")
+	<-p.ended
+	var r report
+	s.decode(result{p.cmd.ProcessState.ExitCode(), p.stdout.String(), p.stderr.String()}, &r)
+	if r.Failures != 0 {
+		s.t.Fatalf("the run had failures: %+v", r)
+	}
 }
 
 // replica is a site with the same upstream and an empty cache, whose configuration
@@ -143,7 +155,7 @@ func TestReplicate(t *testing.T) {
 	published := map[string]map[string]string{}
 	publish := func(specs []testrepo.Spec) {
 		s.publish(specs)
-		s.once()
+		s.fill()
 		all := s.stock()
 		published[all[rootName+"/repodata/repomd.xml"]] = all
 	}
@@ -168,13 +180,14 @@ func TestReplicate(t *testing.T) {
 	}
 	// What fails on its way is tried again within a copy; a line this bad may take another.
 	for try := 1; ; try++ {
-		got := r.imsync("replicate")
+		p := r.startImsync("replicate")
+		<-p.ended
 		whole(t, r, published)
-		if got.code == 0 {
+		if p.cmd.ProcessState.ExitCode() == 0 {
 			break
 		}
 		if try == 5 {
-			t.Fatalf("exit code %d:\n%s%s", got.code, got.stdout, got.stderr)
+			t.Fatalf("the copy fails:\n%s%s", p.stdout.String(), p.stderr.String())
 		}
 	}
 	if diff := difference(s.stock(), r.stock()); diff != "" {
