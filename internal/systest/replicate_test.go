@@ -323,6 +323,18 @@ func TestReplicaDeletes(t *testing.T) {
 	if got := r.copies(); len(got.Deleted) != 0 || got.Kept != 5 {
 		t.Errorf("deleted what old metadata lists: %+v", got)
 	}
+
+	// A source that has lost everything takes nothing with it.
+	before = r.stock()
+	if got := s.imsync("purge", "fedora"); got.code != 0 {
+		t.Fatal(got.stderr)
+	}
+	if got := r.copies(); got.Files != 0 || len(got.Deleted) != 0 {
+		t.Errorf("a source without a file: %+v", got)
+	}
+	if diff := difference(before, r.stock()); diff != "" {
+		t.Errorf("a source without a file:\n%s", diff)
+	}
 }
 
 // TestReplicaServes holds that the copy serves by itself, and asks for what it has
