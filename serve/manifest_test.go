@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/manifest"
 )
 
 // TestManifest holds that the manifest has all that is stored, and nothing else.
@@ -40,9 +42,9 @@ func TestManifest(t *testing.T) {
 	if r.StatusCode != 200 || r.Header.Get("Content-Type") != "application/x-ndjson" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s %v", r.Status, r.Header)
 	}
-	var got []manifestLine
+	var got []manifest.Line
 	for line := range bytes.Lines(r.body) {
-		var l manifestLine
+		var l manifest.Line
 		d := json.NewDecoder(bytes.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&l); err != nil {
@@ -51,10 +53,10 @@ func TestManifest(t *testing.T) {
 		got = append(got, l)
 	}
 	sum := sha256.Sum256(body)
-	want := []manifestLine{
-		{"q/x.rpm", 4, "", at},
-		{"r/os/<adopted>&.rpm", 4, "", at},
-		{"r/" + pkg, 3000, hex.EncodeToString(sum[:]), time.Time{}},
+	want := []manifest.Line{
+		{Path: "q/x.rpm", Size: 4, ModTime: at},
+		{Path: "r/os/<adopted>&.rpm", Size: 4, ModTime: at},
+		{Path: "r/" + pkg, Size: 3000, SHA256: hex.EncodeToString(sum[:])},
 	}
 	for i := range got {
 		if i == len(want)-1 {
@@ -64,8 +66,8 @@ func TestManifest(t *testing.T) {
 			got[i].ModTime = time.Time{}
 		}
 	}
-	slices.SortFunc(got, func(a, b manifestLine) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(want, func(a, b manifestLine) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(got, func(a, b manifest.Line) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(want, func(a, b manifest.Line) int { return strings.Compare(a.Path, b.Path) })
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

@@ -33,6 +33,10 @@ func (s *Server) internal(a *answer, path string) {
 			"They are the networks of serve.admins, and ask without a proxy in between.")
 		return
 	}
+	if strings.HasPrefix(path, storedPage) {
+		s.storedFile(a, path)
+		return
+	}
 	switch path {
 	case "/-":
 		a.Header().Set("Location", "/-/")
@@ -50,10 +54,13 @@ func (s *Server) internal(a *answer, path string) {
 		s.manifest(a)
 	case claimsPath:
 		s.claims(a)
+	case "/-/generations":
+		s.generations(a)
 	case "/-/metrics":
 		s.metricsPage(a)
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/claims, /-/healthz and /-/readyz.")
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.",
+			"There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/claims, /-/healthz and /-/readyz.")
 	}
 }
 

@@ -25,6 +25,8 @@ type Agent struct {
 	progress Progress
 	log      *slog.Logger
 	now      func() time.Time
+	// replicated is told of each cache that Run has copied.
+	replicated func(*ReplicaReport, error)
 	// turn is held by the one run that this agent does at a time; see Run.
 	turn chan struct{}
 }
@@ -33,9 +35,12 @@ type Agent struct {
 type Options struct {
 	Site     *site.Site
 	Progress Progress // nil shows nothing
-	Log      *slog.Logger
-	Stdin    io.Reader        // the log that is named popularity.Stdin; nil: there is none
-	Now      func() time.Time // nil is time.Now
+	// Replicated is told of each cache that Run has copied, and of what ended the copy;
+	// nil is told nothing.
+	Replicated func(*ReplicaReport, error)
+	Log        *slog.Logger
+	Stdin      io.Reader        // the log that is named popularity.Stdin; nil: there is none
+	Now        func() time.Time // nil is time.Now
 }
 
 // New returns an Agent that keeps its ranks and its history in the site's state
@@ -47,7 +52,10 @@ func New(o Options) (*Agent, error) {
 	if o.Progress == nil {
 		o.Progress = silent{}
 	}
-	a := &Agent{site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
+	if o.Replicated == nil {
+		o.Replicated = func(*ReplicaReport, error) {}
+	}
+	a := &Agent{replicated: o.Replicated, site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
 	var err error
 	counting := countingOptions(cfg)
@@ -113,7 +121,7 @@ func (a *Agent) Once(ctx context.Context) (*Report, error) {
 	}
 	defer unlock()
 	r := a.begin()
-	stop := r.tellProgress()
+	stop := r.tellProgress(&r.reached)
 	err = a.inWindow(ctx, r.report, r.do)
 	stop()
 	r.report.finish(a.now())
@@ -123,8 +131,9 @@ func (a *Agent) Once(ctx context.Context) (*Report, error) {
 
 // begin is a run that has done nothing yet.
 func (a *Agent) begin() *run {
+	started := a.now()
 	return &run{
-		Agent: a, report: newReport(a.now()), left: int64(a.site.Config.Sync.Budget),
+		Agent: a, report: newReport(started), reached: reached{Running: Running{Started: started}}, left: int64(a.site.Config.Sync.Budget),
 		staged: map[string]generation.Staged{},
 	}
 }

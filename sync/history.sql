@@ -44,3 +44,19 @@ CREATE TABLE IF NOT EXISTS verify (
     after  TEXT NOT NULL, -- the last file that was read, below the cache directory
     report TEXT NOT NULL  -- as imsync verify --json prints it
 );
+
+-- The other caches that were copied into this one, and the last time that each was.
+CREATE TABLE IF NOT EXISTS replica (
+    source  TEXT PRIMARY KEY,  -- its URL
+    error   TEXT NOT NULL,     -- what ended the last copy; empty for one that came to its end
+    report  TEXT NOT NULL,     -- as imsync replicate --json prints it
+    success INTEGER NOT NULL   -- Unix seconds: when the last one began that had no failure; 0: none had
+) WITHOUT ROWID;
+
+-- What was deleted within a day since the cache that is copied has not got it any more.
+CREATE TABLE IF NOT EXISTS dropped (
+    repository TEXT NOT NULL,
+    at         INTEGER NOT NULL, -- Unix seconds
+    files      INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL
+);

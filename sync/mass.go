@@ -39,10 +39,17 @@ type Guarded struct {
 	Bytes   int64  `json:"bytes"`
 	OfBytes int64  `json:"of_bytes"`
 	Delete  bool   `json:"delete"` // they were found withdrawn before, and their time is over
+	// From is the cache that is copied and that has not got them any more; "" where
+	// upstream has withdrawn them.
+	From string `json:"from,omitempty"`
 }
 
 // Advice says what has happened and what to do.
 func (g Guarded) Advice() string {
+	if g.From != "" {
+		return fmt.Sprintf("%d of its %d stored files would be deleted at once, since %s has not got them any more, so that none is: if that is meant, "+
+			"`imsync replicate --from %s --confirm %s`", g.Files, g.Of, g.From, g.From, g.Root)
+	}
 	verb := "withdrawn"
 	if g.Delete {
 		verb = "deleted"

@@ -48,7 +48,7 @@ func (a *Agent) look(ctx context.Context, l *looks) (*Report, error) {
 	r := a.begin()
 	r.report.Partial = true
 	changed := false
-	defer r.tellProgress()()
+	defer r.tellProgress(&r.reached)()
 	err = a.inWindow(ctx, r.report, func(ctx context.Context) error {
 		if err := r.observe(ctx); err != nil {
 			return err

@@ -24,6 +24,7 @@ const (
 	RulePartial    Rule = "partial"    // of a download that nobody goes on with
 	RuleSpace      Rule = "space"      // cache_size or min_free
 	RuleWithdrawn  Rule = "withdrawn"  // gone upstream, and listed by no metadata that is kept
+	RuleReplica    Rule = "replica"    // gone from the cache that this one is a copy of
 )
 
 // Pruned is what the rules removed or, in a rehearsal, would remove. All numbers

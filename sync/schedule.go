@@ -13,12 +13,17 @@ import (
 	"intelligentmirror/internal/config"
 )
 
-// Run does runs on the configured schedule, and between them one for the roots
-// whose metadata has changed (sync.poll), until ctx ends; then it breaks off the
+// Run does runs on the configured schedule, copies the configured caches behind each
+// or on schedules of their own, and between them does a run for the roots whose
+// metadata has changed (sync.poll), until ctx ends; then it breaks off the
 // one that is under way, which stays resumable. A run that was missed while
 // nobody was there to do it is caught up at once. done is told of each.
 func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	schedule, err := scheduled(&a.site.Config.Sync)
+	if err != nil {
+		return err
+	}
+	replicas, err := a.replicas()
 	if err != nil {
 		return err
 	}
@@ -36,13 +41,19 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 			return
 		}
 		done(report, err)
+		a.copyBehind(ctx, replicas)
 	}
 	log := cronLog{a.log}
 	// In this order: SkipIfStillRunning gives its token back without a defer, so
 	// that a panic has to be caught below it.
-	job := cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log)).Then(cron.FuncJob(once))
+	chain := cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log))
+	job := chain.Then(cron.FuncJob(once))
 	c := cron.New(cron.WithLogger(log))
 	c.Schedule(schedule, job)
+	missedCopies, err := a.scheduleCopies(ctx, c, chain, replicas)
+	if err != nil {
+		return err
+	}
 
 	last, err := a.history.lastSuccess()
 	if err != nil {
@@ -51,6 +62,9 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	_, open := a.site.Config.Sync.Window.Closes(a.now().Local())
 	if missed := last.IsZero() || !schedule.Next(last).After(a.now()); missed && open {
 		a.log.Info("a run was missed and is done now", "last", last)
+		job.Run()
+	}
+	for _, job := range missedCopies {
 		job.Run()
 	}
 	c.Start()

@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/robfig/cron/v3"
 
 	"intelligentmirror/internal/cache"
 )
@@ -33,6 +36,8 @@ type Status struct {
 	Waiting int64 `json:"bytes_waiting"` // of what was prefetched
 
 	Held []string `json:"held"` // roots that stay at their generation
+
+	Replicas []ReplicaStatus `json:"replicas"` // the caches that are, or were, copied into this one
 }
 
 // Status looks at what there is. It neither waits for a run nor holds one up.
@@ -44,6 +49,9 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	s.NextRun = schedule.Next(a.now())
+	if s.Replicas, err = a.copies(schedule); err != nil {
+		return nil, fmt.Errorf("look up what was copied: %w", err)
+	}
 	if s.LastRun, err = a.history.last(); err != nil {
 		return nil, fmt.Errorf("look up the last run: %w", err)
 	}
@@ -67,6 +75,35 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 	}
 	s.Files, s.CacheSize, err = stored(ctx, cfg.CacheDir)
 	return s, err
+}
+
+// copies is what is known of the caches that are copied: those that the configuration
+// has, and others that once were. behind is the schedule of the runs.
+func (a *Agent) copies(behind cron.Schedule) ([]ReplicaStatus, error) {
+	all, err := a.history.replicas()
+	if err != nil {
+		return nil, err
+	}
+	configured, err := a.replicas()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range configured {
+		schedule, err := replicates(r)
+		if err != nil {
+			return nil, err
+		}
+		if schedule == nil {
+			schedule = behind
+		}
+		i := slices.IndexFunc(all, func(s ReplicaStatus) bool { return s.From == r.From })
+		if i < 0 {
+			i = len(all)
+			all = append(all, ReplicaStatus{From: r.From})
+		}
+		all[i].NextRun = schedule.Next(a.now())
+	}
+	return all, nil
 }
 
 // running is how far the run under way is, nil if there is none.

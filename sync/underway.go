@@ -26,17 +26,16 @@ type reached struct {
 // tellEvery is how often a run says how far it is.
 const tellEvery = time.Second
 
-// tellProgress writes down how far the run is, now and then until stop is called.
-func (r *run) tellProgress() (stop func()) {
+// tellProgress writes down how far a run is, now and then until stop is called.
+func (a *Agent) tellProgress(r *reached) (stop func()) {
 	tell := func() {
-		r.reached.mu.Lock()
-		now := r.reached.Running
-		r.reached.mu.Unlock()
-		if err := r.history.reached(now); err != nil {
-			r.log.Debug("how far the run is can't be told", "error", err)
+		r.mu.Lock()
+		now := r.Running
+		r.mu.Unlock()
+		if err := a.history.reached(now); err != nil {
+			a.log.Debug("how far the run is can't be told", "error", err)
 		}
 	}
-	r.reached.Started = r.report.Started
 	tell()
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -190,7 +190,7 @@ func (w *withdrawal) guard(s *stock, m mass, del bool) bool {
 	if !m.tooMuch() || slices.Contains(w.confirmed, s.name) {
 		return false
 	}
-	w.p.Guarded = append(w.p.Guarded, Guarded{s.name, m.files, m.of, m.bytes, m.ofBytes, del})
+	w.p.Guarded = append(w.p.Guarded, Guarded{Root: s.name, Files: m.files, Of: m.of, Bytes: m.bytes, OfBytes: m.ofBytes, Delete: del})
 	return true
 }
 

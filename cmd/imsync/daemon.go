@@ -17,7 +17,8 @@ func newRun(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Stay, and sync on the configured schedule",
-		Long: `run stays and does a run whenever sync.schedule says so, and, as often as sync.poll
+		Long: `run stays and does a run whenever sync.schedule says so, copies the caches that
+[[replicate]] names behind it or when they say, and, as often as sync.poll
 says, looks whether a repository in use has changed, which it then syncs at once. A
 run that was missed is caught up at the start.
 

@@ -96,7 +96,7 @@ of these depend on into the cache that imserve serves from.`,
 	})
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
-	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newRun(p), newStatus(p),
+	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newReplicate(p), newRun(p), newStatus(p),
 		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), manual.Command(root))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -151,7 +151,10 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	if err != nil {
 		return &usageError{err}
 	}
-	a, err := imsync.New(imsync.Options{Site: s, Progress: progress, Log: log, Stdin: os.Stdin})
+	a, err := imsync.New(imsync.Options{
+		Site: s, Progress: progress, Log: log, Stdin: os.Stdin,
+		Replicated: func(r *imsync.ReplicaReport, err error) { logReplica(log, r, err) },
+	})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

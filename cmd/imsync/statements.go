@@ -36,6 +36,9 @@ func writeStatus(w io.Writer, s *imsync.Status) {
 		if len(s.Held) > 0 {
 			row("held", strings.Join(s.Held, ", "))
 		}
+		for _, x := range s.Replicas {
+			row("copy of", x.From+": "+replicaLine(&x))
+		}
 	})
 }
 

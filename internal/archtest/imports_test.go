@@ -37,12 +37,12 @@ var parts = map[string]part{
 	},
 	"serve": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata", "internal/authority"},
+			"internal/cache", "internal/repodata", "internal/authority", "internal/manifest"},
 		reason: "the server answers without the agent, and must build and run where the agent is not wanted",
 	},
 	"sync": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata"},
+			"internal/cache", "internal/repodata", "internal/manifest"},
 		reason: "the agent fills the cache whether or not a server runs",
 	},
 	"popularity": {
@@ -69,6 +69,9 @@ var parts = map[string]part{
 	},
 	"internal/manual": {
 		reason: "a manual page is made of a command line, whatever that does",
+	},
+	"internal/manifest": {
+		reason: "the server that is copied and the agent that copies agree on it, and on nothing else",
 	},
 	"internal/authority": {
 		reason: "who holds a key that clients trust knows of names and of nothing else",

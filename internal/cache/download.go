@@ -150,6 +150,9 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		if o.ahead {
 			end.facts.Prefetched = end.facts.Validated
 		}
+		if at := p.head.Validated; !at.IsZero() {
+			end.facts.Validated = at // upstream has said nothing since
+		}
 		// Readers may have the last byte; a Source that wrote by itself has told them of none.
 		f.grow(p.file, p.head, p.size)
 		end.facts, end.err = c.commit(f.key, o, p, end.facts)

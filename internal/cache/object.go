@@ -53,10 +53,8 @@ func (o *Object) ModTime() time.Time {
 	if o.fill == nil {
 		return o.facts.ModTime
 	}
-	if sec, ok := o.head.modTime(); ok {
-		return time.Unix(sec, 0)
-	}
-	return time.Time{}
+	t, _ := o.head.modTime()
+	return t
 }
 
 // Validated is when upstream last confirmed the bytes; the zero time for those

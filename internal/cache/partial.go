@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // Head is what is known of a body before its bytes: how long it is, and by
@@ -20,6 +21,11 @@ type Head struct {
 	// Settled is that the file had not changed for a second when its first byte
 	// came: what has its LastModified has its bytes too.
 	Settled bool `json:"settled,omitempty"`
+	// ModTime and Validated are those of the stored file in another cache that the
+	// body is a copy of: its time, and when upstream last said that these are its
+	// bytes. Both are zero for a body that is upstream's own.
+	ModTime   time.Time `json:"mtime,omitzero"`
+	Validated time.Time `json:"validated,omitzero"`
 	// Want is what metadata promises of the file that the bytes are meant to
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
@@ -443,11 +449,12 @@ func sumOf(typ string, h hash.Hash) Digest {
 	return Digest(fmt.Sprintf("%s:%x", typ, h.Sum(nil)))
 }
 
-// modTime is the time that a Last-Modified field gives; ok is false without one.
-func (h Head) modTime() (t int64, ok bool) {
-	m, err := http.ParseTime(h.LastModified)
-	if err != nil {
-		return 0, false
+// modTime is the time that the file has where it comes from; ok is false where
+// nobody says.
+func (h Head) modTime() (t time.Time, ok bool) {
+	if !h.ModTime.IsZero() {
+		return h.ModTime, true
 	}
-	return m.Unix(), true
+	m, err := http.ParseTime(h.LastModified)
+	return m, err == nil
 }

@@ -102,8 +102,7 @@ func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, replaced int64, 
 	fail := func(err error) (Facts, int64, error) {
 		return f, 0, storeError(fmt.Errorf("store %s: %w", to, err))
 	}
-	if sec, ok := p.head.modTime(); ok {
-		m := time.Unix(sec, 0)
+	if m, ok := p.head.modTime(); ok {
 		if err := t.root.Chtimes(from, m, m); err != nil {
 			return fail(err)
 		}

@@ -13,6 +13,8 @@
 // repositories in the syntax of the file itself.
 package config
 
+import "cmp"
+
 // Config is the effective configuration. Load makes it; after that it is read
 // only, and may be used by any number of goroutines.
 type Config struct {
@@ -28,6 +30,10 @@ type Config struct {
 
 	Serve Serve
 	Sync  Sync
+
+	// Replicas has the other imserves whose caches are copied into this one, in the
+	// order of the file. No two have one From.
+	Replicas []Replica
 
 	file     string            // the file that was read; "" is none
 	tried    []string          // where one was looked for
@@ -108,6 +114,16 @@ type Sync struct {
 	Keep       int      // versions of a name, at least 1
 }
 
+// Replica is another imserve whose cache is copied into this one.
+type Replica struct {
+	From     string // its URL, without a trailing slash
+	Upstream bool   // whether imserve asks it before the upstreams of each repository
+	Schedule string // in cron's five fields; "" is behind each run that Sync.Schedule begins
+	Rate     Rate   // what may come from it a second; 0 is as Sync.Rate says
+	Window   Window // when it may be copied; the zero Window is as Sync.Window says
+	Parallel int    // downloads at a time; 0 is as Sync.Parallel says
+}
+
 // What Sync.Objective may be.
 const (
 	ObjectiveRequests = "requests" // waits spared
@@ -122,6 +138,40 @@ func (c *Config) Repo(name string) *Repo {
 		}
 	}
 	return nil
+}
+
+// Replica is how the imserve at from is copied: as its [[replicate]] says, or as [sync]
+// does where there is none. A slash at the end of from does not matter. The error says
+// what is wrong with from.
+func (c *Config) Replica(from string) (Replica, error) {
+	from, err := parseUpstream(from)
+	if err != nil {
+		return Replica{}, err
+	}
+	r := Replica{From: from}
+	for _, x := range c.Replicas {
+		if x.From == from {
+			r = x
+		}
+	}
+	return r.over(&c.Sync), nil
+}
+
+// over is r with what it leaves to s.
+func (r Replica) over(s *Sync) Replica {
+	r.Rate, r.Window, r.Parallel = cmp.Or(r.Rate, s.Rate), cmp.Or(r.Window, s.Window), cmp.Or(r.Parallel, s.Parallel)
+	return r
+}
+
+// Origins are the URLs that files of the repository of that name are asked for
+// before its upstreams: of the caches that this one is a copy of.
+func (c *Config) Origins(repo string) (urls []string) {
+	for _, r := range c.Replicas {
+		if r.Upstream {
+			urls = append(urls, r.From+"/"+repo)
+		}
+	}
+	return urls
 }
 
 // BuiltIn reports whether the repository of that name is one that no entry of the
@@ -143,3 +193,6 @@ type origin struct {
 // originKey is a repo's key in Config.origins, and with no key the repo's own.
 // No repo has a slash in its name.
 func originKey(repo, key string) string { return repo + "/" + key }
+
+// replicaOrigin is a key in Config.origins of the [[replicate]] from there.
+func replicaOrigin(from, key string) string { return "replicate " + from + " " + key }

@@ -44,7 +44,7 @@ func readDocument(t *testing.T) (keys map[string]documented, order, examples []s
 			body = text[h[1]:heads[i+1][0]]
 		}
 		if level == "##" {
-			prefix = map[string]string{"[[repo]]": "repo/", "[serve]": "serve.", "[sync]": "sync."}[title]
+			prefix = map[string]string{"[[repo]]": "repo/", "[serve]": "serve.", "[sync]": "sync.", "[[replicate]]": "replicate/"}[title]
 			continue
 		}
 		m := docType.FindStringSubmatch(body)
@@ -152,6 +152,19 @@ func TestDocument(t *testing.T) {
 				return repoSettings(r)[j].text(), c.origins[originKey(r.Name, s.key)].set
 			})
 		}
+	}
+	silent := newReplica()
+	for j, s := range replicaSettings(&silent) {
+		each("replicate/"+s.key, s, func(literal string) string {
+			text := "[[replicate]]\nfrom = 'http://h'\n"
+			if literal == "" {
+				return text
+			}
+			return text + s.key + " = " + literal
+		}, func(c *Config) (string, bool) {
+			r := &c.Replicas[0]
+			return replicaSettings(r)[j].text(), c.origins[replicaOrigin(r.From, s.key)].set
+		})
 	}
 	if !slices.Equal(order, want) {
 		t.Errorf("the document has\n%q\nand there are\n%q", order, want)

@@ -62,6 +62,7 @@ func Load(o Options) (*Config, error) {
 	c.StateDir, c.origins["state_dir"] = baseDir(o, "/var/lib", "XDG_STATE_HOME", ".local/state")
 
 	l.repos(document)
+	l.replicas(document)
 	all := settings(c)
 	for _, s := range all {
 		if c.origins[s.key].text == "" {
@@ -160,7 +161,7 @@ func fileOrigin(file string, line int) origin {
 	return origin{text: fmt.Sprintf("%s:%d", filepath.Base(file), line), set: true}
 }
 
-// tables reads all of the document but for [[repo]].
+// tables reads all of the document but for [[repo]] and [[replicate]].
 func (l *loader) tables(document table, all []setting) {
 	tables := map[string]bool{}
 	for _, s := range all {
@@ -171,7 +172,7 @@ func (l *loader) tables(document table, all []setting) {
 	file := l.config.file
 	for _, f := range document {
 		switch t, isTable := f.v.(table); {
-		case f.name == "repo":
+		case f.name == "repo", f.name == "replicate":
 		case tables[f.name] && isTable:
 			for _, g := range t {
 				l.key(file, f.name+".", g, all, slices.Collect(maps.Keys(tables)))
@@ -179,7 +180,7 @@ func (l *loader) tables(document table, all []setting) {
 		case tables[f.name]:
 			l.report(file, f.name, f.line, fmt.Sprintf("%s; expected a table: [%s]", f.kind(), f.name))
 		default:
-			l.key(file, "", f, all, append(slices.Sorted(maps.Keys(tables)), "repo"))
+			l.key(file, "", f, all, append(slices.Sorted(maps.Keys(tables)), "repo", "replicate"))
 		}
 	}
 }

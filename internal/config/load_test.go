@@ -35,9 +35,9 @@ func TestContract(t *testing.T) {
 
 // TestEveryFieldHasAKey holds that nothing in Config is out of a file's reach.
 func TestEveryFieldHasAKey(t *testing.T) {
-	c, r := &Config{}, &Repo{}
+	c, r, x := &Config{}, &Repo{}, &Replica{}
 	targets := map[any]string{}
-	for _, s := range append(settings(c), repoSettings(r)...) {
+	for _, s := range slices.Concat(settings(c), repoSettings(r), replicaSettings(x)) {
 		if other, taken := targets[s.target]; taken {
 			t.Errorf("%s and %s set the same field", s.key, other)
 		}
@@ -49,7 +49,7 @@ func TestEveryFieldHasAKey(t *testing.T) {
 		for i := range v.NumField() {
 			f, name := v.Field(i), path+v.Type().Field(i).Name
 			switch {
-			case !v.Type().Field(i).IsExported() || name == "Repos":
+			case !v.Type().Field(i).IsExported() || name == "Repos" || name == "Replicas":
 			case name == "Serve" || name == "Sync":
 				walk(name+".", f)
 			default:
@@ -62,6 +62,7 @@ func TestEveryFieldHasAKey(t *testing.T) {
 	}
 	walk("", reflect.ValueOf(c).Elem())
 	walk("Repo.", reflect.ValueOf(r).Elem())
+	walk("Replica.", reflect.ValueOf(x).Elem())
 	if len(targets) != want {
 		t.Errorf("%d keys for %d fields", len(targets), want)
 	}

@@ -107,6 +107,12 @@ func TestRefuses(t *testing.T) {
 		{"no versions", "[sync]\nkeep = 0", `:2: sync.keep: 0: out of range; expected a whole number from 1 to 100`},
 		{"no downloads at a time", "[sync]\nparallel = 0", `:2: sync.parallel: 0: out of range; expected a whole number from 1 to 256`},
 
+		{"a replica of nothing", "[[replicate]]\nrate = '1MiB/s'", ":1: replicate: from: missing; every [[replicate]] has it"},
+		{"a replica of no URL", "[[replicate]]\nfrom = 'mirror1'", `:2: replicate: from: "mirror1": ...`},
+		{"a replica twice", "[[replicate]]\nfrom = 'http://a'\n[[replicate]]\nfrom = 'http://a/'", ":3: replicate: from: the [[replicate]] in line 1 has the same; expected each once"},
+		{"a replica's unknown key", "[[replicate]]\nfrom = 'http://a'\nshedule = ''", `:3: replicate: shedule: unknown key; did you mean "schedule"?`},
+		{"a replica's schedule", "[[replicate]]\nfrom = 'http://a'\nschedule = '0 0 30 2 *'", `:3: replicate: schedule: "0 0 30 2 *": that date never comes; expected ...`},
+		{"replicate as a table", "[replicate]\nfrom = 'http://a'", ":1: replicate: a table; expected an array of tables: [[replicate]]"},
 		{"repo as a table", "[repo]\nname = 'x'", ":1: repo: a table; expected an array of tables: [[repo]]"},
 		{"repo as strings", "repo = [\n'x']", ":2: repo: a string; expected an array of tables: [[repo]]"},
 		{"a repo's unknown key", repo + "upstream = 1", `:4: repo x: upstream: unknown key; did you mean "upstreams"?`},

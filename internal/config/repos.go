@@ -18,7 +18,7 @@ const builtinFile = "internal/config/repos.toml"
 func (l *loader) repos(document table) {
 	c := l.config
 	lines := map[string]int{}
-	for _, v := range l.repoTables(c.file, document) {
+	for _, v := range l.array(c.file, document, "repo") {
 		r, origins := l.repo(c.file, v)
 		if r.Name == "" {
 			continue
@@ -39,7 +39,7 @@ func (l *loader) repos(document table) {
 		l.problems = append(l.problems, problem)
 		return
 	}
-	for _, v := range l.repoTables(builtinFile, builtins) {
+	for _, v := range l.array(builtinFile, builtins, "repo") {
 		r, origins := l.repo(builtinFile, v)
 		if _, replaced := lines[r.Name]; replaced {
 			continue
@@ -51,21 +51,21 @@ func (l *loader) repos(document table) {
 	}
 }
 
-// repoTables are the [[repo]] tables of a document.
-func (l *loader) repoTables(file string, document table) []value {
-	const want = "expected an array of tables: [[repo]]"
+// array is the tables of a document that have one name: [[repo]].
+func (l *loader) array(file string, document table, name string) []value {
+	want := "expected an array of tables: [[" + name + "]]"
 	for _, f := range document {
-		if f.name != "repo" {
+		if f.name != name {
 			continue
 		}
 		list, ok := f.v.([]value)
 		if !ok {
-			l.report(file, "repo", f.line, f.kind()+"; "+want)
+			l.report(file, name, f.line, f.kind()+"; "+want)
 		}
 		tables := make([]value, 0, len(list))
 		for _, v := range list {
 			if _, ok := v.v.(table); !ok {
-				l.report(file, "repo", v.line, v.kind()+"; "+want)
+				l.report(file, name, v.line, v.kind()+"; "+want)
 				continue
 			}
 			tables = append(tables, v)
@@ -87,6 +87,18 @@ func (l *loader) repo(file string, v value) (Repo, map[string]int) {
 			label = "repo " + keyText(s)
 		}
 	}
+	l.entry(file, label, v, all, lines)
+	for _, s := range all[:2] { // name and upstreams
+		if _, ok := lines[s.key]; !ok {
+			l.report(file, label+": "+s.key, v.line, "missing; every [[repo]] has it")
+		}
+	}
+	return r, lines
+}
+
+// entry reads the keys of one table of an array into all, and notes in lines where
+// they are.
+func (l *loader) entry(file, label string, v value, all []setting, lines map[string]int) {
 	known := make([]string, len(all))
 	for i, s := range all {
 		known[i] = s.key
@@ -107,10 +119,4 @@ func (l *loader) repo(file string, v value) (Repo, map[string]int) {
 			l.report(file, label+": "+keyText(f.name), f.line, "unknown key"+didYouMean(f.name, known))
 		}
 	}
-	for _, s := range all[:2] { // name and upstreams
-		if _, ok := lines[s.key]; !ok {
-			l.report(file, label+": "+s.key, v.line, "missing; every [[repo]] has it")
-		}
-	}
-	return r, lines
 }

@@ -99,6 +99,24 @@ func repoSettings(r *Repo) []setting {
 	}
 }
 
+// replicaSettings are the keys within [[replicate]], bound to r.
+func replicaSettings(r *Replica) []setting {
+	return []setting{
+		one("from", &r.From, checked("URL", `the URL of another imserve such as "http://mirror1.example.org:3180"`, parseUpstream)),
+		one("upstream", &r.Upstream, boolean()),
+		one("schedule", &r.Schedule, checked("cron schedule",
+			`minute, hour, day, month, weekday (0 to 6, 0 is Sunday) such as "17 4 * * *", or "" for behind each run`, func(s string) (string, error) {
+				if s == "" {
+					return "", nil
+				}
+				return parseSchedule(s)
+			})),
+		one("rate", &r.Rate, rate()),
+		one("window", &r.Window, ofString("window", `two times such as "01:00-06:00", or "" for that of [sync]`, parseWindow, Window.String)),
+		one("parallel", &r.Parallel, integer(0, 256)),
+	}
+}
+
 // one is a key with a single value.
 func one[T any](key string, target *T, c codec[T]) setting {
 	return setting{

@@ -9,7 +9,7 @@ import (
 
 // Write writes the effective configuration as a configuration file that loads
 // to the same values, with a comment behind each that says where it came from.
-// Of a repository it leaves out what is not set.
+// Of a repository and of a cache that is copied it leaves out what is not set.
 func (c *Config) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintln(b, "# The effective configuration. Behind each value stands where it came from.")
@@ -34,6 +34,17 @@ func (c *Config) Write(w io.Writer) error {
 	for _, name := range []string{"serve", "sync"} {
 		fmt.Fprintf(b, "\n[%s]\n", name)
 		writeTable(b, c, all, name)
+	}
+	none := newReplica()
+	silent := replicaSettings(&none)
+	for i := range c.Replicas {
+		r := &c.Replicas[i]
+		fmt.Fprintf(b, "\n[[replicate]]  %s\n", comment(c.origins[replicaOrigin(r.From, "")].text))
+		for j, s := range replicaSettings(r) {
+			if s.text() != silent[j].text() {
+				writeKey(b, s.key, s.text(), c.origins[replicaOrigin(r.From, s.key)])
+			}
+		}
 	}
 	return b.Flush()
 }

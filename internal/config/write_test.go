@@ -34,6 +34,19 @@ rate = "1500kB/s"
 window = "22:00-06:30"
 `
 
+const replicaText = `
+[[replicate]]
+from = "http://m1:3180/"
+schedule = "@hourly"
+rate = "1MiB/s"
+
+[[replicate]]
+from = "https://m2"
+upstream = false
+window = "20:00-22:00"
+parallel = 3
+`
+
 func write(t testing.TB, c *Config) string {
 	t.Helper()
 	var b strings.Builder
@@ -50,6 +63,7 @@ func TestWriteRoundTrip(t *testing.T) {
 		"no file":     host(nil, nil),
 		"a user":      home,
 		"a site":      host(map[string]string{SystemFile: siteText}, nil),
+		"a replica":   host(map[string]string{SystemFile: siteText + replicaText}, nil),
 		"an odd file": {Path: "/a\nb", UID: 1, HomeDir: "/h", Getenv: home.Getenv, Interfaces: home.Interfaces, ReadFile: host(map[string]string{"/a\nb": siteText}, nil).ReadFile},
 	} {
 		t.Run(name, func(t *testing.T) {

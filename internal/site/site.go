@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +35,7 @@ type Site struct {
 	Ledger      *cache.Ledger // nil where it can't be opened
 	Refused     cache.Refused // what mirrors had that was not taken, since Open
 
+	o       Options
 	client  *upstream.Client
 	guarded *upstream.Client // for whatever clients name
 	hosts   *upstream.Hosts
@@ -56,6 +59,9 @@ type Options struct {
 	Log     *slog.Logger
 }
 
+// agent is the User-Agent.
+func (o *Options) agent() string { return o.Program + "/" + Version() + " (IntelligentMirror)" }
+
 // Open opens the cache of cfg, and makes its directories where they are missing.
 // The error wraps ErrKeys where the keys of a repo can't be read.
 func Open(cfg *config.Config, o Options) (*Site, error) {
@@ -69,7 +75,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Site{Config: cfg}
+	s := &Site{Config: cfg, o: o}
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Refused: &s.Refused,
 		Now: o.Now, Log: o.Log,
@@ -78,7 +84,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		return nil, err
 	}
 	up := upstream.Options{
-		UserAgent: o.Program + "/" + Version() + " (IntelligentMirror)",
+		UserAgent: o.agent(),
 		Via:       o.Via,
 		Rate:      o.Rate,
 		Lists:     filepath.Join(cfg.CacheDir, ".im", "lists"),
@@ -157,7 +163,8 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 		r := &cfg.Repos[i]
 		if before != nil {
 			was := before.config.Repo(r.Name)
-			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) {
+			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) &&
+				slices.Equal(before.config.Origins(r.Name), cfg.Origins(r.Name)) {
 				w.mirrors[r.Name] = before.mirrors[r.Name]
 				continue
 			}
@@ -175,7 +182,7 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 // repo is where the files of a repository of cfg come from.
 func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 	u := upstream.Repo{
-		Name: r.Name, Upstreams: r.Upstreams, ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
+		Name: r.Name, Upstreams: r.Upstreams, First: cfg.Origins(r.Name), ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
 	}
 	if !r.Metalink.IsZero() {
 		u.Metalink = r.Metalink.Find
@@ -190,6 +197,17 @@ func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 		}
 	}
 	return u, nil
+}
+
+// Origin is another imserve at a URL, whose cache is copied into this one: so many
+// files at a time, within rate, nil being no limit. The caller calls done in the end.
+func (s *Site) Origin(base string, atOnce int, rate upstream.RateLimiter) (origin *upstream.Origin, done func()) {
+	c := upstream.New(upstream.Options{
+		UserAgent: s.o.agent(), PerHost: atOnce, Rate: rate, Now: s.o.Now, Log: s.o.Log,
+		Parent: func(*http.Request) (*url.URL, error) { return nil, nil },
+	})
+	o := c.Origin(base)
+	return o, func() { o.Close(); c.Close() }
 }
 
 // Claims says which repository a URL belongs to, and what its path is there:

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,12 +17,14 @@ import (
 // What a person types and what comes of it: exit codes and words. A script has
 // the site's configuration as $WORK/config.toml, another whose upstream is not
 // there as $WORK/down.toml, its upstream's address as $UPSTREAM, upstream's own
-// tree of the repo as $MIRROR, and the command
+// tree of the repo as $MIRROR, the address of an imserve whose cache has all of that
+// as $SOURCE, and the commands
 //
 //	exits CODE PROGRAM [ARG ...]
+//	appendto FILE LINE ...
 //
-// that runs a program and compares its exit code; stdout and stderr look at what
-// it printed, as they do after exec.
+// of which the first runs a program and compares its exit code; stdout and stderr look
+// at what it printed, as they do after exec. The second writes lines behind a file's.
 func TestScripts(t *testing.T) {
 	s := newSite(t)
 	specs := []testrepo.Spec{
@@ -30,12 +33,16 @@ func TestScripts(t *testing.T) {
 		{Name: "bash", Version: "5.2", Release: "1", Size: 4000},
 	}
 	s.publish(specs)
+	full := s.another(t, "[sync]\nroots = ["+strconv.Quote(rootName)+"]\npackages = [\"*\"]")
+	full.once()
+	copied := full.serve().url
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("UPSTREAM", s.up.Addr)
 			e.Setenv("MIRROR", s.tree+upstreamBase)
+			e.Setenv("SOURCE", copied)
 			for name, upstream := range map[string]string{"config.toml": s.up.URL, "down.toml": "http://127.0.0.1:1"} {
 				text := fmt.Sprintf(scriptConfig, e.WorkDir, upstream+upstreamBase, rootName)
 				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o644); err != nil {
@@ -44,7 +51,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "appendto": appendTo},
 	})
 }
 
@@ -79,4 +86,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// appendTo is the scripts' command appendto.
+func appendTo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: appendto file line [line ...]")
+	}
+	text := ts.ReadFile(args[0]) + "\n" + strings.Join(args[1:], "\n") + "\n"
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }

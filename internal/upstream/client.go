@@ -40,6 +40,7 @@ type Options struct {
 	Header    time.Duration  // to an answer's header; 10 s
 	Idle      time.Duration  // without a byte of a body; 10 s
 	Continue  time.Duration  // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
+	PerHost   int            // files that the agent downloads from one server at a time; 4
 	Rate      RateLimiter    // of the agent's downloads, all together; nil is none
 	Lists     string         // the directory that lists are kept in, made where it is missing; "" keeps none
 	Refused   *cache.Refused // counts answers that are not taken, by reasons; nil counts nothing
@@ -103,6 +104,9 @@ func New(o Options) *Client {
 	def(&o.Header, 10*time.Second)
 	def(&o.Idle, 10*time.Second)
 	def(&o.Continue, 3*time.Second)
+	if o.PerHost == 0 {
+		o.PerHost = perHost
+	}
 	if o.Parent == nil {
 		o.Parent = http.ProxyFromEnvironment
 	}

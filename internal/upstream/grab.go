@@ -75,7 +75,7 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	resp := c.Do(req)
 	if a := resp.HTTPResponse; a != nil && (a.StatusCode == http.StatusOK || a.StatusCode == http.StatusPartialContent) {
 		// At once: who goes on with the file after a kill needs to know whose it is.
-		p.Describe(cache.Head{URL: a.Request.URL.String(), ETag: a.Header.Get("ETag"), LastModified: a.Header.Get("Last-Modified")})
+		p.Describe(g.m.head(a))
 	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()

@@ -25,7 +25,8 @@ type host struct {
 	probing  bool
 }
 
-// perHost is how many files the agent downloads from one server at a time.
+// perHost is how many files the agent downloads from one server at a time, if
+// nobody says more: it may be anybody's.
 const perHost = 4
 
 // perHostForClients is how many it downloads from one for clients: no more than a
@@ -33,8 +34,8 @@ const perHost = 4
 // for its turn gets nothing, so that it is not few.
 const perHostForClients = 128
 
-func newHost() *host {
-	return &host{slots: make(chan struct{}, perHost), guests: make(chan struct{}, perHostForClients)}
+func newHost(atOnce int) *host {
+	return &host{slots: make(chan struct{}, atOnce), guests: make(chan struct{}, perHostForClients)}
 }
 
 // host is the server of a mirror's base.
@@ -47,7 +48,7 @@ func (c *Client) host(base string) *host {
 	defer c.mu.Unlock()
 	h := c.hosts[name]
 	if h == nil {
-		h = newHost()
+		h = newHost(c.o.PerHost)
 		c.hosts[name] = h
 	}
 	return h

@@ -25,6 +25,12 @@ type Repo struct {
 	Paths []string
 	// Proxy is what all is reached by; nil is as the environment says.
 	Proxy *url.URL
+	// First are URLs of the site's own that are asked before all others: caches that
+	// have the repository too.
+	First []string
+	// Copies says that Upstreams are another cache of the site's, which tells with each
+	// file what it knows of it (cache.HeadField).
+	Copies bool
 	// Vet is asked before an entry file (repomd.xml, InRelease) is taken; nil is not.
 	Vet Vetter
 }
@@ -53,7 +59,9 @@ type Mirrors struct {
 	c     *Client
 	repo  Repo
 	route *route
+	first []*mirror // of Repo.First
 	list  []*mirror // of Repo.Upstreams
+	named []*mirror // both, in this order
 	lists *lists    // nil: there are none
 	// heed says that what is not shareable is not stored: nobody has configured
 	// this host, so that nobody knows that it has packages alone.
@@ -70,9 +78,13 @@ func (c *Client) Mirrors(name string, bases []string) *Mirrors {
 // read; no request is made before a file is asked for.
 func (c *Client) Repo(r Repo) *Mirrors {
 	m := &Mirrors{c: c, repo: r, route: c.route(r.Proxy)}
+	for _, b := range r.First {
+		m.first = append(m.first, c.mirror(b, ""))
+	}
 	for _, b := range r.Upstreams {
 		m.list = append(m.list, c.mirror(b, ""))
 	}
+	m.named = slices.Concat(m.first, m.list)
 	if r.Metalink != nil || r.Mirrorlist != nil {
 		m.lists = newLists(m)
 		c.claims.add(r, m.lists)
@@ -105,7 +117,7 @@ func (m *mirror) url(k cache.Key) string {
 // places is everyone who may have the file k, in the order of preference.
 func (m *Mirrors) places(k cache.Key) []*mirror {
 	if m.lists == nil {
-		return m.list
+		return m.named
 	}
 	var listed []*mirror
 	for _, x := range m.lists.of(k.Path).mirrors() {
@@ -115,9 +127,9 @@ func (m *Mirrors) places(k cache.Key) []*mirror {
 		}
 	}
 	if m.repo.ListsFirst {
-		return slices.Concat(listed, m.list)
+		return slices.Concat(m.first, listed, m.list)
 	}
-	return slices.Concat(m.list, listed)
+	return slices.Concat(m.first, m.list, listed)
 }
 
 // Meet begins to fetch the list of the root that the file at path is of, where it
@@ -183,7 +195,7 @@ func (m *Mirrors) wake(candidates []*mirror, k cache.Key) {
 func (m *Mirrors) Relay(ctx context.Context, r *http.Request, target string) (*http.Response, error) {
 	err := fmt.Errorf("all mirrors of %s rest after failures", m.repo.Name)
 	late := false
-	for _, x := range m.candidates(m.list) {
+	for _, x := range m.candidates(m.named) {
 		req, rerr := http.NewRequestWithContext(ctx, r.Method, x.base+"/"+target, r.Body)
 		if rerr != nil {
 			return nil, rerr
