@@ -26,7 +26,7 @@ type Root struct {
 }
 
 // ParseRoot makes a Root of RPM packages of its name,
-// "fedora/updates/41/Everything/x86_64".
+// "fedora/updates/41/Everything/x86_64". See Store.Named for those of all kinds.
 func ParseRoot(name string) (Root, error) {
 	repo, path, _ := strings.Cut(strings.Trim(name, "/"), "/")
 	r := Root{Repo: repo, Path: path}
@@ -37,6 +37,30 @@ func ParseRoot(name string) (Root, error) {
 		return r, err
 	}
 	return r, nil
+}
+
+// Named are the roots that the tree has under a name, or of which it keeps something:
+// one but for a directory that is a repository of RPM packages and a suite. Where
+// there is none, it is the one that the name looks like.
+func (s *Store) Named(name string) ([]Root, error) {
+	r, err := ParseRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	var there []Root
+	for _, r.Kind = range []Kind{RPM, Debian} {
+		_, stored := s.entry(r)
+		if f, err := readRoot(s.rootPath(r)); stored || err == nil && f.Root != "" {
+			there = append(there, r)
+		}
+	}
+	if r.Kind = RPM; strings.Contains("/"+r.Path, "/dists/") {
+		r.Kind = Debian
+	}
+	if len(there) == 0 {
+		there = append(there, r)
+	}
+	return there, nil
 }
 
 func (r Root) String() string { return strings.TrimSuffix(r.Repo+"/"+r.Path, "/") }

@@ -25,6 +25,7 @@ type Generation struct {
 	list  *listing
 	files []file // the metadata files that are here
 	was   string // the digest of the entry file that was in the tree when upstream was asked
+	held  bool   // its root is held at it
 	from  string // the address of the mirror's entry file; "" where the tree has it
 }
 
@@ -272,8 +273,10 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, fro
 			return fmt.Errorf("%s: %s: %w", r, f.at[0], err)
 		}
 	}
-	if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
-		return fmt.Errorf("%s: %w", r, err)
+	if !g.held {
+		if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
+			return fmt.Errorf("%s: %w", r, err)
+		}
 	}
 	if err := s.catalogue(g); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
