@@ -63,6 +63,20 @@ func (s *Store) Named(name string) ([]Root, error) {
 	return there, nil
 }
 
+// Suites are the suites and flat repositories of which generations are kept, sorted.
+func (s *Store) Suites() (suites []Root) {
+	for _, r := range s.roots.Load().sorted {
+		if r.Kind == Debian && len(r.kept) > 0 {
+			suites = append(suites, r.Root)
+		}
+	}
+	return suites
+}
+
+// Archive is the name of the directory below which r's packages are: its own but for
+// a suite's.
+func (r Root) Archive() string { return Root{Repo: r.Repo, Path: r.top()}.String() }
+
 func (r Root) String() string { return strings.TrimSuffix(r.Repo+"/"+r.Path, "/") }
 
 // Key is the key of a file by its location, as the root's metadata gives it.

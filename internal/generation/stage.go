@@ -49,6 +49,7 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 	if err != nil {
 		return done, err
 	}
+	s.settle(c, g)
 	if err = s.gather(ctx, c, g, from, &done); err != nil {
 		err = s.others(ctx, c, g, err, from, func(g *Generation, of *Staged) error {
 			of.join(done)
@@ -58,6 +59,17 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 		})
 	}
 	return done, err
+}
+
+// settle keeps what clients have fetched of the generation before g with that one,
+// whoever gets its names.
+func (s *Store) settle(c *cache.Cache, g *Generation) {
+	if g.was == g.Digest {
+		return
+	}
+	if err := s.grow(c, g.Root); err != nil {
+		s.log.Warn("what clients have fetched of the metadata before can't be kept with it", "root", g.Root.String(), "error", err)
+	}
 }
 
 // look asks upstream for r's entry file, and is the generation that it begins, with
