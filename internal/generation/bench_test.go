@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -120,4 +121,38 @@ func BenchmarkCatalogs(b *testing.B) {
 	}{{"file", text}, {"first", first}, {"all", all}, {"all-by-name", byName}} {
 		b.ReportMetric(float64(m.bytes)/1e6, "MB/"+m.what)
 	}
+}
+
+// BenchmarkTwin measures how long it takes to see in one catalog of that size which of
+// its files have a digest, and what is made for it when it is first asked for.
+func BenchmarkTwin(b *testing.B) {
+	s, dir := newSid(), b.TempDir()
+	if err := writeCatalog(dir, s.packages); err != nil {
+		b.Fatal(err)
+	}
+	c, err := readCatalog(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	find := func(d cache.Digest) (found int) {
+		for at := range c.digests.find(c, digestIn, string(d)) {
+			if it, ok := c.item(at); ok && it.want.Digest == d {
+				found++
+			}
+		}
+		return found
+	}
+	before, begun := heap(), time.Now()
+	find("")
+	took := time.Since(begun)
+	bytes := heap() - before
+	i := 0
+	for b.Loop() {
+		i = (i + 7919) % len(s.packages)
+		if find(s.packages[i].want.Digest) == 0 {
+			b.Fatal("it is not found")
+		}
+	}
+	b.ReportMetric(float64(bytes)/1e6, "MB/index")
+	b.ReportMetric(took.Seconds()*1e3, "ms/first")
 }
