@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ type RootReport struct {
 	Held    bool      `json:"held,omitempty"` // it stays at its generation: upstream was not asked
 
 	root  generation.Root
-	entry string // the path of its repomd.xml or InRelease, by which a failure of the metadata is listed
+	entry string // the path of its repomd.xml or InRelease, by which a failure of the metadata is listed; see isMetadata
 	out   bool   // its metadata can't be had: it is left out of this run
 }
 
@@ -170,11 +171,19 @@ func (r *Report) failedRoots(failed map[string]string) {
 	for _, root := range r.Roots {
 		delete(failed, root.Root)
 		for _, f := range root.Failed {
-			if f.Path == root.entry {
+			if root.isMetadata(f.Path) {
 				failed[root.Root] = f.Error
 			}
 		}
 	}
+}
+
+// isMetadata reports whether a failure at that path is one of all of the root's
+// metadata: the path is of its repomd.xml or InRelease.
+func (r *RootReport) isMetadata(path string) bool {
+	repo, below, _ := strings.Cut(path, "/")
+	root, ok := generation.RootOf(cache.Key{Repo: repo, Path: below})
+	return ok && root.String() == r.Root
 }
 
 // explain adds to an error what a person should know of it.

@@ -141,6 +141,21 @@ func TestSuitesInARun(t *testing.T) {
 				t.Fatal(err)
 			}
 			third := b.suite("3")
+			// Whose metadata can't be had is known afterwards too.
+			b.up.On("*Release", testrepo.Status(404))
+			if _, err := b.agent.Release(root); err != nil {
+				t.Fatal(err)
+			}
+			if report := b.once(); report.Failures != 1 {
+				t.Errorf("%d failures of a suite that is gone: %+v", report.Failures, report)
+			}
+			if failed, err := b.agent.history.failedRoots(); err != nil || failed[root.String()] == "" {
+				t.Errorf("failed: %v, %v", failed, err)
+			}
+			b.up.Heal()
+			if err := b.agent.Hold(t.Context(), root); err != nil {
+				t.Fatal(err)
+			}
 			if report := b.once(); !has(second) || has(third) {
 				t.Errorf("held: %+v", report)
 			}
