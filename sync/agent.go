@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -248,24 +249,51 @@ func (r *run) observe(ctx context.Context) error {
 	return r.roots(ctx)
 }
 
-// roots finds the roots that the site uses or that are configured.
+// roots finds the roots that the site uses or that are configured: those of RPM packages
+// that the logs show, and the suites whose indices clients have fetched here and whose
+// archives they still have packages of.
 func (r *run) roots(ctx context.Context) error {
 	seen, err := r.Agent.ranks.Roots(ctx)
 	if err != nil {
 		return err
 	}
+	var roots []generation.Root
+	for _, name := range seen {
+		if root, err := generation.ParseRoot(name); err == nil {
+			roots = append(roots, root)
+		}
+	}
+	for _, name := range r.site.Config.Sync.Roots {
+		if named, err := r.site.Generations.Named(name); err == nil {
+			roots = append(roots, named...)
+		}
+	}
+	for _, suite := range r.site.Generations.Suites() {
+		if r.uses(suite.Archive()) {
+			roots = append(roots, suite)
+		}
+	}
 	known := map[string]bool{}
-	for _, name := range append(seen, r.site.Config.Sync.Roots...) {
-		root, err := generation.ParseRoot(name)
-		if err != nil || known[root.String()] || r.site.Mirrors(root.Repo) == nil {
+	for _, root := range roots {
+		if known[root.String()] || r.site.Mirrors(root.Repo) == nil {
 			// A repo that was taken out of the configuration is still in the logs' counts.
 			continue
 		}
 		known[root.String()] = true
-		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), root: root})
+		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), root: root, entry: r.site.Generations.Entry(root).String()})
 	}
 	r.report.sort()
 	return nil
+}
+
+// uses reports whether clients have asked for a file below dir lately.
+func (r *run) uses(dir string) bool {
+	for p := range r.asked {
+		if strings.HasPrefix(p, dir+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // plan works out what to fetch, from the metadata of all roots together.

@@ -39,7 +39,7 @@ func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err
 			}
 			if err != nil {
 				root.out = true
-				r.report.fail(root.Root, root.entry(), err)
+				r.report.fail(root.Root, root.entry, err)
 				return nil
 			}
 			all[i] = s
@@ -125,7 +125,7 @@ func (r *run) flip(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s := r.staged[root.Root]
-		if !s.Changed {
+		if !s.Changed && !s.Grown {
 			continue
 		}
 		err := r.site.Generations.Flip(s.Generation)
@@ -136,9 +136,10 @@ func (r *run) flip(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			r.report.fail(root.Root, root.entry(), err)
+			r.report.fail(root.Root, root.entry, err)
 		}
 	}
 	r.tidy(ctx)
+	r.unite(ctx)
 	return nil
 }

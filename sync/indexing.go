@@ -19,8 +19,8 @@ func (r *run) index(ctx context.Context) (*Index, error) {
 			return nil, ctx.Err()
 		}
 		g, root := r.staged[x.Root], x.Root
-		if g.Generation == nil {
-			continue
+		if g.Generation == nil || x.root.Kind != generation.RPM {
+			continue // nothing is prefetched of suites but their indices
 		}
 		if err := r.modules(&b, g.Generation); err != nil {
 			// Without it, whose packages are whose is not known: none is better than all.

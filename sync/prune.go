@@ -158,3 +158,22 @@ func (r *run) tidy(ctx context.Context) {
 		r.log.Info("pruned", "removed", len(p.Removed), "bytes", p.Bytes, "withdrawn", len(p.Withdrawn), "size", p.After)
 	}
 }
+
+// uniteRate is how many bytes a second are read of files that are stored several
+// times: nobody waits for it.
+const uniteRate = 50 << 20
+
+// unite stores once what came several times, at the end of a night's run.
+func (r *run) unite(ctx context.Context) {
+	if r.report.Partial {
+		return
+	}
+	done, err := r.site.Cache.Unite(ctx, rate.NewLimiter(uniteRate, uniteRate).WaitN)
+	r.report.United = done
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("files that are stored several times stay so", "error", err)
+	}
+	if done.Files > 0 {
+		r.log.Info("files that were stored several times are stored once", "files", done.Files, "bytes", done.Bytes)
+	}
+}

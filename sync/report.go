@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ type Report struct {
 	// the failures.
 	Guarded []Guarded `json:"guarded,omitempty"`
 
+	// United is the files that were stored several times, and are once now.
+	United cache.United `json:"united,omitzero"`
+
 	Logs  popularity.Report `json:"-"`
 	Plan  Result            `json:"-"`
 	Room  int64             `json:"-"` // bytes that the cache had room for, where that is less than the budget; else -1
@@ -62,8 +66,9 @@ type RootReport struct {
 	Failed  []Failure `json:"failed"`
 	Held    bool      `json:"held,omitempty"` // it stays at its generation: upstream was not asked
 
-	root generation.Root
-	out  bool // its metadata can't be had: it is left out of this run
+	root  generation.Root
+	entry string // the path of its repomd.xml or InRelease, by which a failure of the metadata is listed; see isMetadata
+	out   bool   // its metadata can't be had: it is left out of this run
 }
 
 // Failure is what could not be fetched, and why.
@@ -166,15 +171,20 @@ func (r *Report) failedRoots(failed map[string]string) {
 	for _, root := range r.Roots {
 		delete(failed, root.Root)
 		for _, f := range root.Failed {
-			if f.Path == root.entry() {
+			if root.isMetadata(f.Path) {
 				failed[root.Root] = f.Error
 			}
 		}
 	}
 }
 
-// entry is the path by which a failure of the root's metadata is listed.
-func (r *RootReport) entry() string { return r.Root + "/repodata/repomd.xml" }
+// isMetadata reports whether a failure at that path is one of all of the root's
+// metadata: the path is of its repomd.xml or InRelease.
+func (r *RootReport) isMetadata(path string) bool {
+	repo, below, _ := strings.Cut(path, "/")
+	root, ok := generation.RootOf(cache.Key{Repo: repo, Path: below})
+	return ok && root.String() == r.Root
+}
 
 // explain adds to an error what a person should know of it.
 func explain(err error) string {

@@ -6,6 +6,11 @@ import (
 	"intelligentmirror/internal/generation"
 )
 
+// Named are the roots, of RPM packages or suites, that the cache has under a name.
+func (a *Agent) Named(name string) ([]generation.Root, error) {
+	return a.site.Generations.Named(name)
+}
+
 // Hold keeps a root at the generation that it has now, for both programs, until
 // Release. Its repo is one of the configuration's. The error wraps fs.ErrNotExist
 // where it has none.

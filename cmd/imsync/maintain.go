@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
-	"intelligentmirror/internal/generation"
 	imsync "intelligentmirror/sync"
 )
 
@@ -47,24 +46,30 @@ func newHold(p *program) *cobra.Command {
 		Use:   "hold ROOT",
 		Short: "Keep a repository at the metadata that it has now",
 		Long: `hold keeps a repository root at its generation: until it is released, clients get
-the repomd.xml that they get now, and neither a request nor a run asks upstream
-for another. Packages that it lists are still fetched when they are asked for.`,
-		Example: `  imsync hold fedora/updates/41/Everything/x86_64`,
-		Args:    exactly(1, "the root to hold, such as fedora/updates/41/Everything/x86_64"),
+the repomd.xml that they get now, or of a Debian suite the InRelease, and neither a
+request nor a run asks upstream for another. Packages that it lists are still fetched
+when they are asked for, as long as upstream has them.`,
+		Example: `  imsync hold fedora/updates/41/Everything/x86_64
+  imsync hold debian/dists/bookworm`,
+		Args: exactly(1, "the root to hold, such as fedora/updates/41/Everything/x86_64"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
-				root, err := generation.ParseRoot(args[0])
+				roots, err := a.Named(args[0])
 				if err != nil {
 					return &usageError{err}
 				}
-				if cfg.Repo(root.Repo) == nil {
-					return &usageError{fmt.Errorf("%s: the configuration has no repo %q (imserve check lists them)", root, root.Repo)}
+				root := roots[0].String()
+				if repo := roots[0].Repo; cfg.Repo(repo) == nil {
+					return &usageError{fmt.Errorf("%s: the configuration has no repo %q (imserve check lists them)", root, repo)}
 				}
-				if err := a.Hold(cmd.Context(), root); err != nil {
+				for _, r := range roots {
+					err := a.Hold(cmd.Context(), r)
 					if errors.Is(err, fs.ErrNotExist) {
 						return fmt.Errorf("%w (it has no metadata here yet: `imsync once`, or a client, brings it)", err)
 					}
-					return err
+					if err != nil {
+						return err
+					}
 				}
 				fmt.Fprintf(p.stdout, "%s stays as it is until `imsync release %s`\n", root, root)
 				return nil
@@ -81,13 +86,17 @@ func newRelease(p *program) *cobra.Command {
 		Args:    exactly(1, "the root to release"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
-				root, err := generation.ParseRoot(args[0])
+				roots, err := a.Named(args[0])
 				if err != nil {
 					return &usageError{err}
 				}
-				held, err := a.Release(root)
-				if err != nil {
-					return err
+				root, held := roots[0].String(), false
+				for _, r := range roots {
+					was, err := a.Release(r)
+					if err != nil {
+						return err
+					}
+					held = held || was
 				}
 				if held {
 					fmt.Fprintf(p.stdout, "%s goes on with the next request or run\n", root)

@@ -22,7 +22,8 @@
 //
 // Read key.go, facts.go and freshness.go first (names, knowledge, decisions),
 // then cache.go and download.go (the way of a request), fill.go, demand.go and
-// object.go (one download, many readers), partial.go and tree.go (the disk), check.go and
+// object.go (one download, many readers), partial.go and tree.go (the disk), share.go and
+// unite.go (one file, many names), check.go and
 // quarantine.go (what is refused), withdraw.go and tombstone.go (what is gone upstream), and for its size usage.go and walk.go (how much
 // there is), worth.go (what goes first), evict.go and drop.go (how it goes) and
 // space.go (when).
@@ -57,6 +58,10 @@ type Options struct {
 	Source func(repo string) Source
 	// Catalog is what verified metadata promises; nil promises nothing.
 	Catalog Catalog
+	// Twins are the names of the files that verified metadata promises to have the
+	// digest d, stored or not; nil knows of none. Like Catalog's Lookup it must not
+	// wait for long.
+	Twins func(d Digest) []Key
 	// Known says that verified metadata lists all files of k's kind where k lies, so that
 	// one which no kept generation lists was withdrawn; nil knows of none. Like Catalog's
 	// Lookup it must not wait for long.

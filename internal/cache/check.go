@@ -133,7 +133,7 @@ func (c *Cache) approved(k Key, st *stored, check *Check) error {
 		f := st.facts
 		if fi, err := st.file.Stat(); err == nil {
 			// Whoever went before may just have done it.
-			if now := readFacts(st.file, fi); now != nil {
+			if now, _ := readFactsOf(st.file, fi, st.name); now != nil {
 				f = *now
 			}
 		}

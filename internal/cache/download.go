@@ -129,6 +129,13 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 			r.Stored = &facts
 		}
 	}
+	if o.check == nil && o.place == nil {
+		if facts, ok := c.borrow(ctx, f.key, f.want, p.check, o.ahead); ok {
+			p.Reject()
+			c.lift(f.key)
+			return ending{answer: Same, facts: facts}
+		}
+	}
 
 	if o.check != nil {
 		// What this one refuses the next may be looking for.
@@ -155,7 +162,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 		// Readers may have the last byte; a Source that wrote by itself has told them of none.
 		f.grow(p.file, p.head, p.size)
-		end.facts, end.err = c.commit(f.key, o, p, end.facts)
+		end.facts, end.err = c.commit(ctx, f.key, o, p, end.facts)
 		if errors.Is(end.err, ErrUnstorable) || errors.Is(end.err, ErrNotAFile) {
 			// The bytes are right; whoever waits for them shall have them.
 			c.failed(f.key, end.err)
@@ -202,33 +209,50 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 }
 
 // commit stores the complete file of p.
-func (c *Cache) commit(k Key, o order, p *Partial, f Facts) (Facts, error) {
-	to := k.String()
+func (c *Cache) commit(ctx context.Context, k Key, o order, p *Partial, f Facts) (Facts, error) {
+	to, shared := k.String(), []Key(nil)
+	var err error
 	if o.place != nil {
-		var err error
 		if to, err = o.place(f); err != nil {
 			return f, err
 		}
+	} else {
+		shared = c.twins(k, f.SHA256)
 	}
-	f, replaced, err := c.tree.commit(p, to, f)
-	if err != nil {
+	if f, err = c.tree.seal(p, f); err != nil {
 		p.Reject()
 		return f, err
 	}
-	p.committed = true
+	if len(shared) > 0 {
+		defer c.lockTwins(ctx)()
+	}
+	if c.commitTwin(ctx, k, &f, shared) {
+		p.Reject() // its readers have it open, and nobody else has a use for it
+	} else {
+		replaced, err := c.tree.commit(p, to)
+		if err != nil {
+			p.Reject()
+			return f, err
+		}
+		p.committed = true
+		p.count() // its attributes may have taken a block
+		c.partials.account(-replaced)
+	}
 	if o.place == nil {
 		c.entries.forget(k)
 		if f.Met != "" {
-			// Verified metadata lists it again.
-			if _, err := c.tombs.lift(k); err != nil {
-				c.o.Log.Warn("a file that is back counts as withdrawn until metadata lists it", "file", k.String(), "error", err)
-			}
+			c.lift(k)
 		}
 	}
 	c.trouble.stored()
-	p.count() // its attributes may have taken a block
-	c.partials.account(-replaced)
 	return f, nil
+}
+
+// lift removes the tombstone of k, which verified metadata lists again.
+func (c *Cache) lift(k Key) {
+	if _, err := c.tombs.lift(k); err != nil {
+		c.o.Log.Warn("a file that is back counts as withdrawn until metadata lists it", "file", k.String(), "error", err)
+	}
 }
 
 // follow reads along while another process downloads into file, until that one

@@ -17,29 +17,22 @@ var (
 	errNotSure = errors.New("prefetched a short while ago, as the file says and the ledger does not")
 )
 
-// drop deletes a file, unless somebody has it open, is downloading it, or has
-// changed it since the walk.
+// drop deletes a file with all of its names, unless somebody has it open, is
+// downloading one of them, or has changed it since the walk. One that has got another
+// name stays: its deletion would free nothing.
 func (c *Cache) drop(f *resident, sure bool) error {
-	for _, name := range f.found.names {
-		k, _ := keyOf(name)
-		if err := c.dropName(f, k, sure); err != nil {
-			return err
-		}
-	}
-	// What can't be accounted, the next walk counts.
-	_, _ = c.usage.add(-f.bytes)
-	return nil
-}
-
-func (c *Cache) dropName(f *resident, k Key, sure bool) error {
 	// Whoever commits a file holds the lock on its partial: while we do, what is
 	// looked at is what is deleted.
-	unlock, err := c.partials.hold(k)
-	if err != nil {
-		return err
+	keys := make([]Key, len(f.found.names))
+	for i, name := range f.found.names {
+		keys[i], _ = keyOf(name)
+		unlock, err := c.partials.hold(keys[i])
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	defer unlock()
-	st, err := c.tree.open(k)
+	st, err := c.tree.open(keys[0])
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
 		return errInUse // by whoever has deleted it, or put something else there
 	}
@@ -52,20 +45,31 @@ func (c *Cache) dropName(f *resident, k Key, sure bool) error {
 		return err
 	}
 	now, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok || uint64(now.Dev) != f.found.dev || now.Ino != f.found.ino || len(f.found.names) == 1 && !time.Unix(now.Ctim.Unix()).Equal(f.changed) {
+	if !ok || uint64(now.Dev) != f.found.dev || now.Ino != f.found.ino || uint64(now.Nlink) != uint64(len(keys)) || !time.Unix(now.Ctim.Unix()).Equal(f.changed) {
 		return errInUse
+	}
+	for _, k := range keys {
+		if id, ok := c.tree.inodeOf(k); !ok || id != [2]uint64{f.found.dev, f.found.ino} {
+			return errInUse
+		}
 	}
 	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at) < aheadFor {
 		return errNotSure
 	}
-	c.entries.forget(k)
+	for _, k := range keys {
+		c.entries.forget(k)
+	}
 	if !alone(st.file) {
 		return errInUse
 	}
-	if err := c.tree.root.Remove(k.String()); err != nil {
-		return err
+	for _, k := range keys {
+		if err := c.tree.root.Remove(k.String()); err != nil {
+			return err
+		}
+		c.tree.tidy(k)
 	}
-	c.tree.tidy(k)
+	// What can't be accounted, the next walk counts.
+	_, _ = c.usage.add(-f.bytes)
 	return nil
 }
 

@@ -25,6 +25,7 @@ type shelf struct {
 	size    int64
 	ledger  *Ledger
 	catalog Catalog
+	twins   func(Digest) []Key
 	now     time.Time
 }
 
@@ -47,7 +48,7 @@ func (s *shelf) account() {
 func (s *shelf) open() *Cache {
 	s.t.Helper()
 	c, err := Open(Options{
-		Dir: s.dir, Size: s.size, Ledger: s.ledger, Catalog: s.catalog,
+		Dir: s.dir, Size: s.size, Ledger: s.ledger, Catalog: s.catalog, Twins: s.twins,
 		Policy: func(k Key) Policy {
 			return Policy{MaxAge: time.Hour, Metadata: strings.Contains(k.Path, "repodata/"), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
 		},
@@ -221,6 +222,57 @@ func TestEvictLinks(t *testing.T) {
 	e := s.evict(c)
 	if len(e.Files) != 1 || e.Bytes != 10*block || len(s.names()) != 0 {
 		t.Errorf("%+v, left: %q", e, s.names())
+	}
+}
+
+// TestEvictLinksInUse: a file stays with all of its names while somebody has it open
+// or is downloading it by any of them, or when it has got one more.
+func TestEvictLinksInUse(t *testing.T) {
+	s := newShelf(t, block)
+	s.put("r/a/1.rpm", 10)
+	names := []string{"r/a/1.rpm", "r/b.rpm"}
+	link := func(name string) {
+		t.Helper()
+		if err := os.Link(filepath.Join(s.dir, names[0]), filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(names[1])
+	c := s.open()
+	stays := func(why string) {
+		t.Helper()
+		if e := s.evict(c); len(e.Files) != 0 || !slices.Equal(s.names(), names) {
+			t.Errorf("%s: evicted %q, left %q", why, paths(e), s.names())
+		}
+	}
+	reader, err := os.Open(filepath.Join(s.dir, names[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays("open by its second name")
+	reader.Close()
+	file, held, err := c.partials.lock(c.partials.path(Key{"r", "b.rpm"}))
+	if err != nil || !held {
+		t.Fatal(held, err)
+	}
+	stays("being replaced by its second name")
+	file.Close()
+
+	found, _, err := c.count(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := c.judge(t.Context(), found.files, nil)[0]
+	names = append(names, "r/c.rpm")
+	link(names[2])
+	if err := c.drop(was, true); !errors.Is(err, errInUse) || !slices.Equal(s.names(), names) {
+		t.Errorf("with a third name: %v, left %q", err, s.names())
+	}
+	if e := s.evict(c); e.Bytes != 10*block || len(s.names()) != 0 {
+		t.Errorf("then %+v, left %q", e, s.names())
+	}
+	if got, _, err := c.usage.get(); err != nil || got != s.own() {
+		t.Errorf("the account says %d bytes, %d are left, %v", got, s.own(), err)
 	}
 }
 

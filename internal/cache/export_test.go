@@ -62,3 +62,6 @@ func (c *Cache) Absences() int {
 	defer c.absent.mu.Unlock()
 	return len(c.absent.of)
 }
+
+// LinkOf is where the link to another name's file is made that k is about to get.
+func (c *Cache) LinkOf(k Key) string { return c.partials.path(k) + ".link" }

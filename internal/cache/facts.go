@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ const maxAttr = 2048
 // attribute of the file itself, set before the rename that commits the file,
 // so that bytes and facts can't disagree. A file without it (adopted, or copied
 // without attributes) has none: it is validated before it is trusted.
+//
+// Attributes are an inode's, and one may have several names (see share.go). What is
+// true of one of them alone, when and where it was validated and for whom it was
+// checked, is in an attribute of that name then (ownAttr). Names without one go by
+// the file's.
 type Facts struct {
 	// SHA256 is the digest of the bytes as they arrived; "" if nobody computed it.
 	SHA256 Digest `json:"sha256,omitempty"`
@@ -67,6 +73,44 @@ func (f *Facts) Tag() string {
 // describes reports whether g are facts of the same stored file.
 func (f *Facts) describes(g Facts) bool {
 	return f.Size == g.Size && f.ModTime.Equal(g.ModTime) && f.SHA256 == g.SHA256
+}
+
+// ownAttr is the attribute with what is known of a file by one of its names alone,
+// which is below the cache directory.
+func ownAttr(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("%s.%x", factsAttr, sum[:8])
+}
+
+// readFactsOf is the facts of the open file by one of its names; base is the
+// file's where these are the name's own, else nil.
+func readFactsOf(file *os.File, fi os.FileInfo, name string) (f, base *Facts) {
+	if f = readFacts(file, fi); f == nil {
+		return nil, nil
+	}
+	var own Facts
+	if readAttr(file, ownAttr(name), &own) != nil || own.Size != f.Size || !own.ModTime.Equal(f.ModTime) {
+		return f, nil
+	}
+	if own.SHA256 == "" {
+		own.SHA256 = f.SHA256
+	}
+	if own.Met == "" {
+		own.Met = f.Met
+	}
+	return &own, f
+}
+
+// beside is f without what the file's own facts say as well: the attributes of a
+// file share a block.
+func (f Facts) beside(base Facts) Facts {
+	if f.SHA256 == base.SHA256 {
+		f.SHA256 = ""
+	}
+	if f.Met == base.Met {
+		f.Met = ""
+	}
+	return f
 }
 
 // readFacts is the facts of the open file, nil where it has none that fit it.

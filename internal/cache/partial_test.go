@@ -57,7 +57,10 @@ func TestFollowTheLastMoment(t *testing.T) {
 	if err != nil || held {
 		t.Fatal(held, err)
 	}
-	if _, _, err := c.tree.commit(p, testKey.String(), p.facts()); err != nil {
+	if _, err := c.tree.seal(p, p.facts()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.tree.commit(p, testKey.String()); err != nil {
 		t.Fatal(err)
 	}
 	p.committed = true
@@ -163,10 +166,11 @@ func TestPartialSurvives(t *testing.T) {
 		{"in the middle of the commit", Want{}, func(c *Cache, p *Partial) error {
 			// The rename fails: in its place is a directory.
 			err := errors.Join(p.Begin(h), write(p, body), p.Complete(), c.tree.root.MkdirAll("r/x/y/z", 0o755))
-			if _, _, cerr := c.tree.commit(p, "r/x/y", p.facts()); cerr == nil {
+			_, serr := c.tree.seal(p, p.facts())
+			if _, cerr := c.tree.commit(p, "r/x/y"); cerr == nil {
 				return errors.New("a directory was replaced")
 			}
-			return err
+			return errors.Join(err, serr)
 		}, Want{}, 1000, h},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,6 +26,7 @@ func TestAccount(t *testing.T) {
 	half := func(p *Partial) error { return errors.Join(begin(p), write(p, body[:len(body)/2])) }
 	s := newShelf(t, 1<<40)
 	s.put("r/adopted", 3)
+	s.twins = func(Digest) []Key { return []Key{{"r", "a"}} }
 	for _, tt := range []struct {
 		name  string
 		key   string
@@ -50,6 +51,11 @@ func TestAccount(t *testing.T) {
 			p.Reject()
 			return errors.Join(err, begin(p), write(p, body), p.Complete())
 		}, false},
+		{"one that is here under another name", "f", func(p *Partial) error { return errors.Join(begin(p), write(p, body), p.Complete()) }, false},
+		{"and one in place of the name", "f", func(p *Partial) error {
+			return errors.Join(p.Begin(Head{Length: 4, URL: "u"}), write(p, "body"), p.Complete())
+		}, false},
+		{"and the twin again, in place of that", "f", func(p *Partial) error { return errors.Join(begin(p), write(p, body), p.Complete()) }, false},
 		{"one that never began", "e", func(p *Partial) error { return broken }, true},
 	} {
 		c := s.open()

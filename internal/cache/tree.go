@@ -25,8 +25,10 @@ type tree struct {
 // stored is a stored file, open for reading.
 type stored struct {
 	file  *os.File
+	name  string // below the cache directory; "" of one that is looked at for its bytes
 	facts Facts
-	inode inode // when the facts were read
+	base  *Facts // the file's, where facts are of this name alone; else nil
+	inode inode  // when the facts were read
 	// known says that the facts were the file's attribute, not made of its size and time.
 	known bool
 }
@@ -67,9 +69,9 @@ func (t *tree) openAt(name string) (*stored, error) {
 		file.Close()
 		return nil, err
 	}
-	s := &stored{file: file, facts: Facts{Size: fi.Size(), ModTime: fi.ModTime()}, inode: inodeOf(fi)}
-	if f := readFacts(file, fi); f != nil {
-		s.facts, s.known = *f, true
+	s := &stored{file: file, name: name, facts: Facts{Size: fi.Size(), ModTime: fi.ModTime()}, inode: inodeOf(fi)}
+	if f, base := readFactsOf(file, fi, name); f != nil {
+		s.facts, s.base, s.known = *f, base, true
 	}
 	return s, nil
 }
@@ -94,14 +96,12 @@ func placeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrNotAFile, err)
 }
 
-// commit gives the complete file of p its facts and its name: to (slashes,
-// below the cache directory). After it p's file is the stored one. replaced is
-// how many bytes of the disk the one before took.
-func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, replaced int64, err error) {
-	from := path.Join(ownDir, "partial", filepath.Base(p.path))
-	fail := func(err error) (Facts, int64, error) {
-		return f, 0, storeError(fmt.Errorf("store %s: %w", to, err))
+// seal gives the complete file of p its facts, on disk when it returns.
+func (t *tree) seal(p *Partial, f Facts) (_ Facts, err error) {
+	fail := func(err error) (Facts, error) {
+		return f, storeError(fmt.Errorf("store %s: %w", p.path, err))
 	}
+	from := path.Join(ownDir, "partial", filepath.Base(p.path))
 	if m, ok := p.head.modTime(); ok {
 		if err := t.root.Chtimes(from, m, m); err != nil {
 			return fail(err)
@@ -129,11 +129,18 @@ func (t *tree) commit(p *Partial, to string, f Facts) (_ Facts, replaced int64, 
 	if err := p.file.Sync(); err != nil {
 		return fail(err)
 	}
+	return f, nil
+}
+
+// commit gives the sealed file of p its name: to (slashes, below the cache
+// directory). After it p's file is the stored one. replaced is how many bytes of the
+// disk the one before took.
+func (t *tree) commit(p *Partial, to string) (replaced int64, err error) {
 	replaced = t.takes(to)
-	if err := t.rename(from, to); err != nil {
-		return fail(placeError(err))
+	if err := t.rename(path.Join(ownDir, "partial", filepath.Base(p.path)), to); err != nil {
+		return 0, storeError(fmt.Errorf("store %s: %w", to, placeError(err)))
 	}
-	return f, replaced, nil
+	return replaced, nil
 }
 
 // mostRenames is how often the directory of a file is made again that was
@@ -157,6 +164,16 @@ func (t *tree) rename(from, to string) error {
 	}
 }
 
+// inodeOf is the device and the inode that has the name of k; false where none has.
+func (t *tree) inodeOf(k Key) (id [2]uint64, ok bool) {
+	fi, err := t.root.Lstat(k.String())
+	if err != nil {
+		return id, false
+	}
+	n := inodeOf(fi)
+	return [2]uint64{n.dev, n.ino}, n != (inode{})
+}
+
 // takes is how many bytes of the disk the deletion of a stored file would free.
 func (t *tree) takes(name string) int64 {
 	fi, err := t.root.Lstat(name)
@@ -169,9 +186,16 @@ func (t *tree) takes(name string) int64 {
 	return sizeOnDisk(fi)
 }
 
-// setFacts replaces the facts of a stored file.
+// setFacts replaces the facts of a stored file, of this name alone where it has
+// its own.
 func (s *stored) setFacts(f Facts) error {
-	if err := writeAttr(s.file, factsAttr, f); err != nil {
+	err := error(nil)
+	if s.base != nil {
+		err = writeAttr(s.file, ownAttr(s.name), f.beside(*s.base))
+	} else {
+		err = writeAttr(s.file, factsAttr, f)
+	}
+	if err != nil {
 		return err
 	}
 	s.facts, s.known = f, true

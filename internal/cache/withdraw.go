@@ -92,7 +92,9 @@ func (c *Cache) Delete(k Key) (bool, error) {
 			return false, nil
 		}
 		c.entries.forget(k)
-		if !alone(st.file) {
+		// Of a file with another name it is that one which is open, perhaps for ever;
+		// the bytes stay for it.
+		if c.tree.takes(k.String()) > 0 && !alone(st.file) {
 			return false, nil
 		}
 		// First the note: who is killed in between deletes it the next time.

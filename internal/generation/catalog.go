@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"unique"
 
 	"intelligentmirror/internal/cache"
 )
@@ -19,12 +21,29 @@ const catalogMagic = "im-catalog 1\n"
 // catalog says of the files of a generation what their digests are. It is the
 // file itself, in memory: lines of path, size and digest, sorted by path, below
 // the root (layout.lines has the exception).
+//
+// A generation differs from the one before in some hundred lines, and a busy suite
+// has dozens that are kept: the text is in pieces, of which those that are the same in
+// several catalogs are in memory once.
 type catalog struct {
-	file  os.FileInfo // that it was read from
-	text  []byte
-	lines []uint32 // where each line begins
-	names names    // the lines by the base names of their paths
+	file    os.FileInfo             // that it was read from
+	pieces  []unique.Handle[string] // in order; none is empty
+	names   index                   // the lines by the base names of their paths
+	digests index                   // the lines by their digests
 }
+
+const (
+	// pieceLines is how many lines a piece has, on the average: with more of them more
+	// is kept again for each line that has changed, with less more pieces are kept.
+	pieceLines = 8
+	// mostLines is how many it has at the most.
+	mostLines = 1 << lineBits
+	lineBits  = 6
+)
+
+// begins reports whether a piece begins with the line of this path. That is the
+// path's to say alone, so that a line that has come or gone moves no other's piece.
+func begins(path []byte) bool { return crc32.ChecksumIEEE(path)%pieceLines == 0 }
 
 // item is a line of a catalog.
 type item struct {
@@ -65,11 +84,21 @@ func readCatalog(dir string) (*catalog, error) {
 	if !bytes.HasPrefix(text, []byte(catalogMagic)) || text[len(text)-1] != '\n' || len(text) > 1<<31 {
 		return nil, fmt.Errorf("%s is no catalog", path)
 	}
-	c := &catalog{file: file, text: text}
-	for at := len(catalogMagic); at < len(text); {
-		c.lines = append(c.lines, uint32(at))
-		at += bytes.IndexByte(text[at:], '\n') + 1
+	c := &catalog{file: file}
+	rest := text[len(catalogMagic):]
+	for size, lines := 0, 0; size < len(rest); lines++ {
+		name, _, _ := bytes.Cut(rest[size:], []byte{'\t'})
+		if lines == mostLines || lines > 0 && begins(name) {
+			c.pieces = append(c.pieces, unique.Make(string(rest[:size])))
+			rest, size, lines = rest[size:], 0, 0
+		}
+		size += bytes.IndexByte(rest[size:], '\n') + 1
+		if size == len(rest) {
+			c.pieces = append(c.pieces, unique.Make(string(rest)))
+			break
+		}
 	}
+	c.pieces = slices.Clip(c.pieces)
 	return c, nil
 }
 
@@ -82,21 +111,55 @@ func (c *catalog) isOf(dir string) bool {
 
 // find is what the catalog says of path.
 func (c *catalog) find(path string) (cache.Want, bool) {
-	i, ok := slices.BinarySearchFunc(c.lines, path, func(at uint32, path string) int {
-		p, _, _ := bytes.Cut(c.text[at:], []byte{'\t'})
-		return strings.Compare(string(p), path)
+	// The last piece that does not begin behind it.
+	i, found := slices.BinarySearchFunc(c.pieces, path, func(p unique.Handle[string], path string) int {
+		name, _, _ := strings.Cut(p.Value(), "\t")
+		return strings.Compare(name, path)
 	})
-	if !ok {
+	if !found {
+		i--
+	}
+	if i < 0 {
 		return cache.Want{}, false
 	}
-	it, ok := c.item(i)
-	return it.want, ok
+	for line := range strings.Lines(c.pieces[i].Value()) {
+		if rest, ok := strings.CutPrefix(line, path); ok && rest[0] == '\t' {
+			it, ok := parseItem(line)
+			return it.want, ok
+		}
+	}
+	return cache.Want{}, false
 }
 
-// item is the line i.
-func (c *catalog) item(i int) (item, bool) {
-	line, _, _ := bytes.Cut(c.text[c.lines[i]:], []byte{'\n'})
-	f := strings.Split(string(line), "\t")
+// place is where a line is: its piece, and its number in that.
+type place uint32
+
+// each calls fn with each line.
+func (c *catalog) each(fn func(place, string)) {
+	for i, p := range c.pieces {
+		n := 0
+		for line := range strings.Lines(p.Value()) {
+			fn(place(i<<lineBits|n), line)
+			n++
+		}
+	}
+}
+
+// item is the line at a place.
+func (c *catalog) item(at place) (item, bool) {
+	n := int(at & (mostLines - 1))
+	for line := range strings.Lines(c.pieces[at>>lineBits].Value()) {
+		if n == 0 {
+			return parseItem(line)
+		}
+		n--
+	}
+	return item{}, false
+}
+
+// parseItem reads a line.
+func parseItem(line string) (item, bool) {
+	f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 	if len(f) != 3 {
 		return item{}, false
 	}

@@ -22,13 +22,11 @@ type heldFile struct {
 	Digest cache.Digest `json:"digest"`
 }
 
-// anchors are the files of a root that change under their names.
-var anchors = [...]string{"repodata/" + repomdName, "repodata/" + repomdName + ".asc", "repodata/" + repomdName + ".key"}
-
 // Hold keeps r at the generation that is current now, for both programs, until
-// Release: upstream is not asked for its repomd.xml, whoever wants to know. What
+// Release: upstream is not asked for its entry file, whoever wants to know. What
 // of that generation's metadata is not here yet is fetched from from, so that it
-// can be kept. The error wraps fs.ErrNotExist where r has no repomd.xml.
+// can be kept; of a suite, what its clients have asked for. The error wraps
+// fs.ErrNotExist where r has no entry file.
 func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Source) error {
 	fail := func(err error) error { return fmt.Errorf("hold %s: %w", r, err) }
 	digest, err := s.adopt(r)
@@ -38,6 +36,9 @@ func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Sou
 	g, err := s.begun(r, digest)
 	if err == nil {
 		g.was = digest
+		err = s.adoptSiblings(g)
+	}
+	if err == nil {
 		err = s.gather(ctx, c, g, from, &Staged{})
 	}
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Sou
 			return ErrHeld
 		}
 		f.Held = nil
-		for _, name := range anchors {
+		for _, name := range g.anchors() {
 			file, err := s.describe(r, name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
@@ -58,12 +59,52 @@ func (s *Store) Hold(ctx context.Context, c *cache.Cache, r Root, from cache.Sou
 			}
 			f.Held = append(f.Held, file)
 		}
+		if f.heldDigest() != digest {
+			return ErrOvertaken
+		}
 		return nil
 	})
 	if err != nil {
 		return fail(err)
 	}
 	return s.Flip(g)
+}
+
+// anchors are the files of g's root that change under their names: its entry file,
+// and those of its siblings that g has.
+func (g *Generation) anchors() []string {
+	names := []string{g.entry}
+	siblings, _ := g.Root.layout().siblings(g.entry)
+	for _, name := range siblings {
+		if _, err := os.Stat(filepath.Join(g.dir, name)); err == nil {
+			names = append(names, g.sibling(name).at[0])
+		}
+	}
+	return names
+}
+
+// adoptSiblings gives g, whose entry file the tree has, the siblings there that it
+// has not got: clients have asked for them since it became whole.
+func (s *Store) adoptSiblings(g *Generation) error {
+	names, _ := g.Root.layout().siblings(g.entry)
+	for _, name := range names {
+		to := filepath.Join(g.dir, name)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		err := link(s.inTreeAs(g.Root, g.sibling(name)), to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && !g.fits(name) {
+			// It is another publication's, and what signs it with it.
+			return os.Remove(to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // describe is the stored file of that name below r as it is now.
@@ -117,9 +158,11 @@ func (s *Store) Held() ([]string, error) {
 
 // heldDigest is the generation at which the root is held, "" if it is not.
 func (f *rootFile) heldDigest() string {
-	for _, h := range f.Held {
-		if h.Path == anchors[0] {
-			return h.Digest.Hex()
+	for _, name := range (Root{Kind: f.Kind}).layout().entries() {
+		for _, h := range f.Held {
+			if h.Path == name {
+				return h.Digest.Hex()
+			}
 		}
 	}
 	return ""
@@ -135,11 +178,19 @@ func (s *Store) held(r Root) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.load(g)
-	if err == nil && !whole {
-		err = fmt.Errorf("%w, which is not whole: release it", ErrHeld)
+	g.held = true
+	// What clients of a suite have asked for since may be missing in its catalog.
+	if _, err := os.Stat(filepath.Join(g.dir, catalogName)); err != nil {
+		return g, fmt.Errorf("%w, which is not whole: release it: %w", ErrHeld, err)
 	}
+	_, err = s.load(g)
 	return g, err
+}
+
+// isHeld reports whether r is held, as far as is known in memory.
+func (s *Store) isHeld(r Root) bool {
+	known := s.roots.Load().all[r]
+	return known != nil && len(known.held) > 0
 }
 
 // Mend gives the kept generations of k's roots the stored file k where their own

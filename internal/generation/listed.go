@@ -1,13 +1,10 @@
 package generation
 
 import (
-	"bytes"
-	"hash/maphash"
 	"maps"
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"intelligentmirror/internal/cache"
 )
@@ -98,36 +95,11 @@ func (r *root) listed(tree, path string) (Listed, bool) {
 // escape is a path of a catalog, which is decoded, as cache.NewKey takes it.
 func escape(p string) string { return cache.Key{Path: p}.EscapedPath() }
 
-// names finds the lines of a catalog by base name. It is made when it is first
-// asked for: imsync never does.
-type names struct {
-	once sync.Once
-	seed maphash.Seed
-	// entries are, sorted, a hash of a base name in the upper 32 bits, and the
-	// line in the lower.
-	entries []uint64
-}
-
 // endOf is the longest path of the catalog that p, which has a leading slash,
 // ends in as a whole.
 func (c *catalog) endOf(p string) (best item, ok bool) {
-	n := &c.names
-	n.once.Do(func() {
-		n.seed = maphash.MakeSeed()
-		n.entries = make([]uint64, len(c.lines))
-		for i, at := range c.lines {
-			name, _, _ := bytes.Cut(c.text[at:], []byte{'\t'})
-			n.entries[i] = n.hash(path.Base(string(name)))<<32 | uint64(i)
-		}
-		slices.Sort(n.entries)
-	})
-	hash := n.hash(path.Base(p))
-	first, _ := slices.BinarySearch(n.entries, hash<<32)
-	for _, e := range n.entries[first:] {
-		if e>>32 != hash {
-			break
-		}
-		it, good := c.item(int(e & (1<<32 - 1)))
+	for at := range c.names.find(c, baseOf, path.Base(p)) {
+		it, good := c.item(at)
 		if good && strings.HasSuffix(p, "/"+it.path) && len(it.path) > len(best.path) {
 			best, ok = it, true
 		}
@@ -135,5 +107,8 @@ func (c *catalog) endOf(p string) (best item, ok bool) {
 	return best, ok
 }
 
-// hash is a hash of 32 bits.
-func (n *names) hash(base string) uint64 { return maphash.String(n.seed, base) >> 32 }
+// baseOf is the base name of the path of a catalog's line.
+func baseOf(line string) string {
+	name, _, _ := strings.Cut(line, "\t")
+	return path.Base(name)
+}

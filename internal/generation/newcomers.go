@@ -3,6 +3,7 @@ package generation
 import (
 	"path"
 	"strings"
+	"unique"
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/repodata"
@@ -56,39 +57,30 @@ func spread(list []item, n int) []item {
 // difference is the packages that now has and before has not got with these bytes,
 // and the other way round, each in the order of their paths.
 func difference(before, now *catalog) (added, dropped []item) {
-	take := func(to *[]item, it item) {
-		if f := cache.FormatOf(it.path); f == cache.RPM || f == cache.Deb {
-			*to = append(*to, it)
-		}
-	}
-	i, j := 0, 0
-	for i < len(before.lines) || j < len(now.lines) {
-		old, hasOld := before.at(i)
-		new, hasNew := now.at(j)
-		order := strings.Compare(old.path, new.path)
-		switch {
-		case !hasNew || hasOld && order < 0:
-			take(&dropped, old)
-			i++
-		case !hasOld || order > 0:
-			take(&added, new)
-			j++
-		default:
-			if old.want != new.want {
-				take(&dropped, old)
-				take(&added, new)
-			}
-			i, j = i+1, j+1
-		}
-	}
-	return added, dropped
+	return now.without(before), before.without(now)
 }
 
-// at is the line i, as far as there is one.
-func (c *catalog) at(i int) (it item, ok bool) {
-	if i >= len(c.lines) {
-		return item{}, false
+// without is the packages of c that other has not got with these bytes. What both
+// have in pieces that are the same is not looked at.
+func (c *catalog) without(other *catalog) []item {
+	same := make(map[unique.Handle[string]]bool, len(other.pieces))
+	for _, p := range other.pieces {
+		same[p] = true
 	}
-	it, _ = c.item(i)
-	return it, true
+	var list []item
+	for _, p := range c.pieces {
+		if same[p] {
+			continue
+		}
+		for line := range strings.Lines(p.Value()) {
+			it, ok := parseItem(line)
+			if f := cache.FormatOf(it.path); !ok || f != cache.RPM && f != cache.Deb {
+				continue
+			}
+			if want, has := other.find(it.path); !has || want != it.want {
+				list = append(list, it)
+			}
+		}
+	}
+	return list
 }

@@ -366,12 +366,7 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 // renew brings together what g lists and makes it current.
 func (f *Refresher) renew(g *Generation, done *Staged, source cache.Source) error {
 	s := f.o.Store
-	if g.was != g.Digest {
-		// What clients have fetched of the one before stays with it, whoever gets its names.
-		if err := s.grow(f.o.Cache, g.Root); err != nil {
-			f.o.Log.Warn("what clients have fetched of the metadata before can't be kept with it", "root", g.Root.String(), "error", err)
-		}
-	}
+	s.settle(f.o.Cache, g)
 	if err := s.gather(f.ctx, f.o.Cache, g, source, done); err != nil || !done.Changed && !done.Grown {
 		return err
 	}

@@ -26,7 +26,7 @@ type Root struct {
 }
 
 // ParseRoot makes a Root of RPM packages of its name,
-// "fedora/updates/41/Everything/x86_64".
+// "fedora/updates/41/Everything/x86_64". See Store.Named for those of all kinds.
 func ParseRoot(name string) (Root, error) {
 	repo, path, _ := strings.Cut(strings.Trim(name, "/"), "/")
 	r := Root{Repo: repo, Path: path}
@@ -38,6 +38,44 @@ func ParseRoot(name string) (Root, error) {
 	}
 	return r, nil
 }
+
+// Named are the roots that the tree has under a name, or of which it keeps something:
+// one but for a directory that is a repository of RPM packages and a suite. Where
+// there is none, it is the one that the name looks like.
+func (s *Store) Named(name string) ([]Root, error) {
+	r, err := ParseRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	var there []Root
+	for _, r.Kind = range []Kind{RPM, Debian} {
+		_, stored := s.entry(r)
+		if f, err := readRoot(s.rootPath(r)); stored || err == nil && f.Root != "" {
+			there = append(there, r)
+		}
+	}
+	if r.Kind = RPM; strings.Contains("/"+r.Path, "/dists/") {
+		r.Kind = Debian
+	}
+	if len(there) == 0 {
+		there = append(there, r)
+	}
+	return there, nil
+}
+
+// Suites are the suites and flat repositories of which generations are kept, sorted.
+func (s *Store) Suites() (suites []Root) {
+	for _, r := range s.roots.Load().sorted {
+		if r.Kind == Debian && len(r.kept) > 0 {
+			suites = append(suites, r.Root)
+		}
+	}
+	return suites
+}
+
+// Archive is the name of the directory below which r's packages are: its own but for
+// a suite's.
+func (r Root) Archive() string { return Root{Repo: r.Repo, Path: r.top()}.String() }
 
 func (r Root) String() string { return strings.TrimSuffix(r.Repo+"/"+r.Path, "/") }
 

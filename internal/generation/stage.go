@@ -25,6 +25,7 @@ type Generation struct {
 	list  *listing
 	files []file // the metadata files that are here
 	was   string // the digest of the entry file that was in the tree when upstream was asked
+	held  bool   // its root is held at it
 	from  string // the address of the mirror's entry file; "" where the tree has it
 }
 
@@ -48,6 +49,7 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 	if err != nil {
 		return done, err
 	}
+	s.settle(c, g)
 	if err = s.gather(ctx, c, g, from, &done); err != nil {
 		err = s.others(ctx, c, g, err, from, func(g *Generation, of *Staged) error {
 			of.join(done)
@@ -57,6 +59,17 @@ func (s *Store) Stage(ctx context.Context, c *cache.Cache, r Root, from cache.So
 		})
 	}
 	return done, err
+}
+
+// settle keeps what clients have fetched of the generation before g with that one,
+// whoever gets its names.
+func (s *Store) settle(c *cache.Cache, g *Generation) {
+	if g.was == g.Digest {
+		return
+	}
+	if err := s.grow(c, g.Root); err != nil {
+		s.log.Warn("what clients have fetched of the metadata before can't be kept with it", "root", g.Root.String(), "error", err)
+	}
 }
 
 // look asks upstream for r's entry file, and is the generation that it begins, with
@@ -283,8 +296,10 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, fro
 			return fmt.Errorf("%s: %s: %w", r, f.at[0], err)
 		}
 	}
-	if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
-		return fmt.Errorf("%s: %w", r, err)
+	if !g.held {
+		if err := s.bringSiblings(ctx, c, g, from, done); err != nil {
+			return fmt.Errorf("%s: %w", r, err)
+		}
 	}
 	if err := s.catalogue(g); err != nil {
 		return fmt.Errorf("%s: %w", r, err)

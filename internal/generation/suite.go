@@ -73,7 +73,12 @@ func (f *Refresher) begunSuite(ctx context.Context, k cache.Key, client string) 
 	}
 	name, _ := below(r.Path, k.Path)
 	if name == release || name == releaseSignature {
-		return f.placed(g, name, status)
+		o, err := f.placed(g, name, status)
+		if o == nil && err == nil && f.o.Store.isHeld(r) {
+			// Upstream's is another publication's by now.
+			return nil, &cache.AbsentError{Key: k}
+		}
+		return o, err
 	}
 	w, hashed := f.o.Store.promised(r, digest, k)
 	if !w.Known() {

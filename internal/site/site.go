@@ -113,6 +113,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		Policy:        s.policy,
 		Source:        s.source,
 		Catalog:       s.Generations,
+		Twins:         s.Generations.Twins,
 		Known:         s.Generations.Knows,
 		QuickAbortMax: func() int64 { return int64(s.now.Load().config.Serve.QuickAbortMax) },
 		Ledger:        s.Ledger,
