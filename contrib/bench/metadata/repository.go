@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,10 +153,7 @@ func entries(b *bytes.Buffer, list string, all []relation) {
 	fmt.Fprintf(b, "    </rpm:%s>\n", list)
 }
 
-// text is s escaped for XML.
-func text(s string) string {
-	var b strings.Builder
-	// A Builder takes everything.
-	_ = xml.EscapeText(&b, []byte(s))
-	return b.String()
-}
+// text is s escaped as createrepo_c does it.
+func text(s string) string { return escaper.Replace(s) }
+
+var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
