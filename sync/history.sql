@@ -44,3 +44,10 @@ CREATE TABLE IF NOT EXISTS verify (
     after  TEXT NOT NULL, -- the last file that was read, below the cache directory
     report TEXT NOT NULL  -- as imsync verify --json prints it
 );
+
+-- The state in which the last run had nothing to fetch that had nothing to fetch.
+CREATE TABLE IF NOT EXISTS settled (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL,   -- a digest of all that a plan is made from
+    at    INTEGER NOT NULL -- Unix seconds
+);
