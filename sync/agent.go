@@ -176,7 +176,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	if r.report.Unchanged = r.unchanged(); r.report.Unchanged {
-		return r.flip(ctx)
+		return nil // and nothing is due to be pruned that the next day's run does not see
 	}
 	if err := r.plan(ctx); err != nil {
 		return err
