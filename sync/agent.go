@@ -182,7 +182,13 @@ type run struct {
 const rounds = 2
 
 func (r *run) do(ctx context.Context) error {
-	if err := r.prepare(ctx); err != nil {
+	if err := r.bring(ctx); err != nil {
+		return err
+	}
+	if r.report.Unchanged = r.unchanged(); r.report.Unchanged {
+		return nil // and nothing is due to be pruned that the next day's run does not see
+	}
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
 	return r.carryOut(ctx)
@@ -211,18 +217,28 @@ func (r *run) carryOut(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.flip(ctx)
+	if err := r.flip(ctx); err != nil {
+		return err
+	}
+	r.settle()
+	return nil
 }
 
 // prepare reads the logs, brings together the metadata and plans.
 func (r *run) prepare(ctx context.Context) error {
-	if err := r.observe(ctx); err != nil {
-		return err
-	}
-	if _, err := r.stage(ctx, r.report.Roots); err != nil {
+	if err := r.bring(ctx); err != nil {
 		return err
 	}
 	return r.plan(ctx)
+}
+
+// bring reads the logs and brings together the metadata.
+func (r *run) bring(ctx context.Context) error {
+	if err := r.observe(ctx); err != nil {
+		return err
+	}
+	_, err := r.stage(ctx, r.report.Roots)
+	return err
 }
 
 // observe reads the logs: what is popular, which roots are in use, and what of

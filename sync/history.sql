@@ -60,3 +60,10 @@ CREATE TABLE IF NOT EXISTS dropped (
     files      INTEGER NOT NULL,
     bytes      INTEGER NOT NULL
 );
+
+-- The state in which the last run had nothing to fetch that had nothing to fetch.
+CREATE TABLE IF NOT EXISTS settled (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL,   -- a digest of all that a plan is made from
+    at    INTEGER NOT NULL -- Unix seconds
+);

@@ -34,6 +34,9 @@ type Report struct {
 	// Partial says that only roots whose metadata had changed were synced, between
 	// two runs.
 	Partial bool `json:"partial,omitempty"`
+	// Unchanged says that nothing has changed since an earlier run that had nothing to
+	// fetch, so that nothing was planned.
+	Unchanged bool `json:"unchanged,omitempty"`
 	// Stopped says why the run ended before all was fetched; "" if it did not.
 	Stopped string `json:"stopped,omitempty"`
 

@@ -23,6 +23,9 @@ func (a *Agent) Release(root generation.Root) (held bool, err error) {
 	return a.site.Generations.Release(root)
 }
 
+// Held lists the roots that are held.
+func (a *Agent) Held() ([]string, error) { return a.site.Generations.Held() }
+
 // Purge deletes what the cache has at a path below its directory. See cache.Purge.
 func (a *Agent) Purge(name string) (files int, bytes int64, err error) {
 	return a.site.Cache.Purge(name)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,8 +42,16 @@ func newStatus(p *program) *cobra.Command {
 	return c
 }
 
+// rootState is what hold and release print as JSON.
+type rootState struct {
+	Root    string `json:"root"`
+	Held    bool   `json:"held"`    // now
+	Changed bool   `json:"changed"` // it was not so before
+}
+
 func newHold(p *program) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "hold ROOT",
 		Short: "Keep a repository at the metadata that it has now",
 		Long: `hold keeps a repository root at its generation: until it is released, clients get
@@ -50,7 +59,7 @@ the repomd.xml that they get now, or of a Debian suite the InRelease, and neithe
 request nor a run asks upstream for another. Packages that it lists are still fetched
 when they are asked for, as long as upstream has them.`,
 		Example: `  imsync hold fedora/updates/41/Everything/x86_64
-  imsync hold debian/dists/bookworm`,
+  imsync hold debian/dists/bookworm --json`,
 		Args: exactly(1, "the root to hold, such as fedora/updates/41/Everything/x86_64"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
@@ -62,6 +71,10 @@ when they are asked for, as long as upstream has them.`,
 				if repo := roots[0].Repo; cfg.Repo(repo) == nil {
 					return &usageError{fmt.Errorf("%s: the configuration has no repo %q (imserve check lists them)", root, repo)}
 				}
+				before, err := a.Held()
+				if err != nil {
+					return err
+				}
 				for _, r := range roots {
 					err := a.Hold(cmd.Context(), r)
 					if errors.Is(err, fs.ErrNotExist) {
@@ -71,19 +84,26 @@ when they are asked for, as long as upstream has them.`,
 						return err
 					}
 				}
+				if asJSON {
+					return writeJSON(p.stdout, rootState{root, true, !slices.Contains(before, root)})
+				}
 				fmt.Fprintf(p.stdout, "%s stays as it is until `imsync release %s`\n", root, root)
 				return nil
 			})
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the root's state as JSON")
+	return c
 }
 
 func newRelease(p *program) *cobra.Command {
-	return &cobra.Command{
-		Use:     "release ROOT",
-		Short:   "Let a repository that is held go on",
-		Example: `  imsync release fedora/updates/41/Everything/x86_64`,
-		Args:    exactly(1, "the root to release"),
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "release ROOT",
+		Short: "Let a repository that is held go on",
+		Example: `  imsync release fedora/updates/41/Everything/x86_64
+  imsync release fedora/updates/41/Everything/x86_64 --json`,
+		Args: exactly(1, "the root to release"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
 				roots, err := a.Named(args[0])
@@ -98,26 +118,40 @@ func newRelease(p *program) *cobra.Command {
 					}
 					held = held || was
 				}
-				if held {
+				switch {
+				case asJSON:
+					return writeJSON(p.stdout, rootState{root, false, held})
+				case held:
 					fmt.Fprintf(p.stdout, "%s goes on with the next request or run\n", root)
-				} else {
+				default:
 					fmt.Fprintf(p.stdout, "%s is not held\n", root)
 				}
 				return nil
 			})
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the root's state as JSON")
+	return c
+}
+
+// purged is what purge prints as JSON of each path.
+type purged struct {
+	Path  string `json:"path"` // as it was given
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+	Error string `json:"error,omitempty"`
 }
 
 func newPurge(p *program) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "purge PATH...",
 		Short: "Delete files from the cache",
 		Long: `purge deletes files, and directories with all below them, from the cache. A path is
 the one on the mirror (/fedora/updates/...) or below cache_dir. Upstream is asked
 anew when a client next wants one of them. What a client is reading it reads on.`,
 		Example: `  imsync purge /fedora/updates/41/Everything/x86_64/Packages/v/vlc-3.0.21-4.fc41.x86_64.rpm
-  imsync purge fedora/releases/39`,
+  imsync purge fedora/releases/39 --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return &usageError{fmt.Errorf("%s: name the paths to delete", cmd.CommandPath())}
@@ -127,6 +161,7 @@ anew when a client next wants one of them. What a client is reading it reads on.
 		RunE: func(_ *cobra.Command, args []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, cfg *config.Config) error {
 				failed := false
+				all := make([]purged, 0, len(args))
 				for _, arg := range args {
 					name := arg
 					// As a shell completes it.
@@ -134,12 +169,20 @@ anew when a client next wants one of them. What a client is reading it reads on.
 						name = rel
 					}
 					files, bytes, err := a.Purge(strings.TrimSuffix(name, "/"))
-					if err != nil {
-						failed = true
+					one := purged{Path: arg, Files: files, Bytes: bytes}
+					switch {
+					case err != nil:
+						failed, one.Error = true, err.Error()
 						fmt.Fprintf(p.stderr, "imsync: %v\n", err)
-						continue
+					case !asJSON:
+						fmt.Fprintf(p.stdout, "%s: %d files, %s\n", arg, files, size(bytes))
 					}
-					fmt.Fprintf(p.stdout, "%s: %d files, %s\n", arg, files, size(bytes))
+					all = append(all, one)
+				}
+				if asJSON {
+					if err := writeJSON(p.stdout, all); err != nil {
+						return err
+					}
 				}
 				if failed {
 					return errPartly
@@ -148,6 +191,8 @@ anew when a client next wants one of them. What a client is reading it reads on.
 			})
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print what went as JSON")
+	return c
 }
 
 func newVerify(p *program) *cobra.Command {

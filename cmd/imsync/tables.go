@@ -58,6 +58,12 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 		return
 	}
 	writeRoots(w, r, cfg)
+	if r.Unchanged {
+		fmt.Fprintln(w, "\nNothing has changed since a run of the last day that had nothing to fetch.")
+		writeNotes(w, r)
+		writeFailures(w, r)
+		return
+	}
 	fmt.Fprintf(w, "\n%d packages, %s from upstream in %s", r.Fetched, size(r.Bytes), r.Finished.Sub(r.Started).Round(time.Millisecond))
 	if r.ResumedBytes > 0 {
 		fmt.Fprintf(w, ", %s kept from an earlier run", size(r.ResumedBytes))

@@ -65,6 +65,24 @@ func (c *Cache) wanted() (map[string]int, error) {
 	return places, nil
 }
 
+// HoldsWanted reports whether all files that the latest plan wants are stored, as
+// far as their names tell.
+func (c *Cache) HoldsWanted() (bool, error) {
+	places, err := c.wanted()
+	if places == nil || err != nil {
+		return false, err
+	}
+	for name := range places {
+		if _, err := os.Lstat(filepath.Join(c.tree.dir, name)); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // replaceFile makes b the whole of the file at path, by one rename.
 func replaceFile(path string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")

@@ -29,9 +29,20 @@ func mostUnpacked(size int64) int64 {
 }
 
 // Packages calls fn for each package that primary lists. See repodata.ScanPrimary.
-func (g *Generation) Packages(fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
+func (g *Generation) Packages(fn func(*repodata.Package) error) (repodata.Stats, error) {
+	return g.primary(repodata.ScanPrimary, fn)
+}
+
+// packageFiles calls fn for each package that primary lists, of which it is told
+// what it is as a file. See repodata.ScanFiles.
+func (g *Generation) packageFiles(fn func(*repodata.Package) error) (repodata.Stats, error) {
+	return g.primary(repodata.ScanFiles, fn)
+}
+
+func (g *Generation) primary(scan func(io.Reader, func(*repodata.Package) error) (repodata.Stats, error),
+	fn func(*repodata.Package) error) (stats repodata.Stats, err error) {
 	there, err := g.with("primary", func(r io.Reader) (err error) {
-		stats, err = repodata.ScanPrimary(r, fn)
+		stats, err = scan(r, fn)
 		return err
 	})
 	if err == nil && !there {

@@ -92,7 +92,7 @@ func kindOf(name string) string {
 
 // packages implements layout: primary lists them.
 func (rpm) packages(_ *Store, g *Generation, fn func(string, cache.Want)) (skipped int, err error) {
-	_, err = g.Packages(func(p *repodata.Package) error {
+	_, err = g.packageFiles(func(p *repodata.Package) error {
 		w, err := want(p.Checksum, p.Size)
 		if err != nil {
 			skipped++

@@ -32,6 +32,9 @@ func (s *scanner) parse(b []byte) (t token, n int, err error) {
 func (s *scanner) parseText(b []byte) (token, int, error) {
 	n := plainRun(b)
 	if n < len(b) && b[n] == '<' && len(s.ends) > 0 {
+		if s.mute {
+			return token{}, n, nil
+		}
 		return token{event: eventText, text: b[:n]}, n, nil
 	}
 	i := bytes.IndexByte(b[n:], '<')

@@ -30,7 +30,7 @@ type DebPackage struct {
 // packages before it have been handed over by then. Memory is bounded whatever
 // the input.
 func ScanPackages(r io.Reader, fn func(*DebPackage) error) (Stats, error) {
-	p := debPackages{strings: interner{}}
+	p := debPackages{strings: newInterner()}
 	s := newStanzas(r)
 	for {
 		l, err := s.next()

@@ -341,4 +341,27 @@ func agree(t *testing.T, data []byte) {
 			t.Fatalf("package %d:\n got %s\nwant %s", i, g, w)
 		}
 	}
+	filesAgree(t, data, gotPkgs, gotErr)
+}
+
+// filesAgree holds ScanFiles to ScanPrimary: it reads what that reads, and knows of
+// each package that it knows, in its order.
+func filesAgree(t *testing.T, data []byte, pkgs []*Package, err error) {
+	t.Helper()
+	_, gotErr := ScanFiles(bytes.NewReader(data), func(p *Package) error {
+		if len(pkgs) > 0 {
+			w := *pkgs[0]
+			w.SourceRPM, w.Requires, w.Provides, w.Obsoletes, w.Conflicts, w.Files = "", nil, nil, nil, nil, nil
+			if fmt.Sprintf("%+v", *p.Clone()) == fmt.Sprintf("%+v", w) {
+				pkgs = pkgs[1:]
+			}
+		}
+		return nil
+	})
+	if (gotErr == nil) != (err == nil) {
+		t.Fatalf("ScanFiles says %v, ScanPrimary %v", gotErr, err)
+	}
+	if len(pkgs) > 0 {
+		t.Fatalf("ScanFiles has not, of what ScanPrimary has, %+v", *pkgs[0])
+	}
 }

@@ -38,6 +38,9 @@ type scanner struct {
 
 	attrs   []attr
 	scratch []byte // decoded values of attributes of one tag, or of one run of text
+	// mute is set by who reads the tokens while no text is wanted: it is checked all
+	// the same, but not handed out.
+	mute bool
 }
 
 // attr is an attribute; its name is as it was written, prefix included.

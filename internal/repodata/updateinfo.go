@@ -37,7 +37,7 @@ func (a *Advisory) Security() bool { return a.Type == "security" }
 // ends the scan and is returned as it is; any other is that of ScanPrimary, and
 // so are the bounds.
 func ScanUpdateinfo(r io.Reader, fn func(*Advisory) error) (Stats, error) {
-	u := updateinfo{scanner: newScanner(r), strings: interner{}}
+	u := updateinfo{scanner: newScanner(r), strings: newInterner()}
 	err := scanList(u.scanner, "updateinfo.xml", &u, func() error { return u.hand(fn) })
 	return u.stats, err
 }

@@ -40,7 +40,7 @@ type Options struct {
 	Header    time.Duration  // to an answer's header; 10 s
 	Idle      time.Duration  // without a byte of a body; 10 s
 	Continue  time.Duration  // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
-	PerHost   int            // files that the agent downloads from one server at a time; 4
+	PerHost   int            // files that the agent downloads from one server at a time; 16
 	Rate      RateLimiter    // of the agent's downloads, all together; nil is none
 	Lists     string         // the directory that lists are kept in, made where it is missing; "" keeps none
 	Refused   *cache.Refused // counts answers that are not taken, by reasons; nil counts nothing

@@ -25,9 +25,10 @@ type host struct {
 	probing  bool
 }
 
-// perHost is how many files the agent downloads from one server at a time, if
-// nobody says more: it may be anybody's.
-const perHost = 4
+// perHost is how many files the agent downloads from one server at a time, if nobody
+// says otherwise: as many as sync.parallel is by default. Most packages are small, so that with a mirror some
+// ten milliseconds away few at a time would wait for answers, and not for bytes.
+const perHost = 16
 
 // perHostForClients is how many it downloads from one for clients: no more than a
 // mirror takes from a site without taking it for an attack. A client that has to wait

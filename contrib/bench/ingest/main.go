@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -26,7 +25,7 @@ type contender struct {
 	name    string
 	prepare func() error
 	command []string
-	samples []sample
+	samples []peer.Sample
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -82,7 +81,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			if err := c.prepare(); err != nil {
 				return err
 			}
-			m, err := measure(ctx, c.command[0], c.command[1:]...)
+			m, _, err := peer.Measure(ctx, c.command[0], c.command[1:]...)
 			if err != nil {
 				return err
 			}
@@ -104,12 +103,9 @@ func check(ctx context.Context, imsync, config, dir, log string, want int) error
 	if err := configure(config, dir, log); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, imsync, "rank", "--config", config, "-n", "0", "--json")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
+	_, out, err := peer.Measure(ctx, imsync, "rank", "--config", config, "-n", "0", "--json")
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", imsync, err, bytes.TrimSpace(said.Bytes()))
+		return err
 	}
 	var ranks []struct{ Requests int }
 	if err := json.Unmarshal(out, &ranks); err != nil {
@@ -130,13 +126,21 @@ func report(w io.Writer, s shape, rounds int, all []*contender, goaccess *conten
 	fmt.Fprintf(w, "%d lines, %d packages, %d clients, %d days; medians of %d rounds\n\n", s.lines, s.packages, s.clients, s.days, rounds)
 	t := peer.NewTable("PROGRAM", "LINES/S", "CPU µs/LINE", "PEAK MiB", "TIMES GOACCESS")
 	for _, c := range all {
-		f := figures(c.samples)
+		f := peer.Figures(c.samples)
 		times := "-"
 		if goaccess != nil {
-			times = fmt.Sprintf("%.1f", figures(goaccess.samples).wall.Seconds()/f.wall.Seconds())
+			times = fmt.Sprintf("%.1f", peer.Figures(goaccess.samples).Wall.Seconds()/f.Wall.Seconds())
 		}
-		t.Row(c.name, fmt.Sprintf("%.0f", float64(s.lines)/f.wall.Seconds()),
-			fmt.Sprintf("%.2f", f.cpu.Seconds()*1e6/float64(s.lines)), fmt.Sprintf("%.0f", float64(f.peak)/(1<<20)), times)
+		t.Row(c.name, fmt.Sprintf("%.0f", float64(s.lines)/f.Wall.Seconds()),
+			fmt.Sprintf("%.2f", f.CPU.Seconds()*1e6/float64(s.lines)), fmt.Sprintf("%.0f", float64(f.Peak)/(1<<20)), times)
 	}
 	return t.Print(w)
+}
+
+// configure writes a configuration of imsync, whose database is empty.
+func configure(path, dir, log string) error {
+	if err := os.RemoveAll(dir + "/state"); err != nil {
+		return err
+	}
+	return os.WriteFile(path, fmt.Appendf(nil, "cache_dir = %q\nstate_dir = %q\n[sync]\nlogs = [%q]\n", dir+"/cache", dir+"/state", log), 0o600)
 }

@@ -3,7 +3,8 @@
 // on a free port of 127.0.0.1, and measures what they take.
 //
 // Read program.go (how each server is started), peer.go (from its start to its
-// stop), proc.go (processor time and memory) and report.go (medians, tables).
+// stop), proc.go (processor time and memory), whole.go (the same of programs that
+// end by themselves) and report.go (medians, tables).
 package peer
 
 import (

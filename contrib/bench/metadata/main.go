@@ -1,0 +1,205 @@
+// Metadata measures what a large repository's metadata costs imsync: a repository of
+// RPM packages is made of a Debian index, served on 127.0.0.1, and planned for, by
+// whole processes: for the first time, again, and in a run that has nothing to do.
+// It checks what is planned, and what the mirror is asked.
+//
+//	go run ./contrib/bench/metadata
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"intelligentmirror/contrib/bench/internal/peer"
+)
+
+func main() { peer.Main("metadata", run) }
+
+// site is a site with that repository, and the imsync that is measured.
+type site struct {
+	imsync, dir string
+	mirror      *mirror
+	popular     int // packages that clients have asked for
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("metadata", flag.ContinueOnError)
+	packages := flags.Int("packages", 60_000, "packages of the repository")
+	popular := flags.Int("popular", 400, "packages that clients have asked for, spread over all")
+	index := flags.String("index", "", "a Debian Packages file, unpacked; without, what apt on this machine has")
+	rounds := flags.Int("rounds", 5, "how often each is measured")
+	imsync := flags.String("imsync", "", "the program to measure; without, it is built")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *packages < 1 || *rounds < 1 || *popular < 1 || *popular > *packages {
+		return fmt.Errorf("packages, popular and rounds must be positive, and popular ones among the packages")
+	}
+	dir, err := os.MkdirTemp("", "metadata-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if *imsync == "" {
+		if *imsync, err = peer.Build(ctx, dir, "imsync"); err != nil {
+			return err
+		}
+	}
+	r, err := openIndex(ctx, *index)
+	if err != nil {
+		return err
+	}
+	all, err := readIndex(r, *packages)
+	r.Close()
+	if err != nil {
+		return err
+	}
+	repo, err := newRepository(dir+"/upstream", all)
+	if err != nil {
+		return fmt.Errorf("make the repository: %w", err)
+	}
+	s := site{imsync: *imsync, dir: dir, mirror: newMirror(dir+"/upstream", repo), popular: *popular}
+	defer s.mirror.Close()
+	if err := s.configure(); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d packages, primary.xml %.1f MB, packed %.1f MB, %d packages popular; medians of %d rounds\n\n",
+		len(repo.packages), float64(repo.open)/1e6, float64(repo.packed)/1e6, *popular, *rounds)
+	first, again, idle, err := s.measure(ctx, *rounds)
+	if err != nil {
+		return err
+	}
+	t := peer.NewTable("COMMAND", "CPU", "WALL", "PEAK MiB")
+	for _, row := range []struct {
+		what    string
+		samples []peer.Sample
+	}{
+		{"imsync plan, fetch the metadata and read it", first},
+		{"imsync plan, the metadata is there", again},
+		{"imsync once, nothing has changed", idle},
+	} {
+		f := peer.Figures(row.samples)
+		t.Row(row.what, f.CPU.Round(time.Millisecond), f.Wall.Round(time.Millisecond), fmt.Sprintf("%.0f", float64(f.Peak)/(1<<20)))
+	}
+	if err := t.Print(stdout); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\nPlanned as it should be; when nothing has changed, one conditional request.\n")
+	return nil
+}
+
+// configure writes the configuration, and a log in which clients ask for the
+// repository and for the popular packages.
+func (s *site) configure() error {
+	if err := os.WriteFile(s.dir+"/config.toml", fmt.Appendf(nil, `cache_dir = %q
+state_dir = %q
+[[repo]]
+name = "bench"
+upstreams = [%q]
+[sync]
+packages = []
+logs = [%q]
+`, s.dir+"/cache", s.dir+"/state", s.mirror.URL+"/bench", s.dir+"/access.log"), 0o600); err != nil {
+		return err
+	}
+	var log []byte
+	line := func(client int, path string) {
+		log = fmt.Appendf(log, "10.0.%d.%d - - [%s] \"GET /bench/%s HTTP/1.1\" 200 512 \"-\" \"libdnf\"\n",
+			client/250, client%250+1, time.Now().Add(-time.Hour).Format("02/Jan/2006:15:04:05 -0700"), path)
+	}
+	n := len(s.mirror.repo.packages)
+	for i := range s.popular {
+		for client := range 3 {
+			line(client, "repodata/repomd.xml")
+			line(client, s.mirror.repo.packages[i*n/s.popular].file)
+		}
+	}
+	return os.WriteFile(s.dir+"/access.log", log, 0o600)
+}
+
+// run runs the program with the configuration.
+func (s *site) run(ctx context.Context, args ...string) (peer.Sample, []byte, error) {
+	return peer.Measure(ctx, s.imsync, append(args, "--config", s.dir+"/config.toml")...)
+}
+
+// measure takes samples of a first plan, of one more, and of a run with nothing to do.
+func (s *site) measure(ctx context.Context, rounds int) (first, again, idle []peer.Sample, err error) {
+	for range rounds {
+		for _, d := range []string{"/cache", "/state"} {
+			if err := os.RemoveAll(s.dir + d); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+		for _, samples := range []*[]peer.Sample{&first, &again} {
+			m, out, err := s.run(ctx, "plan", "--json")
+			if err == nil {
+				err = s.check(out)
+			}
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			*samples = append(*samples, m)
+		}
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	for range rounds {
+		m, _, err := s.run(ctx, "once", "--json")
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if asked := s.mirror.took(); !slices.Equal(asked, []string{"304 repodata/repomd.xml"}) {
+			return nil, nil, nil, fmt.Errorf("nothing has changed, and upstream was asked %q", asked)
+		}
+		idle = append(idle, m)
+	}
+	return first, again, idle, nil
+}
+
+// settle does runs until one has fetched nothing, so that the next has nothing to do.
+func (s *site) settle(ctx context.Context) error {
+	for range 5 {
+		_, out, err := s.run(ctx, "once", "--json")
+		if err != nil {
+			return err
+		}
+		var r struct{ Fetched int }
+		if err := json.Unmarshal(out, &r); err != nil {
+			return fmt.Errorf("read what imsync once prints: %w", err)
+		}
+		s.mirror.took()
+		if r.Fetched == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("imsync once fetches more with each run")
+}
+
+// check holds that all popular packages are planned, and nothing but what they need.
+func (s *site) check(plan []byte) error {
+	var items []struct{ Path, Reason string }
+	if err := json.Unmarshal(plan, &items); err != nil {
+		return fmt.Errorf("read what imsync plan prints: %w", err)
+	}
+	popular := 0
+	for _, it := range items {
+		switch it.Reason {
+		case "popular":
+			popular++
+		case "dependency":
+		default:
+			return fmt.Errorf("%s is planned as %s", it.Path, it.Reason)
+		}
+	}
+	if popular != s.popular {
+		return fmt.Errorf("%d packages are planned as popular, not %d", popular, s.popular)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package sync
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// TestNothingHasChanged: after a run that had nothing to fetch the next asks once for
+// each repomd.xml, and plans nothing, until anything that a plan is made from is
+// another.
+func TestNothingHasChanged(t *testing.T) {
+	a, c, other := pkgSpec("a", "1", "c"), pkgSpec("c", "1"), pkgSpec("other", "1")
+	for _, tc := range []struct {
+		name   string
+		change func(*bench)
+		same   bool
+		want   string // what is fetched then
+	}{
+		{"nothing", func(*bench) {}, true, ""},
+		{"the time", func(b *bench) { b.now = b.now.Add(12 * time.Hour) }, true, ""},
+		{"a day", func(b *bench) { b.now = b.now.Add(24 * time.Hour) }, false, ""},
+		{"the clock, set back", func(b *bench) { b.now = b.now.Add(-time.Hour) }, false, ""},
+		{"what upstream has", func(b *bench) { b.publish(pkgSpec("a", "2", "c"), c, other) }, false, "a popular"},
+		{"what clients ask for", func(b *bench) { b.asks("other") }, false, "other popular"},
+		{"a line that does not count", func(b *bench) { b.logs("noise\n") }, true, ""},
+		{"the seeds", func(b *bench) { b.site.Config.Sync.Packages = append(b.site.Config.Sync.Packages, "other") }, false, "other seed"},
+		{"the cache", func(b *bench) { b.remove(c) }, false, "c dependency"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t, "packages = [\"none\"]", []string{"a"}, a, c, other)
+			if r := b.once(); r.Fetched != 2 || r.Unchanged {
+				t.Fatalf("the first run fetched %q, unchanged: %v", fetched(r), r.Unchanged)
+			}
+			if r := b.once(); r.Unchanged {
+				t.Fatal("nothing is planned after a run that has fetched something")
+			}
+			tc.change(b)
+			b.up.Forget()
+			r := b.once()
+			if r.Unchanged != tc.same || strings.Join(fetched(r), ", ") != tc.want {
+				t.Errorf("unchanged: %v, want %v; fetched %q, want %q", r.Unchanged, tc.same, fetched(r), tc.want)
+			}
+			if lines := b.up.Lines("", "*"); tc.same && (len(lines) != 1 || !strings.HasSuffix(lines[0], "repomd.xml if 304")) {
+				t.Errorf("upstream was asked %q", lines)
+			}
+		})
+	}
+}
+
+// TestUnfinishedIsNotSettled: while something could not be fetched, each run tries.
+func TestUnfinishedIsNotSettled(t *testing.T) {
+	a, large := pkgSpec("a", "1"), testrepo.Spec{Name: "large", Version: "1", Release: "1", Size: 300_000}
+	b := newBench(t, `packages = ["a", "large"]
+budget = "100KiB"`, nil, a, large)
+	for range 3 {
+		if r := b.once(); r.Unchanged || len(r.Plan.Cut) != 1 {
+			t.Errorf("unchanged: %v; over the budget: %d", r.Unchanged, len(r.Plan.Cut))
+		}
+	}
+}
+
+// asks adds to the log that clients ask for a package.
+func (b *bench) asks(name string) {
+	b.Helper()
+	p := testrepo.Spec{Name: name, Version: "0", Release: "1"}.Location()
+	b.logs(fmt.Sprintf("10.0.0.9 - - [21/Nov/2026:10:12:44 +0000] \"GET /%s/%s HTTP/1.1\" 200 2000 \"-\" \"libdnf\"\n", benchRoot, p))
+}
+
+// logs adds text to the log.
+func (b *bench) logs(text string) {
+	b.Helper()
+	f, err := os.OpenFile(b.site.Config.Sync.Logs[0], os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// remove takes a stored package out of the tree.
+func (b *bench) remove(s testrepo.Spec) {
+	b.Helper()
+	if err := os.Remove(filepath.Join(b.dir, benchRoot, s.Location())); err != nil {
+		b.Fatal(err)
+	}
+}
