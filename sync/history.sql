@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS prefetched (
     root TEXT NOT NULL,
     size INTEGER NOT NULL,         -- bytes
     at   INTEGER NOT NULL,         -- Unix seconds
-    used INTEGER NOT NULL DEFAULT 0 -- the day, in Unix seconds, on which a client came for it; 0: none yet
+    used INTEGER NOT NULL DEFAULT 0 -- the last day, in Unix seconds, on which a client came for it; 0: none yet
 ) WITHOUT ROWID;
 
 -- The streams of modules that clients have asked for packages of.

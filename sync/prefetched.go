@@ -27,9 +27,11 @@ type Worth struct {
 // prefetched is a package that was brought ahead of any client.
 type prefetched struct {
 	PackageName
+	path string
 	size int64
 	at   time.Time
 	used bool
+	last time.Time // the beginning of the last day on which a client came for it
 }
 
 // brought remembers that an item was prefetched.
@@ -42,7 +44,7 @@ func (h *history) brought(it Item, at time.Time) error {
 // use remembers what of the prefetched clients came for: asked has the day, by
 // path, on which they last did.
 func (h *history) use(asked map[string]time.Time) error {
-	rows, err := h.db.Query(`SELECT path, at FROM prefetched WHERE used = 0`)
+	rows, err := h.db.Query(`SELECT path, at, used FROM prefetched`)
 	if err != nil {
 		return err
 	}
@@ -50,13 +52,13 @@ func (h *history) use(asked map[string]time.Time) error {
 	used := map[string]time.Time{}
 	for rows.Next() {
 		var path string
-		var at int64
-		if err := rows.Scan(&path, &at); err != nil {
+		var at, last int64
+		if err := rows.Scan(&path, &at, &last); err != nil {
 			return err
 		}
 		// Who asked for it before it was here did so elsewhere. Which of the two
 		// came first on the day itself isn't known.
-		if day, ok := asked[path]; ok && !day.Before(time.Unix(at, 0).UTC().Truncate(24*time.Hour)) {
+		if day, ok := asked[path]; ok && day.Unix() > last && !day.Before(time.Unix(at, 0).UTC().Truncate(24*time.Hour)) {
 			used[path] = day
 		}
 	}
@@ -78,7 +80,7 @@ func (h *history) use(asked map[string]time.Time) error {
 
 // versions lists what was prefetched, name by name, the latest of each first.
 func (h *history) versions() ([][]prefetched, error) {
-	rows, err := h.db.Query(`SELECT name, arch, root, size, at, used FROM prefetched`)
+	rows, err := h.db.Query(`SELECT path, name, arch, root, size, at, used FROM prefetched`)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +89,10 @@ func (h *history) versions() ([][]prefetched, error) {
 	for rows.Next() {
 		var p prefetched
 		var at, used int64
-		if err := rows.Scan(&p.Name, &p.Arch, &p.Root, &p.size, &at, &used); err != nil {
+		if err := rows.Scan(&p.path, &p.Name, &p.Arch, &p.Root, &p.size, &at, &used); err != nil {
 			return nil, err
 		}
-		p.at, p.used = time.Unix(at, 0), used != 0
+		p.at, p.used, p.last = time.Unix(at, 0), used != 0, time.Unix(used, 0)
 		of[p.PackageName] = append(of[p.PackageName], p)
 	}
 	var all [][]prefetched

@@ -37,7 +37,8 @@ type Report struct {
 	Stopped string `json:"stopped,omitempty"`
 
 	// Withdrawn is the files that were found gone upstream, and that are not served
-	// any more; Deleted those that went since they were found gone long enough ago.
+	// any more; Deleted those that went since they were found gone long enough ago, or
+	// were too many versions of a name.
 	Withdrawn []Removed `json:"withdrawn,omitempty"`
 	Deleted   []Removed `json:"deleted,omitempty"`
 	// Guarded is the repositories of which too much would have gone; each is one of
@@ -151,7 +152,7 @@ func (r *Report) pruned(p *Pruned) {
 	defer r.mu.Unlock()
 	r.Withdrawn, r.Guarded = p.Withdrawn, p.Guarded
 	for _, x := range p.Removed {
-		if x.Rule == RuleWithdrawn {
+		if x.Rule == RuleWithdrawn || x.Rule == RuleKeep {
 			r.Deleted = append(r.Deleted, x)
 		}
 	}

@@ -50,7 +50,7 @@ func lastRun(l *imsync.LastRun) string {
 		s += fmt.Sprintf("; %d files are gone upstream and not served any more", n)
 	}
 	if n := len(l.Deleted); n > 0 {
-		s += fmt.Sprintf("; %d files (%s) deleted that were gone upstream", n, size(bytesOf(l.Deleted)))
+		s += fmt.Sprintf("; %d files (%s) deleted that upstream or a newer version has replaced", n, size(bytesOf(l.Deleted)))
 	}
 	for _, g := range l.Guarded {
 		s += "; " + g.Root + ": " + g.Advice()

@@ -4,14 +4,16 @@
 // What it promises: a Config that Load returned is complete and valid, every
 // path in it is absolute, and nothing in the file was ignored. Whatever is
 // wrong in a file is reported at once, each with its file, line and key and
-// with what is expected there. A key that this version accepts without acting
-// on it yet is named by Warnings.
+// with what is expected there. What went wrong without being an error is said by
+// Warnings.
 //
 // Read config.go (the values) first, then schema.go (one line a key: its
 // name, where it goes, what it may be), load.go (how they are found) and
 // resolve.go (to which repository a URL belongs). repos.toml has the built-in
 // repositories in the syntax of the file itself.
 package config
+
+import "slices"
 
 // Config is the effective configuration. Load makes it; after that it is read
 // only, and may be used by any number of goroutines.
@@ -143,3 +145,7 @@ type origin struct {
 // originKey is a repo's key in Config.origins, and with no key the repo's own.
 // No repo has a slash in its name.
 func originKey(repo, key string) string { return repo + "/" + key }
+
+// Warnings has a sentence for each thing that the administrator should know
+// before relying on this configuration. Both programs log them as they start.
+func (c *Config) Warnings() []string { return slices.Clone(c.caveats) }
