@@ -30,6 +30,8 @@ type Report struct {
 	UsedBytes    int64 `json:"used_bytes"`
 	WastedBytes  int64 `json:"wasted_bytes"`
 	WaitingBytes int64 `json:"waiting_bytes"`
+	// Sources has the same by the source that brought it, sorted by name.
+	Sources []SourceWorth `json:"sources"`
 	// Partial says that only roots whose metadata had changed were synced, between
 	// two runs.
 	Partial bool `json:"partial,omitempty"`
@@ -79,7 +81,9 @@ type FetchedItem struct {
 	Outcome cache.Outcome
 }
 
-func newReport(now time.Time) *Report { return &Report{Started: now, Roots: []*RootReport{}, Room: -1} }
+func newReport(now time.Time) *Report {
+	return &Report{Started: now, Roots: []*RootReport{}, Sources: []SourceWorth{}, Room: -1}
+}
 
 func (r *Report) finish(now time.Time) {
 	r.Finished = now

@@ -44,7 +44,7 @@ func TestKeep(t *testing.T) {
 		settings string
 		before   func(t *testing.T, p *publisher, versions []testrepo.Spec)
 		later    func(t *testing.T, p *publisher, versions []testrepo.Spec) // after four days
-		left     []string // versions
+		left     []string                                                   // versions
 	}{
 		{name: "two by default", left: []string{"3", "4"}},
 		{name: "one", settings: "keep = 1", left: []string{"4"}},

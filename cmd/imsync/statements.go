@@ -33,6 +33,9 @@ func writeStatus(w io.Writer, s *imsync.Status) {
 			row("saved", "nothing yet: "+size(-s.Saved)+" more came from upstream than clients were sent")
 		}
 		row("prefetched", worth(s.Used, s.Wasted, s.Waiting))
+		for _, x := range s.Sources {
+			row("  "+string(x.Source), sourceWorth(x))
+		}
 		if len(s.Held) > 0 {
 			row("held", strings.Join(s.Held, ", "))
 		}

@@ -101,6 +101,7 @@ type Sync struct {
 	Roots      []string // "fedora/updates/41/Everything/x86_64"; the first element names one of Repos
 	Top        int      // how many of the most popular names are kept ready
 	HalfLife   Duration // after which a client-day counts half; never 0
+	Candidates []string // where names are looked for that nobody asked for yet: CandidateRename and others
 	Objective  string   // ObjectiveRequests or ObjectiveBytes
 	Budget     Size     // what a run may download
 	PerRoot    Size     // what of it may be of one root; 0 is no limit
@@ -114,6 +115,15 @@ type Sync struct {
 const (
 	ObjectiveRequests = "requests" // waits spared
 	ObjectiveBytes    = "bytes"    // bytes moved from the day to the night
+)
+
+// What Sync.Candidates may have.
+const (
+	CandidateRename     = "rename"     // what obsoletes a popular name
+	CandidateDependency = "dependency" // what popular packages require
+	CandidateNewcomer   = "newcomer"   // new names that are built from the source of popular ones
+	CandidateSibling    = "sibling"    // other names that are
+	CandidateGroup      = "group"      // the rest of comps groups most of which is popular
 )
 
 // Repo is the repository of that name, nil if there is none.
