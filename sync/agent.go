@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -294,7 +295,9 @@ func (r *run) plan(ctx context.Context) error {
 	})
 	r.report.planned()
 	if !r.report.Partial && ctx.Err() == nil {
-		if err := r.history.leave(r.report.Plan.Gone); err != nil {
+		// Where the metadata can't be had nothing is known to be gone.
+		gone := slices.DeleteFunc(slices.Clone(r.report.Plan.Gone), func(k popularity.Rank) bool { return r.staged[k.Root].Generation == nil })
+		if err := r.history.leave(gone); err != nil {
 			return fmt.Errorf("remember which names are gone: %w", err)
 		}
 	}
