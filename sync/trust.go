@@ -80,7 +80,7 @@ type Trust struct {
 
 // leastGuess is the chance below which nothing is fetched on a guess. It is higher
 // than what a rank needs: most of what guesses bring is as unlikely as the last of
-// them. A quarter was chosen by judgement.
+// them. docs/BENCHMARKS.md has what other values did.
 const leastGuess = 0.25
 
 // trusts says how far the sources are believed that the site has not switched off.
