@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -261,7 +262,8 @@ func (r *run) observe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sum up what was used: %w", err)
 	}
-	r.report.UsedBytes, r.report.WastedBytes, r.report.WaitingBytes = worth.Used, worth.Wasted, worth.Waiting
+	all := total(worth)
+	r.report.Sources, r.report.UsedBytes, r.report.WastedBytes, r.report.WaitingBytes = worth, all.Used, all.Wasted, all.Waiting
 	return r.roots(ctx)
 }
 
@@ -322,7 +324,7 @@ func (r *run) plan(ctx context.Context) error {
 		r.log.Warn("packages that can't be fetched as their metadata describes them are left out", "packages", len(bad),
 			"root", bad[0].Root, "first", bad[0].Location, "error", bad[0].Err)
 	}
-	idle, err := r.history.idle()
+	before, err := r.history.versions()
 	if err != nil {
 		return fmt.Errorf("see what nobody uses: %w", err)
 	}
@@ -334,11 +336,24 @@ func (r *run) plan(ctx context.Context) error {
 		}
 	}
 	budget := budgetOf(r.site.Config)
-	budget.Bytes, budget.Idle, budget.Only = r.left, idle, only
+	budget.Bytes, budget.Only = r.left, only
+	budget.learn(before, r.site.Config.Sync.Candidates, r.now())
+	if budget.Sources[ReasonNewcomer].Left > 0 {
+		if budget.Arrived, err = r.history.meet(idx, r.now()); err != nil {
+			return fmt.Errorf("remember which names there are: %w", err)
+		}
+	}
 	r.fit(ctx, budget, func(b Budget) Result {
 		return Plan(r.ranks, idx, r.stored, b)
 	})
 	r.report.planned()
+	if !r.report.Partial && ctx.Err() == nil {
+		// Where the metadata can't be had nothing is known to be gone.
+		gone := slices.DeleteFunc(slices.Clone(r.report.Plan.Gone), func(k popularity.Rank) bool { return r.staged[k.Root].Generation == nil })
+		if err := r.history.leave(gone); err != nil {
+			return fmt.Errorf("remember which names are gone: %w", err)
+		}
+	}
 	return ctx.Err()
 }
 
@@ -354,6 +369,13 @@ func budgetOf(cfg *config.Config) Budget {
 		Bytes: int64(s.Budget), PerRoot: int64(s.PerRoot), Top: s.Top, Seeds: seeds, Exclude: s.Exclude, Arches: s.Arches,
 		Value: valueFor(s.Objective),
 	}
+}
+
+// learn limits the budget by what became of what was prefetched before, name by
+// name, as it is known at that time. enabled are the sources of candidates that are
+// not switched off.
+func (b *Budget) learn(before [][]prefetched, enabled []string, at time.Time) {
+	b.Idle, b.Tried, b.Sources = idle(before), tried(before), trusts(enabled, judge(before, at))
 }
 
 // stored reports whether the cache has what metadata promises of k.

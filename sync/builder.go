@@ -30,6 +30,8 @@ type IndexBuilder struct {
 	seed     maphash.Seed
 	refused  []Refusal
 
+	obsoletes []obsoletion // see obsolete
+
 	modular map[artifact]symbol // see Modules
 	advised map[advised]symbol  // see Advise
 	comps   map[string][]compsList
@@ -101,6 +103,8 @@ func (b *IndexBuilder) Add(root string, p *repodata.Package) {
 	k.location = b.syms.keep(p.Location)
 	k.digest = cache.Digest(b.syms.keep(string(digest)))
 	b.require(&k, p.Requires)
+	b.obsolete(id, p.Obsoletes)
+	k.source = b.syms.id(sourceName(p.SourceRPM))
 	b.pkgs.add(k)
 	for i := range p.Provides {
 		d := &p.Provides[i]
@@ -224,6 +228,7 @@ func (b *IndexBuilder) Index() *Index {
 	kept := b.choose(x, in)
 	b.latest, b.pkgs, b.requires = nil, chunked[pkg]{}, chunked[relationID]{}
 	b.offer(x, kept)
+	b.succeed(x, kept)
 	*b = IndexBuilder{}
 	return x
 }

@@ -11,7 +11,8 @@ import (
 // circle end, and each is looked at once.
 type resolver struct {
 	idx    *Index
-	ranked map[node]int // place in the ranks
+	ranked map[node]int        // place in the ranks
+	alone  func(pick int) bool // what a pick requires is not gone after
 
 	picks []pick
 	of    map[node]int // the picks
@@ -83,7 +84,7 @@ func (r *resolver) run(i int, admit func(pick int) bool) {
 	r.enter(i)
 	for head := 0; head < len(r.queue); head++ {
 		i := r.queue[head]
-		if !admit(i) {
+		if !admit(i) || r.alone(i) {
 			continue
 		}
 		for _, id := range r.idx.requirements(r.picks[i].pkg) {
@@ -209,7 +210,10 @@ func (r *resolver) ensure(t *tree, id relationID, by int) bool {
 	switch {
 	case !chosen:
 		r.choose(best, by)
-	case r.picks[i].reason != ReasonPopular:
+	case r.picks[i].reason.guessed():
+		r.picks[i].parent, r.picks[i].origin, r.picks[i].reason = by, r.picks[by].origin, ReasonDependency
+		r.enter(i)
+	case !r.picks[i].reason.ofRank():
 		// A seed comes before its turn. What is popular waits for it: its own rank
 		// says what it is worth.
 		r.enter(i)

@@ -14,6 +14,9 @@ type place struct {
 	testing bool   // updates that most clients of the release do not take
 }
 
+// String tells the place from others, but for testing.
+func (p place) String() string { return p.arch + " " + p.release + " " + p.line }
+
 // group is a set of companion roots: those that one client uses together.
 // Roots are companions if their paths name the same architecture and the same
 // release, which may be none. Enterprise Linux counts its major number alone.

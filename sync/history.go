@@ -36,7 +36,22 @@ func openHistory(path string) (*history, error) {
 		db.Close()
 		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
 	}
+	if err := addSource(db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
+	}
 	return &history{db}, nil
+}
+
+// addSource adds the column that histories of earlier versions lack: they knew of no
+// source but what is popular.
+func addSource(db *sql.DB) error {
+	var there int
+	if err := db.QueryRow(`SELECT count(*) FROM pragma_table_info('prefetched') WHERE name = 'source'`).Scan(&there); err != nil || there > 0 {
+		return err
+	}
+	_, err := db.Exec(`ALTER TABLE prefetched ADD COLUMN source TEXT NOT NULL DEFAULT 'popular'`)
+	return err
 }
 
 func (h *history) Close() error { return h.db.Close() }

@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS prefetched (
     root TEXT NOT NULL,
     size INTEGER NOT NULL,         -- bytes
     at   INTEGER NOT NULL,         -- Unix seconds
-    used INTEGER NOT NULL DEFAULT 0 -- the day, in Unix seconds, on which a client came for it; 0: none yet
+    source TEXT NOT NULL DEFAULT 'popular', -- as Item.Source has it
+    used INTEGER NOT NULL DEFAULT 0 -- the last day, in Unix seconds, on which a client came for it; 0: none yet
 ) WITHOUT ROWID;
 
 -- The streams of modules that clients have asked for packages of.
@@ -26,6 +27,23 @@ CREATE TABLE IF NOT EXISTS stream (
     stream TEXT NOT NULL,
     seen   INTEGER NOT NULL, -- Unix seconds
     PRIMARY KEY (root, module, stream)
+) WITHOUT ROWID;
+
+-- The names that companion roots have had, to know what is new.
+CREATE TABLE IF NOT EXISTS familiar (
+    place   TEXT PRIMARY KEY, -- architecture, release and line
+    roots   TEXT NOT NULL,    -- JSON: a list
+    names   BLOB NOT NULL,    -- hashes, 8 bytes each, sorted
+    arrived TEXT NOT NULL     -- JSON: the new names, with when they came in Unix seconds
+) WITHOUT ROWID;
+
+-- The names that clients asked for, and that their repositories have no longer, as
+-- the last run found.
+CREATE TABLE IF NOT EXISTS gone (
+    name TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    root TEXT NOT NULL,
+    PRIMARY KEY (name, arch, root)
 ) WITHOUT ROWID;
 
 -- How far the run under way is, if one is: its lock says so, not this.

@@ -42,7 +42,8 @@ type Index struct {
 	offers   []offer      // those of one capability stand together
 	offered  []uint32     // by symbol: where the offers of that capability begin
 
-	comps map[string][]compsList // by the group's id
+	comps     map[string][]compsList // by the group's id
+	obsoletes []obsoletion           // by name
 
 	refused []Refusal
 }
@@ -129,6 +130,7 @@ type pkg struct {
 	nreq     uint32
 	track    track
 	stream   symbol // of a module, with its context: "nodejs:18:489197e6"; 0 for none
+	source   symbol // the name of the source package that it was built from; 0 for none
 	advisory symbol // the security advisory that this version answers; 0 for none
 }
 

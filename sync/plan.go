@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -15,13 +14,19 @@ import (
 type Reason string
 
 // The reasons. What is popular stays popular if it is a seed or a dependency
-// too, and a seed stays a seed. Of either, what answers a security advisory is
-// there for that.
+// too, and a seed stays a seed. Of any, what answers a security advisory is
+// there for that. Behind the first four stand the sources of names that the site
+// has not asked for: see candidates.go.
 const (
 	ReasonSecurity   Reason = "security"
 	ReasonPopular    Reason = "popular"
 	ReasonSeed       Reason = "seed"
 	ReasonDependency Reason = "dependency"
+
+	ReasonRename   Reason = "rename"   // what is popular by the name that it obsoletes
+	ReasonNewcomer Reason = "newcomer" // new in the repository, and made from the source of what is popular
+	ReasonSibling  Reason = "sibling"  // made from the source of what is popular
+	ReasonGroup    Reason = "group"    // in a comps group most of which the site uses
 )
 
 // Item is a file to fetch. Its JSON is the contract's.
@@ -34,14 +39,17 @@ type Item struct {
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // hexadecimal; "" where the repository has another digest, which is in Want
 	Reason Reason `json:"reason"`
-	Rank   int    `json:"rank"` // of its own, 0 for none
+	Rank   int    `json:"rank"` // of its own, 0 for none; what is gone from the repositories is not counted
+	// Source is the reason without regard to advisories; of what only a seed requires
+	// it is that seed.
+	Source Reason `json:"source"`
 
 	Key  cache.Key  `json:"-"`
 	Want cache.Want `json:"-"`
 	// Because says what it is fetched for: for a security update the advisory, for
 	// a seed the entry of the list, for a dependency the packages that lead to it
-	// ("mplayer -> libfoo", a long chain without its middle), for what is popular
-	// nothing.
+	// ("mplayer -> libfoo", a long chain without its middle), for other candidates the
+	// name or the group that leads to them, for what is popular nothing.
 	Because string `json:"because,omitempty"`
 }
 
@@ -65,6 +73,14 @@ type Budget struct {
 	// more comes sooner, and what is worth nothing, 0 or less, is not fetched for its
 	// rank. nil: the ranks' own order says it, and all are worth something.
 	Value Value
+	// Sources are the sources of candidates that are asked, with how far each is
+	// trusted; nil: renames and dependencies, without a limit.
+	Sources map[Reason]Trust
+	// Arrived are the names that are new, which the source newcomer asks for.
+	Arrived Arrivals
+	// Tried are the names that were brought on a guess and that nobody came for yet:
+	// none is brought so a second time.
+	Tried map[PackageName]bool
 	// Only are the roots of which something is fetched on its own account; nil is
 	// all. What these packages require may come from any root.
 	Only map[string]bool
@@ -96,7 +112,7 @@ type Result struct {
 	// it would most likely be fetched in vain.
 	Unlikely []Item
 
-	Gone  []popularity.Rank // of the wanted ranks, those that no repository has a package for any more
+	Gone  []popularity.Rank // ranks whose names have left their repositories, and that no other name has replaced
 	Seeds []SeedMiss        // seeds that stand for nothing
 	Unmet []Unmet           // requirements that no package satisfies
 }
@@ -116,9 +132,12 @@ type Unmet struct {
 //
 // Security updates come first, in the order that they have among themselves
 // otherwise. Ranks come best first. Their order, or that of what they are worth
-// (Budget.Value), is the order of the plan; each package is followed by the dependencies that are not popular themselves (a
-// popular one keeps the place of its own rank, which says better what it is
-// worth). The seeds follow in the order of the list, in the same way.
+// (Budget.Value), is the order of the plan; each package is followed by the
+// dependencies that are not popular themselves (a popular one keeps the place of its
+// own rank, which says better what it is worth). A rank whose name has left the
+// repositories counts for none, unless another name has replaced it. The seeds follow
+// in the order of the list, in the same way. Guesses (Budget.Sources) stand among the
+// ranks where they are worth as much; nothing is fetched that only they require.
 //
 // A name that is idle rests until someone asks for it again: it is not fetched,
 // nor what only it requires. What the site itself has put on the seed list, and
@@ -136,15 +155,15 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	}
 	p := &planner{
 		idx: idx, ranks: ranks, stored: stored, budget: b,
-		seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool),
-	}
-	ranked, wanted := p.rank(top)
-	p.weigh(ranked, wanted)
-	p.r = newResolver(idx, ranked)
-	for _, n := range wanted {
-		p.r.reserve(n, ReasonPopular, "")
+		ranked: make(map[node]int), places: make([]int, len(ranks)), renamed: make(map[node]string), seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool),
 	}
 	seeds, misses := sow(idx, b.Seeds, b.Exclude)
+	wanted := p.rank(top)
+	p.r = newResolver(idx, p.ranked)
+	p.r.alone = func(i int) bool { return p.isGuess(i) || p.isLeft(i) }
+	for _, c := range p.weigh(wanted, p.guesses(seeds)) {
+		p.r.reserve(c.node, c.source, c.because)
+	}
 	for _, s := range seeds {
 		p.r.reserve(s.node, ReasonSeed, s.pattern)
 		delete(p.value, s.node) // it is wanted, whatever it is worth
@@ -175,46 +194,13 @@ type planner struct {
 	seen   map[cache.Key]bool // what was decided: whether it is stored or to be fetched
 	res    Result
 
+	ranked   map[node]int     // of what stands for a rank, its place in the ranks
+	places   []int            // of the ranks, their numbers without those that are gone
+	leaders  []node           // what stands for a rank, the best first
+	renamed  map[node]string  // of what stands for the rank of another name, that name
 	value    map[node]float64 // of what stands for a rank; nil: all are worth the same
 	ofRoot   map[rootID]int64 // bytes that are planned of each root
 	insisted map[node]bool    // what the site's own seeds stand for
-}
-
-// rank finds the packages that the ranks stand for: the place of each in the
-// ranks, and, of the top ranks, the packages in order.
-func (p *planner) rank(top int) (ranked map[node]int, wanted []node) {
-	ranked = make(map[node]int, len(p.ranks))
-	missing := 0 // ranks so far without a package that is stored
-	groups := make(map[string][]groupID)
-	for i := range p.ranks {
-		rank := &p.ranks[i]
-		in, ok := groups[rank.Root]
-		if !ok {
-			in = p.idx.groupsOf(rank.Root)
-			groups[rank.Root] = in
-		}
-		gone, lacks := true, false
-		for _, g := range in {
-			for _, k := range p.current(g, rank) {
-				n := node{g, k}
-				gone = false
-				if _, ok := ranked[n]; !ok {
-					ranked[n] = i
-				}
-				if there := p.has(k); i < top || missing < top && !there {
-					wanted = append(wanted, n)
-					lacks = lacks || !there
-				}
-			}
-		}
-		if lacks || gone {
-			missing++
-		}
-		if gone && i < top {
-			p.res.Gone = append(p.res.Gone, *rank)
-		}
-	}
-	return ranked, wanted
 }
 
 // has reports whether a package is stored.
@@ -222,59 +208,6 @@ func (p *planner) has(id pkgID) bool {
 	k := &p.idx.pkgs[id]
 	key, err := p.idx.roots[k.root].key(k.location)
 	return err == nil && p.stored(key, cache.Want{Digest: k.digest, Size: k.size})
-}
-
-// weigh orders what the first ranks stand for by what it is worth. What is equal
-// keeps the order of the ranks.
-func (p *planner) weigh(ranked map[node]int, wanted []node) {
-	if p.budget.Value == nil {
-		return
-	}
-	p.value = make(map[node]float64, len(wanted))
-	for _, n := range wanted {
-		k := &p.idx.pkgs[n.pkg]
-		if key, err := p.idx.roots[k.root].key(k.location); err == nil { // the builder took only what has a key
-			p.value[n] = p.budget.Value(&p.ranks[ranked[n]], key, k.size)
-		}
-	}
-	slices.SortStableFunc(wanted, func(a, b node) int { return cmp.Compare(p.value[b], p.value[a]) })
-}
-
-// current are the packages that clients who made the rank will ask for next: of
-// that name and architecture, or, if there is none any more, with the
-// architecture changed to noarch or from it. A module's clients are not told from
-// the others, so there is one package for them and one for each stream; testing is
-// for those alone who have it, if it is newer.
-func (p *planner) current(g groupID, rank *popularity.Rank) []pkgID {
-	x := p.idx
-	name, ok := x.syms.find(rank.Name)
-	if !ok {
-		return nil
-	}
-	tests := locate(rank.Root).testing
-	find := func(arch func(p pkgID) bool) []pkgID {
-		return x.newest(g, name, strings.Trim(rank.Root, "/"), func(p pkgID) bool {
-			return arch(p) && (tests || x.pkgs[p].track&inTesting == 0)
-		})
-	}
-	all := find(func(p pkgID) bool { return x.arch(p) == rank.Arch })
-	if len(all) == 0 {
-		all = find(func(p pkgID) bool {
-			fam := x.syms.text(x.pkgs[p].family)
-			return fam != "src" && (fam == noarch || rank.Arch == noarch && x.groups[g].native(fam))
-		})
-	}
-	if !tests {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(p pkgID) bool {
-		a := &x.pkgs[p]
-		return slices.ContainsFunc(all, func(q pkgID) bool {
-			b := &x.pkgs[q]
-			newer := x.evrs[b.evr].Compare(x.evrs[a.evr])
-			return (a.track^b.track)&inModule == 0 && a.stream == b.stream && (newer > 0 || newer == 0 && a.track&inTesting > b.track&inTesting)
-		})
-	})
 }
 
 // admit decides upon the pick, and reports whether it will be there.
@@ -349,7 +282,7 @@ func (p *planner) rests(i int, item *Item) bool {
 func (p *planner) unlikely(i int) bool {
 	pick := &p.r.picks[i]
 	value, weighed := p.value[pick.node]
-	return weighed && value <= 0 && pick.reason == ReasonPopular
+	return weighed && value <= 0 && pick.reason.ofRank()
 }
 
 func (p *planner) item(i int, key cache.Key, want cache.Want) Item {
@@ -357,13 +290,16 @@ func (p *planner) item(i int, key cache.Key, want cache.Want) Item {
 	k := &p.idx.pkgs[pick.pkg]
 	item := Item{
 		Path: key.String(), Name: p.idx.name(pick.pkg), EVR: p.idx.evrs[k.evr].String(), Arch: p.idx.arch(pick.pkg),
-		Root: p.idx.roots[k.root].root, Size: k.size, Reason: pick.reason, Key: key, Want: want, Because: pick.because,
+		Root: p.idx.roots[k.root].root, Size: k.size, Reason: pick.reason, Source: pick.reason, Key: key, Want: want, Because: pick.because,
 	}
 	if strings.HasPrefix(string(want.Digest), "sha256:") {
 		item.SHA256 = want.Digest.Hex()
 	}
 	if at := p.r.place(pick.node); at != unranked {
-		item.Rank = p.ranks[at].Rank
+		item.Rank = p.places[at]
+	}
+	if p.r.picks[pick.origin].reason == ReasonSeed {
+		item.Source = ReasonSeed
 	}
 	switch {
 	case pick.parent >= 0:

@@ -27,22 +27,25 @@ type Worth struct {
 // prefetched is a package that was brought ahead of any client.
 type prefetched struct {
 	PackageName
-	size int64
-	at   time.Time
-	used bool
+	path   string
+	source Reason
+	size   int64
+	at     time.Time
+	used   bool
+	last   time.Time // the beginning of the last day on which a client came for it
 }
 
 // brought remembers that an item was prefetched.
 func (h *history) brought(it Item, at time.Time) error {
-	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, used = 0`, it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix())
+	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, source = ?7, used = 0`, it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix(), it.Source)
 	return err
 }
 
 // use remembers what of the prefetched clients came for: asked has the day, by
 // path, on which they last did.
 func (h *history) use(asked map[string]time.Time) error {
-	rows, err := h.db.Query(`SELECT path, at FROM prefetched WHERE used = 0`)
+	rows, err := h.db.Query(`SELECT path, at, used FROM prefetched`)
 	if err != nil {
 		return err
 	}
@@ -50,13 +53,13 @@ func (h *history) use(asked map[string]time.Time) error {
 	used := map[string]time.Time{}
 	for rows.Next() {
 		var path string
-		var at int64
-		if err := rows.Scan(&path, &at); err != nil {
+		var at, last int64
+		if err := rows.Scan(&path, &at, &last); err != nil {
 			return err
 		}
 		// Who asked for it before it was here did so elsewhere. Which of the two
 		// came first on the day itself isn't known.
-		if day, ok := asked[path]; ok && !day.Before(time.Unix(at, 0).UTC().Truncate(24*time.Hour)) {
+		if day, ok := asked[path]; ok && day.Unix() > last && !day.Before(time.Unix(at, 0).UTC().Truncate(24*time.Hour)) {
 			used[path] = day
 		}
 	}
@@ -78,7 +81,7 @@ func (h *history) use(asked map[string]time.Time) error {
 
 // versions lists what was prefetched, name by name, the latest of each first.
 func (h *history) versions() ([][]prefetched, error) {
-	rows, err := h.db.Query(`SELECT name, arch, root, size, at, used FROM prefetched`)
+	rows, err := h.db.Query(`SELECT path, name, arch, root, source, size, at, used FROM prefetched`)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +90,10 @@ func (h *history) versions() ([][]prefetched, error) {
 	for rows.Next() {
 		var p prefetched
 		var at, used int64
-		if err := rows.Scan(&p.Name, &p.Arch, &p.Root, &p.size, &at, &used); err != nil {
+		if err := rows.Scan(&p.path, &p.Name, &p.Arch, &p.Root, &p.source, &p.size, &at, &used); err != nil {
 			return nil, err
 		}
-		p.at, p.used = time.Unix(at, 0), used != 0
+		p.at, p.used, p.last = time.Unix(at, 0), used != 0, time.Unix(used, 0)
 		of[p.PackageName] = append(of[p.PackageName], p)
 	}
 	var all [][]prefetched
@@ -102,18 +105,14 @@ func (h *history) versions() ([][]prefetched, error) {
 }
 
 // idle lists the names whose last versions nobody came for, for Budget.Idle.
-func (h *history) idle() (map[PackageName]time.Time, error) {
-	all, err := h.versions()
-	if err != nil {
-		return nil, err
-	}
-	idle := map[PackageName]time.Time{}
+func idle(all [][]prefetched) map[PackageName]time.Time {
+	in := map[PackageName]time.Time{}
 	for _, list := range all {
 		if since, ok := idleSince(list); ok {
-			idle[list[0].PackageName] = since
+			in[list[0].PackageName] = since
 		}
 	}
-	return idle, nil
+	return in
 }
 
 // idleSince says whether nobody came for the last prefetched versions of a name,
@@ -125,26 +124,14 @@ func idleSince(list []prefetched) (since time.Time, ok bool) {
 	return list[idleVersions-1].at, true
 }
 
-// worth sums up what became of all that was prefetched, and forgets what is long
-// past.
-func (h *history) worth(now time.Time) (w Worth, err error) {
+// worth sums up what became of all that was prefetched, by source, and forgets what
+// is long past.
+func (h *history) worth(now time.Time) ([]SourceWorth, error) {
 	if _, err := h.db.Exec(`DELETE FROM prefetched WHERE at < ?`, now.Add(-rememberedFor).Unix()); err != nil {
-		return w, err
+		return nil, err
 	}
 	all, err := h.versions()
-	for _, list := range all {
-		for _, p := range list {
-			switch {
-			case p.used:
-				w.Used += p.size
-			case p.at.Before(list[0].at) || now.Sub(p.at) > wastedAfter:
-				w.Wasted += p.size
-			default:
-				w.Waiting += p.size
-			}
-		}
-	}
-	return w, err
+	return judge(all, now), err
 }
 
 // streamKept is how long after its last request a module's stream counts as used.

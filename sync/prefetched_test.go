@@ -29,7 +29,7 @@ func TestWorth(t *testing.T) {
 	day := func(n int) time.Time { return began.Add(time.Duration(n) * 24 * time.Hour) }
 	brought := func(name string, version, onDay int, size int64) string {
 		t.Helper()
-		it := Item{Path: fmt.Sprintf("r/%s-%d.rpm", name, version), Name: name, Arch: "x86_64", Root: "r", Size: size}
+		it := Item{Path: fmt.Sprintf("r/%s-%d.rpm", name, version), Name: name, Arch: "x86_64", Root: "r", Size: size, Source: ReasonPopular}
 		if err := h.brought(it, day(onDay)); err != nil {
 			t.Fatal(err)
 		}
@@ -45,16 +45,17 @@ func TestWorth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	is := func(at time.Time, want Worth, idle ...string) {
+	is := func(at time.Time, want Worth, resters ...string) {
 		t.Helper()
-		got, err := h.worth(at)
-		if err != nil || got != want {
+		sources, err := h.worth(at)
+		if got := total(sources); err != nil || got != want {
 			t.Errorf("after %v: %+v, %v; want %+v", at.Sub(began), got, err, want)
 		}
-		resting, err := h.idle()
+		all, err := h.versions()
 		if err != nil {
 			t.Fatal(err)
 		}
+		resting := idle(all)
 		var names []string
 		for n, since := range resting {
 			names = append(names, n.Name)
@@ -62,8 +63,8 @@ func TestWorth(t *testing.T) {
 				t.Errorf("%s rests since %v", n.Name, since)
 			}
 		}
-		if slices.Sort(names); !slices.Equal(names, idle) {
-			t.Errorf("after %v these rest: %q, want %q", at.Sub(began), names, idle)
+		if slices.Sort(names); !slices.Equal(names, resters) {
+			t.Errorf("after %v these rest: %q, want %q", at.Sub(began), names, resters)
 		}
 	}
 

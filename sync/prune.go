@@ -25,6 +25,7 @@ const (
 	RuleSpace      Rule = "space"      // cache_size or min_free
 	RuleWithdrawn  Rule = "withdrawn"  // gone upstream, and listed by no metadata that is kept
 	RuleReplica    Rule = "replica"    // gone from the cache that this one is a copy of
+	RuleKeep       Rule = "keep"       // more versions of a name were prefetched than sync.keep
 )
 
 // Pruned is what the rules removed or, in a rehearsal, would remove. All numbers
@@ -63,8 +64,8 @@ type Removed struct {
 	Why   string `json:"why"` // for people
 }
 
-// Prune applies the rules now: metadata whose time is over, what upstream has
-// withdrawn, what broken-off downloads have left, and as many files as are too many
+// Prune applies the rules now: metadata whose time is over, versions that are too
+// many, what upstream has withdrawn, what broken-off downloads have left, and as many files as are too many
 // for cache_size and min_free. Of files that no metadata lists it asks upstream. What
 // fails is listed; an error is what ended it, ErrRunning where a run is under way.
 func (a *Agent) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {

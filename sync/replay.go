@@ -39,6 +39,9 @@ type Variant struct {
 	// Plan decides what a night fetches, within b. nil is what runs do: Plan, with
 	// the configuration's limits.
 	Plan func(n *Night, stored func(cache.Key, cache.Want) bool, b Budget) Result
+	// Candidates are the sources of candidates that are asked, as sync.candidates has
+	// them; nil: the configuration's.
+	Candidates []string
 }
 
 // Night is what is known when a run is due.
@@ -137,6 +140,9 @@ func (r *replay) readLogs(ctx context.Context, dir string) error {
 				return Plan(n.Ranks, n.Index, stored, b)
 			}
 		}
+		if v.Candidates == nil {
+			v.Candidates = r.Config.Sync.Candidates
+		}
 		r.simulations = append(r.simulations, newSimulation(v, r.from, r.split.last))
 	}
 	return nil
@@ -148,6 +154,7 @@ func (r *replay) nights(ctx context.Context) error {
 	if published == nil {
 		published = r.split.published()
 	}
+	met := familiar{}
 	known := newVersions(append(r.split.rootsSeen(), r.Config.Sync.Roots...))
 	runs := r.split.runs()
 	for i, run := range runs {
@@ -166,12 +173,15 @@ func (r *replay) nights(ctx context.Context) error {
 			if n.Ranks, err = r.ranks.Rank(ctx, time.Duration(r.Config.Sync.HalfLife)); err != nil {
 				return err
 			}
-			n.Index = known.index()
+			n.Index = known.index(run)
+			met.look(n.Index, run)
+			budget := budgetOf(r.Config)
+			budget.Arrived = met.arrivals()
 			for _, s := range r.simulations {
-				s.run(&n, budgetOf(r.Config))
+				s.run(&n, budget)
 			}
 		}
-		if err := r.day(ctx, run); err != nil {
+		if err := r.day(ctx, run, known); err != nil {
 			return err
 		}
 	}
@@ -179,7 +189,7 @@ func (r *replay) nights(ctx context.Context) error {
 }
 
 // day lets the requests between a run and the next come, and counts them.
-func (r *replay) day(ctx context.Context, run time.Time) error {
+func (r *replay) day(ctx context.Context, run time.Time, known *versions) error {
 	file, next := r.split.after(run)
 	if file == "" {
 		return ctx.Err()
@@ -189,6 +199,7 @@ func (r *replay) day(ctx context.Context, run time.Time) error {
 		return err
 	}
 	for i := range requests {
+		known.ask(requests[i].path, requests[i].at)
 		for _, s := range r.simulations {
 			s.request(&requests[i])
 		}

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,7 +98,10 @@ type DayCounts struct {
 type Outcome struct {
 	Days int `json:"days"`
 	Counts
-	ByDay []DayCounts `json:"-"`
+	// Sources has what was prefetched by the source that brought it, sorted by name.
+	// What nobody came for by the end of the logs is wasted; nothing is waiting.
+	Sources []SourceWorth `json:"sources"`
+	ByDay   []DayCounts   `json:"-"`
 }
 
 // simulation is the cache of one variant. It is pure: it knows what it is told.
@@ -128,19 +132,15 @@ func (s *simulation) day(at time.Time) int { return int(at.Sub(s.from) / (24 * t
 
 // run plans a night, and fetches what is planned.
 func (s *simulation) run(n *Night, b Budget) {
-	b.Bytes, b.Idle = s.Budget.of(n.Published), map[PackageName]time.Time{}
-	for name, list := range s.names {
-		if since, ok := idleSince(list); ok {
-			b.Idle[name] = since
-		}
-	}
+	b.Bytes = s.Budget.of(n.Published)
+	b.learn(slices.Collect(maps.Values(s.names)), s.Candidates, n.At)
 	stored := func(k cache.Key, _ cache.Want) bool {
 		path := k.String()
 		_, there := s.ahead[path]
 		return there || s.asked[path]
 	}
 	for _, it := range s.Plan(n, stored, b).Items {
-		a := ahead{prefetched{PackageName: PackageName{it.Name, it.Arch, it.Root}, size: it.Size, at: n.At}, s.day(n.At)}
+		a := ahead{prefetched{PackageName: PackageName{it.Name, it.Arch, it.Root}, source: it.Source, size: it.Size, at: n.At}, s.day(n.At)}
 		s.ahead[it.Key.String()] = a
 		s.names[a.PackageName] = slices.Insert(s.names[a.PackageName], 0, a.prefetched)
 		d := &s.days[a.day]
@@ -184,10 +184,25 @@ func (s *simulation) use(a ahead) {
 }
 
 func (s *simulation) outcome() Outcome {
-	o := Outcome{Days: len(s.days)}
+	o := Outcome{Days: len(s.days), Sources: s.sources()}
 	for i, c := range s.days {
 		o.Counts.add(c)
 		o.ByDay = append(o.ByDay, DayCounts{s.from.Add(time.Duration(i) * 24 * time.Hour).Format(time.DateOnly), c})
 	}
 	return o
+}
+
+// sources sums up what came of what each source has brought.
+func (s *simulation) sources() []SourceWorth {
+	var all [][]prefetched
+	var end time.Time
+	for path, a := range s.ahead {
+		a.used = s.asked[path]
+		all = append(all, []prefetched{a.prefetched})
+		if a.at.After(end) {
+			end = a.at
+		}
+	}
+	// No version has replaced another, but time enough has passed.
+	return judge(all, end.Add(wastedAfter+1))
 }

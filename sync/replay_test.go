@@ -63,8 +63,8 @@ func replayed(t *testing.T, log, published string, warmupDays int, more string, 
 	if published != "" {
 		var list strings.Builder
 		for line := range strings.Lines(published) {
-			if f := strings.Fields(line); len(f) == 4 {
-				fmt.Fprintf(&list, "%s\t/%s\t%s\n", at(f[0], f[1]).Format(time.RFC3339), location(f[2]), f[3])
+			if f := strings.Fields(line); len(f) >= 4 {
+				fmt.Fprintf(&list, "%s\t/%s\t%s\n", at(f[0], f[1]).Format(time.RFC3339), location(f[2]), strings.Join(f[3:], "\t"))
 			}
 		}
 		if o.Published, err = ReadPublished(strings.NewReader(list.String()), cfg); err != nil {
@@ -304,7 +304,80 @@ func TestReadPublishedRefuses(t *testing.T) {
 		})
 	}
 	all, err := ReadPublished(strings.NewReader(good+strings.Replace(good, "/fedora/", "http://dl.fedoraproject.org/pub/fedora/linux/", 1)), cfg)
-	if err != nil || len(all) != 2 || all[0] != all[1] || all[0].Source != "vlc" || all[0].Size != 7 {
+	if err != nil || len(all) != 2 || !cmp.Equal(all[0], all[1]) || all[0].Source != "vlc" || all[0].Size != 7 {
 		t.Errorf("a path and a URL: %+v, %v", all, err)
+	}
+}
+
+// TestReplayForeseesNames: new names of a popular source and names that take the place
+// of others are foreseen where the list tells of them; builds of a module are fetched
+// while clients use some; a version that seems older and came later is the newest.
+func TestReplayForeseesNames(t *testing.T) {
+	var popular, logLines strings.Builder
+	for client := range 9 {
+		fmt.Fprintf(&popular, "2 9 %d vim-1-1.x86_64 10\n", client+1)
+	}
+	logLines.WriteString("1 9 1 start-1-1.x86_64 1\n" + popular.String())
+	for _, tc := range []struct {
+		name, log, published string
+		config               string
+		want                 []SourceWorth
+	}{{
+		name: "a new name is guessed by its source",
+		log:  "5 9 1 vim-split-2-1.x86_64 7\n",
+		published: `
+1 8 vim-1-1.x86_64 10 vim
+1 8 vim-old-1-1.x86_64 3 vim
+4 8 vim-2-1.x86_64 10 vim
+4 8 vim-split-2-1.x86_64 7 vim
+4 8 stranger-2-1.x86_64 7 stranger
+`,
+		want: []SourceWorth{{Source: ReasonNewcomer, Used: 1, UsedBytes: 7}, {Source: ReasonPopular, Wasted: 1, WastedBytes: 10},
+			{Source: ReasonSibling, Wasted: 1, WastedBytes: 3}},
+	}, {
+		name: "not where that is switched off",
+		log:  "5 9 1 vim-split-2-1.x86_64 7\n",
+		published: `
+1 8 vim-1-1.x86_64 10 vim
+4 8 vim-2-1.x86_64 10 vim
+4 8 vim-split-2-1.x86_64 7 vim
+`,
+		config: `candidates = ["rename"]`,
+		want:   []SourceWorth{{Source: ReasonPopular, Wasted: 1, WastedBytes: 10}},
+	}, {
+		name: "a name hands its rank on to the one that obsoletes it",
+		log:  "5 9 1 neovim-2-1.x86_64 7\n",
+		published: `
+1 8 vim-1-1.x86_64 10 vim
+4 8 neovim-2-1.x86_64 7 neovim other,vim
+`,
+		want: []SourceWorth{{Source: ReasonRename, Used: 1, UsedBytes: 7}},
+	}, {
+		name: "of a module that nobody uses nothing is fetched, and of one that is used the newest build",
+		log:  "3 9 1 perl-5-1.module_f41+1.x86_64 5\n",
+		published: `
+1 8 vim-1-1.x86_64 10 vim
+4 8 vim-2-1.module_f41+1.x86_64 10 vim
+4 8 perl-6-1.module_f41+2.x86_64 5 perl
+`,
+		want: []SourceWorth{{Source: ReasonPopular, Wasted: 1, WastedBytes: 5}},
+	}, {
+		name: "what comes later and seems older has another epoch",
+		log:  "5 9 1 vim-0.9-1.x86_64 11\n",
+		published: `
+1 8 vim-1-1.x86_64 10 vim
+4 8 vim-0.9-1.x86_64 11 vim
+`,
+		want: []SourceWorth{{Source: ReasonPopular, Used: 1, UsedBytes: 11}},
+	}} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := replayed(t, logLines.String()+tc.log+"9 9 1 end-1-1.x86_64 1\n", tc.published, 2, tc.config, Variant{Budget: ReplayBudget{Bytes: 1 << 40}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tc.want, r.Outcomes[0].Sources); d != "" {
+				t.Errorf("sources (-want +got):\n%s", d)
+			}
+		})
 	}
 }

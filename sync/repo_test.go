@@ -28,6 +28,7 @@ type listed struct {
 //
 //	fedora/updates/41/Everything/x86_64
 //	    foo-1:2.3-4.fc41.x86_64  size 100 | requires bar >= 2, /bin/sh | provides baz = 1 | files /usr/bin/foo | rebuilt 7
+//	    bar-2-1.fc41.x86_64 | obsoletes foo < 2 | source barsource
 //
 // Each package provides its own name and version. Its digest is that of its name,
 // and of the number behind `rebuilt`, which is the time it was built too.
@@ -64,6 +65,10 @@ func parseRepos(t testing.TB, text string) []listed {
 				p.Requires = parseDeps(value)
 			case "provides":
 				p.Provides = append(p.Provides, parseDeps(value)...)
+			case "obsoletes":
+				p.Obsoletes = parseDeps(value)
+			case "source":
+				p.SourceRPM = value + "-" + p.EVR.Version + "-" + p.EVR.Release + ".src.rpm"
 			case "files":
 				p.Files = strings.Fields(value)
 			case "rebuilt":

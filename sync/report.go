@@ -31,6 +31,8 @@ type Report struct {
 	UsedBytes    int64 `json:"used_bytes"`
 	WastedBytes  int64 `json:"wasted_bytes"`
 	WaitingBytes int64 `json:"waiting_bytes"`
+	// Sources has the same by the source that brought it, sorted by name.
+	Sources []SourceWorth `json:"sources"`
 	// Partial says that only roots whose metadata had changed were synced, between
 	// two runs.
 	Partial bool `json:"partial,omitempty"`
@@ -41,7 +43,8 @@ type Report struct {
 	Stopped string `json:"stopped,omitempty"`
 
 	// Withdrawn is the files that were found gone upstream, and that are not served
-	// any more; Deleted those that went since they were found gone long enough ago.
+	// any more; Deleted those that went since they were found gone long enough ago, or
+	// were too many versions of a name.
 	Withdrawn []Removed `json:"withdrawn,omitempty"`
 	Deleted   []Removed `json:"deleted,omitempty"`
 	// Guarded is the repositories of which too much would have gone; each is one of
@@ -86,7 +89,9 @@ type FetchedItem struct {
 	Outcome cache.Outcome
 }
 
-func newReport(now time.Time) *Report { return &Report{Started: now, Roots: []*RootReport{}, Room: -1} }
+func newReport(now time.Time) *Report {
+	return &Report{Started: now, Roots: []*RootReport{}, Sources: []SourceWorth{}, Room: -1}
+}
 
 func (r *Report) finish(now time.Time) {
 	r.Finished = now
@@ -159,7 +164,7 @@ func (r *Report) pruned(p *Pruned) {
 	defer r.mu.Unlock()
 	r.Withdrawn, r.Guarded = p.Withdrawn, p.Guarded
 	for _, x := range p.Removed {
-		if x.Rule == RuleWithdrawn {
+		if x.Rule == RuleWithdrawn || x.Rule == RuleKeep {
 			r.Deleted = append(r.Deleted, x)
 		}
 	}

@@ -34,6 +34,8 @@ type Status struct {
 	Used    int64 `json:"bytes_used"`    // of what was prefetched; see Worth
 	Wasted  int64 `json:"bytes_wasted"`  // of what was prefetched
 	Waiting int64 `json:"bytes_waiting"` // of what was prefetched
+	// Sources has the same by the source that brought it, sorted by name.
+	Sources []SourceWorth `json:"sources"`
 
 	Held []string `json:"held"` // roots that stay at their generation
 
@@ -62,7 +64,8 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sum up what was used: %w", err)
 	}
-	s.Used, s.Wasted, s.Waiting = worth.Used, worth.Wasted, worth.Waiting
+	all := total(worth)
+	s.Sources, s.Used, s.Wasted, s.Waiting = worth, all.Used, all.Wasted, all.Waiting
 	if l := a.site.Ledger; l != nil {
 		var t cache.Totals
 		if t, err = l.Totals(ctx, time.Unix(0, 0)); err != nil {

@@ -42,6 +42,7 @@ const (
 type candidate struct {
 	key   cache.Key
 	bytes int64
+	ahead bool            // it was prefetched
 	stone cache.Tombstone // of those that are due
 }
 
@@ -57,7 +58,7 @@ type stock struct {
 	withdrawn, deleted int
 }
 
-// withdrawal is one pass of the rule RuleWithdrawn.
+// withdrawal is one pass of the rules RuleKeep and RuleWithdrawn.
 type withdrawal struct {
 	*Agent
 	p         *Pruned
@@ -65,14 +66,20 @@ type withdrawal struct {
 	failed    map[string]string // roots whose metadata could not be had, and why
 	left      int               // inquiries
 	pace      *rate.Limiter
+	surplus   map[string]bool // see superfluous; by path
 	fail      func(path string, err error)
 }
 
-// do finds what upstream has withdrawn, and deletes what was withdrawn long enough ago.
+// do deletes versions that are too many, finds what upstream has withdrawn, and
+// deletes what was withdrawn long enough ago.
 func (w *withdrawal) do(ctx context.Context) error {
 	stocks, err := w.take(ctx)
 	if err != nil {
 		return err
+	}
+	if w.surplus, err = w.superfluous(ctx); err != nil {
+		// Without knowing what clients use nothing is too much.
+		w.fail(historyName, err)
 	}
 	for _, name := range w.confirmed {
 		if stocks[name] == nil {
@@ -88,6 +95,7 @@ func (w *withdrawal) do(ctx context.Context) error {
 			w.p.Left = append(w.p.Left, Left{name, why})
 			continue
 		}
+		w.discard(s)
 		if err := errors.Join(w.delete(ctx, s), w.withdraw(ctx, s)); err != nil {
 			return err
 		}
@@ -137,7 +145,7 @@ func (w *withdrawal) take(ctx context.Context) (map[string]*stock, error) {
 			s.deleted++
 		}
 		if stored && w.now().Sub(t.Withdrawn) >= time.Duration(w.site.Config.GenerationKeep) {
-			s.due = append(s.due, candidate{k, bytes, t})
+			s.due = append(s.due, candidate{key: k, bytes: bytes, stone: t})
 		}
 		return nil
 	})
@@ -152,7 +160,7 @@ func (w *withdrawal) take(ctx context.Context) (map[string]*stock, error) {
 		s.files++
 		s.bytes += f.Size
 		if _, listed := w.site.Generations.Lookup(k); !listed && !buried[k] {
-			s.candidates = append(s.candidates, candidate{key: k, bytes: f.Size})
+			s.candidates = append(s.candidates, candidate{key: k, bytes: f.Size, ahead: !f.Prefetched.IsZero()})
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -330,9 +331,19 @@ func TestMetrics(t *testing.T) {
 	if _, err := agent.Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	// As a site's that has guessed, which takes a month.
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(cfg.StateDir, "imsync.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE run SET report = json_set(report, '$.sources', json('[{"source": "sibling", "used": 2, "wasted_bytes": 70}]'))`); err != nil {
+		t.Fatal(err)
+	}
 	text := metrics()
 	for _, want := range []string{
 		`imserve_config_reloads_total{result="applied"} 1`, `imserve_config_reloads_total{result="refused"} 1`,
+		`imsync_prefetched_packages{outcome="used",source="sibling"} 2`, `imsync_prefetched_bytes{outcome="wasted",source="sibling"} 70`,
 		"imsync_last_run_completed 1", "imsync_last_run_failures 0", "imsync_last_run_fetched_packages 0", "imsync_last_run_timestamp_seconds ", "imsync_last_completed_run_timestamp_seconds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {

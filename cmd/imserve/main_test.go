@@ -86,7 +86,6 @@ func TestCommandLine(t *testing.T) {
 	}
 	good := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n", dir+"/new/cache", dir+"/new/state"))
 	bad := write(t, "cache_dir = 5\nnonsense = 1\n[serve]\nlisten = \"x\"\n")
-	inert := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nkeep = 3\n", dir, dir))
 	under := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n", file+"/cache", dir))
 	keys := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"x\"\nupstreams = [\"http://127.0.0.1:1\"]\ngpg_keys = [%q, %q]\n", dir, dir, file, file+".none"))
 	for _, tt := range []struct {
@@ -104,7 +103,6 @@ func TestCommandLine(t *testing.T) {
 		{"an unknown level", []string{"--log-level", "loud"}, 2, nil, []string{"--log-level"}},
 		{"check", []string{"check", "--config", good}, 0, []string{"new/cache", "# config.toml:1", "[serve]"}, nil},
 		{"check with flags", []string{"check", "--config", good, "--listen", "127.0.0.1:99", "--cache-dir", dir}, 0, []string{`"127.0.0.1:99"  # --listen flag`}, nil},
-		{"check with warnings", []string{"check", "--config", inert}, 0, nil, []string{"imserve: warning: ", "sync.keep"}},
 		{"check, no such file", []string{"check", "--config", dir + "/none"}, 2, nil, []string{"--config", "none"}},
 		{"check, all that is wrong", []string{"check", "--config", bad}, 2, nil, []string{"cache_dir", "nonsense", "listen"}},
 		{"check, a directory that can't be made", []string{"check", "--config", under}, 2, nil, []string{"cache_dir: ", "file/cache: not a directory; make it"}},
@@ -167,7 +165,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	file := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nkeep = 3\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n[serve]\nlisten = \"127.0.0.1:0\"\n",
+	file := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n[serve]\nlisten = \"127.0.0.1:0\"\n",
 		dir+"/cache", dir+"/state", up.URL))
 	for _, wantStatus := range []string{"imserve; fwd=uri-miss; stored", "imserve; hit"} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -192,9 +190,6 @@ func TestRun(t *testing.T) {
 		stopped()
 		if c := <-code; c != 0 {
 			t.Errorf("exit code %d: %s", c, stderr)
-		}
-		if !strings.Contains(stderr.String(), "level=WARN") || !strings.Contains(stderr.String(), "sync.keep") {
-			t.Errorf("no warning of what has no effect: %s", stderr)
 		}
 		if stdout.String() != "" {
 			t.Errorf("standard output: %s", stdout)

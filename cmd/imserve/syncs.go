@@ -31,7 +31,11 @@ var (
 	lastFetchedDesc  = syncDesc("imsync_last_run_fetched_packages", "Packages that the last run of imsync fetched.")
 	lastBytesDesc    = syncDesc("imsync_last_run_bytes", "Bytes that the last run of imsync downloaded.")
 	lastResumedDesc  = syncDesc("imsync_last_run_resumed_bytes", "Bytes that the last run of imsync found of an earlier one.")
-	lastFailedDesc   = syncDesc("imsync_last_run_failures", "Items that the last run of imsync could not fetch.")
+	prefetchedDesc   = prometheus.NewDesc("imsync_prefetched_packages",
+		"Packages that were prefetched within a year before the last run, by what brought them and by what became of them.", []string{"source", "outcome"}, nil)
+	prefetchedBytesDesc = prometheus.NewDesc("imsync_prefetched_bytes",
+		"Bytes of packages that were prefetched within a year before the last run, by what brought them and by what became of them.", []string{"source", "outcome"}, nil)
+	lastFailedDesc = syncDesc("imsync_last_run_failures", "Items that the last run of imsync could not fetch.")
 )
 
 func syncDesc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
@@ -40,6 +44,7 @@ func syncDesc(name, help string) *prometheus.Desc { return prometheus.NewDesc(na
 func (syncs) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		lastRunDesc, lastDurationDesc, lastCompleteDesc, lastSuccessDesc, lastFetchedDesc, lastBytesDesc, lastResumedDesc, lastFailedDesc,
+		prefetchedDesc, prefetchedBytesDesc,
 	} {
 		to <- d
 	}
@@ -74,4 +79,13 @@ func (s syncs) Collect(to chan<- prometheus.Metric) {
 	gauge(lastBytesDesc, float64(p.Last.Bytes))
 	gauge(lastResumedDesc, float64(p.Last.ResumedBytes))
 	gauge(lastFailedDesc, float64(p.Last.Failures))
+	for _, s := range p.Last.Sources {
+		outcome := func(name string, packages int, bytes int64) {
+			to <- prometheus.MustNewConstMetric(prefetchedDesc, prometheus.GaugeValue, float64(packages), string(s.Source), name)
+			to <- prometheus.MustNewConstMetric(prefetchedBytesDesc, prometheus.GaugeValue, float64(bytes), string(s.Source), name)
+		}
+		outcome("used", s.Used, s.UsedBytes)
+		outcome("wasted", s.Wasted, s.WastedBytes)
+		outcome("waiting", s.Waiting, s.WaitingBytes)
+	}
 }

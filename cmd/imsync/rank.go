@@ -25,7 +25,8 @@ func newRank(p *program) *cobra.Command {
 		Long: `rank reads what is new in the access logs and prints the ranking. Logs that are
 named are read in place of those of sync.logs, and count from then on; - is
 standard input. A line that was read before does not count again, wherever it
-comes from.`,
+comes from. Names that have left their repositories, as the last run found, are
+left out.`,
 		Example: `  imsync rank                        the first 50
   imsync rank -n 0 --json            all of them, for another program
   ssh proxy cat access.log | imsync rank -
@@ -64,7 +65,7 @@ comes from.`,
 }
 
 func printRanks(cmd *cobra.Command, p *program, a *imsync.Agent, n int, asJSON bool, report popularity.Report, logs []string) error {
-	ranks, err := a.Rank(cmd.Context())
+	ranks, err := a.Ranking(cmd.Context())
 	if err != nil {
 		return err
 	}

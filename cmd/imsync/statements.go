@@ -33,6 +33,9 @@ func writeStatus(w io.Writer, s *imsync.Status) {
 			row("saved", "nothing yet: "+size(-s.Saved)+" more came from upstream than clients were sent")
 		}
 		row("prefetched", worth(s.Used, s.Wasted, s.Waiting))
+		for _, x := range s.Sources {
+			row("  "+string(x.Source), sourceWorth(x))
+		}
 		if len(s.Held) > 0 {
 			row("held", strings.Join(s.Held, ", "))
 		}
@@ -53,7 +56,7 @@ func lastRun(l *imsync.LastRun) string {
 		s += fmt.Sprintf("; %d files are gone upstream and not served any more", n)
 	}
 	if n := len(l.Deleted); n > 0 {
-		s += fmt.Sprintf("; %d files (%s) deleted that were gone upstream", n, size(bytesOf(l.Deleted)))
+		s += fmt.Sprintf("; %d files (%s) deleted that upstream or a newer version has replaced", n, size(bytesOf(l.Deleted)))
 	}
 	for _, g := range l.Guarded {
 		s += "; " + g.Root + ": " + g.Advice()

@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -71,6 +74,9 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 	fmt.Fprintf(w, "; %d of those wanted were there already (%s)\n", r.Plan.Stored, size(r.Plan.StoredBytes))
 	if r.UsedBytes+r.WastedBytes+r.WaitingBytes > 0 {
 		fmt.Fprintf(w, "of what was prefetched before, %s\n", worth(r.UsedBytes, r.WastedBytes, r.WaitingBytes))
+		for _, s := range r.Sources {
+			fmt.Fprintf(w, "  %s: %s\n", s.Source, sourceWorth(s))
+		}
 	}
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "note: %s\n", r.Stopped)
@@ -102,6 +108,9 @@ func writePlan(w io.Writer, r *imsync.Report, cfg *config.Config) {
 	writeRoots(w, r, cfg)
 	fmt.Fprintf(w, "\n%d packages, %s of a budget of %s; %d wanted ones are there already (%s)\n",
 		len(r.Plan.Items), size(r.Plan.Bytes), size(int64(cfg.Sync.Budget)), r.Plan.Stored, size(r.Plan.StoredBytes))
+	if len(r.Plan.Items) > 0 {
+		fmt.Fprintf(w, "by source: %s\n", bySource(r.Plan.Items))
+	}
 	writeNotes(w, r)
 	writeFailures(w, r)
 }
@@ -174,6 +183,30 @@ func sum(items []imsync.Item) (bytes int64) {
 // worth says what became of the bytes that were prefetched.
 func worth(used, wasted, waiting int64) string {
 	return fmt.Sprintf("%s were used, %s wasted, %s may still be asked for", size(used), size(wasted), size(waiting))
+}
+
+// sourceWorth says what became of what a source of candidates brought.
+func sourceWorth(s imsync.SourceWorth) string {
+	return fmt.Sprintf("%d packages used (%s), %d wasted (%s), %d waiting (%s)",
+		s.Used, size(s.UsedBytes), s.Wasted, size(s.WastedBytes), s.Waiting, size(s.WaitingBytes))
+}
+
+// bySource says how much of the items each source brings.
+func bySource(items []imsync.Item) string {
+	type part struct {
+		n     int
+		bytes int64
+	}
+	parts := map[imsync.Reason]part{}
+	for _, it := range items {
+		p := parts[it.Source]
+		parts[it.Source] = part{p.n + 1, p.bytes + it.Size}
+	}
+	var all []string
+	for _, source := range slices.Sorted(maps.Keys(parts)) {
+		all = append(all, fmt.Sprintf("%s %d (%s)", source, parts[source].n, size(parts[source].bytes)))
+	}
+	return strings.Join(all, ", ")
 }
 
 // writeFailures lists what failed.

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -67,27 +66,18 @@ func (c *Cache) Discard(k Key, d Digest) (freed int64, ok bool, err error) {
 		if !st.facts.Keeps(d) {
 			return false, nil
 		}
-		c.entries.forget(k)
-		if !alone(st.file) {
+		if !c.free(k, st) {
 			return false, ErrInUse
 		}
-		if freed, err = c.tree.remove(k, st); err != nil {
-			return false, err
-		}
-		ok = true
-		c.partials.account(-freed)
-		c.tree.tidy(k)
-		return true, nil
+		freed, err = c.remove(k, st)
+		ok = err == nil
+		return ok, err
 	})
 	if err == nil && !held && c.Has(k) {
 		err = ErrInUse
 	}
 	return freed, ok, err
 }
-
-// ErrInUse says that a file stays for now since somebody has it open, or is
-// downloading it.
-var ErrInUse = errors.New("it is in use")
 
 // HeadField is the header field in which a server has the Head of a stored file, as
 // JSON, for a cache that copies it.

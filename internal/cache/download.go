@@ -195,10 +195,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		case Delete:
 			end.withdrawn = true
 			c.entries.forget(f.key)
-			freed, err := c.tree.remove(f.key, st)
-			if err == nil {
-				c.partials.account(-freed)
-			} else {
+			if _, err := c.remove(f.key, st); err != nil {
 				c.o.Log.Warn("what is gone upstream can't be deleted", "file", f.key.String(), "error", err)
 			}
 		}

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Why a file stays.
-var (
-	errInUse   = errors.New("in use")
-	errNotSure = errors.New("prefetched a short while ago, as the file says and the ledger does not")
-)
+// ErrInUse says that a file stays for now since somebody has it open, or is
+// downloading it.
+var ErrInUse = errors.New("it is in use")
+
+// errNotSure is why a file stays that may not be what it is taken for.
+var errNotSure = errors.New("prefetched a short while ago, as the file says and the ledger does not")
 
 // drop deletes a file with all of its names, unless somebody has it open, is
 // downloading one of them, or has changed it since the walk. One that has got another
@@ -34,7 +35,7 @@ func (c *Cache) drop(f *resident, sure bool) error {
 	}
 	st, err := c.tree.open(keys[0])
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
-		return errInUse // by whoever has deleted it, or put something else there
+		return ErrInUse // by whoever has deleted it, or put something else there
 	}
 	if err != nil {
 		return err
@@ -46,11 +47,11 @@ func (c *Cache) drop(f *resident, sure bool) error {
 	}
 	now, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok || uint64(now.Dev) != f.found.dev || now.Ino != f.found.ino || uint64(now.Nlink) != uint64(len(keys)) || !time.Unix(now.Ctim.Unix()).Equal(f.changed) {
-		return errInUse
+		return ErrInUse
 	}
 	for _, k := range keys {
 		if id, ok := c.tree.inodeOf(k); !ok || id != [2]uint64{f.found.dev, f.found.ino} {
-			return errInUse
+			return ErrInUse
 		}
 	}
 	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at) < aheadFor {
@@ -60,7 +61,7 @@ func (c *Cache) drop(f *resident, sure bool) error {
 		c.entries.forget(k)
 	}
 	if !alone(st.file) {
-		return errInUse
+		return ErrInUse
 	}
 	for _, k := range keys {
 		if err := c.tree.root.Remove(k.String()); err != nil {
@@ -73,8 +74,27 @@ func (c *Cache) drop(f *resident, sure bool) error {
 	return nil
 }
 
+// free reports whether the name k of a stored file may go: nobody reads the file. Of
+// one with another name it is that one which is read, perhaps for ever; the bytes
+// stay for it.
+func (c *Cache) free(k Key, st *stored) bool {
+	c.entries.forget(k)
+	return c.tree.takes(k.String()) == 0 || alone(st.file)
+}
+
+// remove deletes the name k of a stored file, and returns the bytes of the disk that
+// this has freed.
+func (c *Cache) remove(k Key, st *stored) (freed int64, err error) {
+	if freed, err = c.tree.remove(k, st); err != nil {
+		return 0, err
+	}
+	c.partials.account(-freed)
+	c.tree.tidy(k)
+	return freed, nil
+}
+
 // hold takes the lock on the partial file of k, so that nobody can commit it
-// before unlock; errInUse where somebody is downloading it.
+// before unlock; ErrInUse where somebody is downloading it.
 func (d *partials) hold(k Key) (unlock func(), err error) {
 	path := d.path(k)
 	file, held, err := d.lock(path)
@@ -87,7 +107,7 @@ func (d *partials) hold(k Key) (unlock func(), err error) {
 	}
 	if !held {
 		file.Close()
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	return func() {
 		if fi, err := file.Stat(); err == nil && fi.Size() == 0 {

@@ -129,7 +129,7 @@ func (c *Cache) sacrifice(ctx context.Context, e *Eviction, all []*resident, mos
 			case errors.Is(err, errNotSure):
 				doubtful = append(doubtful, f)
 				return
-			case errors.Is(err, errInUse):
+			case errors.Is(err, ErrInUse):
 				return
 			case err != nil:
 				if len(errs) < mostErrors {

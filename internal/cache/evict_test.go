@@ -265,7 +265,7 @@ func TestEvictLinksInUse(t *testing.T) {
 	was := c.judge(t.Context(), found.files, nil)[0]
 	names = append(names, "r/c.rpm")
 	link(names[2])
-	if err := c.drop(was, true); !errors.Is(err, errInUse) || !slices.Equal(s.names(), names) {
+	if err := c.drop(was, true); !errors.Is(err, ErrInUse) || !slices.Equal(s.names(), names) {
 		t.Errorf("with a third name: %v, left %q", err, s.names())
 	}
 	if e := s.evict(c); e.Bytes != 10*block || len(s.names()) != 0 {
@@ -320,14 +320,14 @@ func TestEvictWhatWasReplaced(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.dir, "r/a.rpm")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.drop(was, true); !errors.Is(err, errInUse) {
+	if err := c.drop(was, true); !errors.Is(err, ErrInUse) {
 		t.Errorf("what has gone: %v", err)
 	}
 	s.put("r/new", 20)
 	if err := os.Rename(filepath.Join(s.dir, "r/new"), filepath.Join(s.dir, "r/a.rpm")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.drop(was, true); !errors.Is(err, errInUse) {
+	if err := c.drop(was, true); !errors.Is(err, ErrInUse) {
 		t.Errorf("what was replaced: %v", err)
 	}
 	if got := s.names(); !slices.Equal(got, []string{"r/a.rpm"}) {

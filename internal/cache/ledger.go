@@ -318,6 +318,22 @@ func (l *Ledger) uses(ctx context.Context) (map[string]use, error) {
 	return all, rows.Err()
 }
 
+// LastUses is when a client last came for each file that one came for within half a
+// year, by the file's path below the cache directory.
+func (l *Ledger) LastUses(ctx context.Context) (map[string]time.Time, error) {
+	uses, err := l.uses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the accounting: %w", err)
+	}
+	last := make(map[string]time.Time, len(uses))
+	for path, u := range uses {
+		if !u.last.IsZero() {
+			last[path] = u.last
+		}
+	}
+	return last, nil
+}
+
 // EvictedSince is how many files went to make room from since on, and what they
 // took on the disk.
 func (l *Ledger) EvictedSince(ctx context.Context, since time.Time) (files, bytes int64, err error) {

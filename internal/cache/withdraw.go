@@ -91,10 +91,7 @@ func (c *Cache) Delete(k Key) (bool, error) {
 		if !ok {
 			return false, nil
 		}
-		c.entries.forget(k)
-		// Of a file with another name it is that one which is open, perhaps for ever;
-		// the bytes stay for it.
-		if c.tree.takes(k.String()) > 0 && !alone(st.file) {
+		if !c.free(k, st) {
 			return false, nil
 		}
 		// First the note: who is killed in between deletes it the next time.
@@ -102,20 +99,31 @@ func (c *Cache) Delete(k Key) (bool, error) {
 		if err := c.tombs.set(k, t); err != nil {
 			return false, err
 		}
-		freed, err := c.tree.remove(k, st)
-		if err != nil {
-			return false, err
-		}
-		c.partials.account(-freed)
-		c.tree.tidy(k)
-		return true, nil
+		_, err := c.remove(k, st)
+		return err == nil, err
 	})
+}
+
+// DeletePrefetched deletes the stored file k, which was fetched before anyone asked
+// for it: the next request fetches it again. It returns the bytes of the disk that
+// this has freed, and false where nothing is stored, a client's request has brought
+// what is, somebody has it open or is downloading it, or it has a tombstone.
+func (c *Cache) DeletePrefetched(k Key) (freed int64, ok bool, err error) {
+	ok, err = c.holding(k, func(st *stored) (bool, error) {
+		if _, buried := c.tombs.of(k); buried || !st.known || st.facts.Prefetched.IsZero() || !c.free(k, st) {
+			return false, nil
+		}
+		var err error
+		freed, err = c.remove(k, st)
+		return err == nil, err
+	})
+	return freed, ok, err
 }
 
 // holding calls f with the stored file k while nobody can commit another.
 func (c *Cache) holding(k Key, f func(*stored) (bool, error)) (bool, error) {
 	unlock, err := c.partials.hold(k)
-	if errors.Is(err, errInUse) {
+	if errors.Is(err, ErrInUse) {
 		return false, nil
 	}
 	if err != nil {

@@ -4,8 +4,8 @@
 // What it promises: a Config that Load returned is complete and valid, every
 // path in it is absolute, and nothing in the file was ignored. Whatever is
 // wrong in a file is reported at once, each with its file, line and key and
-// with what is expected there. A key that this version accepts without acting
-// on it yet is named by Warnings.
+// with what is expected there. What went wrong without being an error is said by
+// Warnings.
 //
 // Read config.go (the values) first, then schema.go (one line a key: its
 // name, where it goes, what it may be), load.go (how they are found) and
@@ -13,7 +13,10 @@
 // repositories in the syntax of the file itself.
 package config
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Config is the effective configuration. Load makes it; after that it is read
 // only, and may be used by any number of goroutines.
@@ -105,6 +108,7 @@ type Sync struct {
 	Roots      []string // "fedora/updates/41/Everything/x86_64"; the first element names one of Repos
 	Top        int      // how many of the most popular names are kept ready
 	HalfLife   Duration // after which a client-day counts half; never 0
+	Candidates []string // where names are looked for that nobody asked for yet: CandidateRename and others
 	Objective  string   // ObjectiveRequests or ObjectiveBytes
 	Budget     Size     // what a run may download
 	PerRoot    Size     // what of it may be of one root; 0 is no limit
@@ -128,6 +132,15 @@ type Replica struct {
 const (
 	ObjectiveRequests = "requests" // waits spared
 	ObjectiveBytes    = "bytes"    // bytes moved from the day to the night
+)
+
+// What Sync.Candidates may have.
+const (
+	CandidateRename     = "rename"     // what obsoletes a popular name
+	CandidateDependency = "dependency" // what popular packages require
+	CandidateNewcomer   = "newcomer"   // new names that are built from the source of popular ones
+	CandidateSibling    = "sibling"    // other names that are
+	CandidateGroup      = "group"      // the rest of comps groups most of which is popular
 )
 
 // Repo is the repository of that name, nil if there is none.
@@ -196,3 +209,7 @@ func originKey(repo, key string) string { return repo + "/" + key }
 
 // replicaOrigin is a key in Config.origins of the [[replicate]] from there.
 func replicaOrigin(from, key string) string { return "replicate " + from + " " + key }
+
+// Warnings has a sentence for each thing that the administrator should know
+// before relying on this configuration. Both programs log them as they start.
+func (c *Config) Warnings() []string { return slices.Clone(c.caveats) }

@@ -41,6 +41,7 @@ func defaults() *Config {
 			Exclude:    []Pattern{"*-devel", "*-dev", "*-doc", "*-debuginfo", "*-debugsource", "*-dbg"},
 			Top:        500,
 			HalfLife:   Duration(60 * day),
+			Candidates: []string{CandidateRename, CandidateDependency, CandidateNewcomer, CandidateSibling},
 			Objective:  ObjectiveRequests,
 			Budget:     20 << 30,
 			Parallel:   16,

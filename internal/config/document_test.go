@@ -11,14 +11,12 @@ import (
 // documented is a key as docs/CONFIGURATION.md has it.
 type documented struct {
 	kind, byDefault string
-	inert           string // why it has no effect yet, "" where it has
 	examples        []string
 }
 
 var (
 	docHead    = regexp.MustCompile(`(?m)^(##|###) (.+)\n`)
 	docType    = regexp.MustCompile("^\nType: ([^.]+)\\. Default: (required|`.*`)\n")
-	docInert   = regexp.MustCompile(`(?m)^Not in effect in this version: (.+)\.$`)
 	docExample = regexp.MustCompile("(?ms)^```toml\n(.*?)^```$")
 )
 
@@ -52,9 +50,6 @@ func readDocument(t *testing.T) (keys map[string]documented, order, examples []s
 			t.Fatalf("%s does not begin with its type and default:\n%s", title, body)
 		}
 		d := documented{kind: m[1], byDefault: strings.Trim(m[2], "`")}
-		if m := docInert.FindStringSubmatch(body); m != nil {
-			d.inert = strings.ReplaceAll(m[1], "`", "")
-		}
 		for _, m := range docExample.FindAllStringSubmatch(body, -1) {
 			d.examples = append(d.examples, m[1])
 		}
@@ -69,15 +64,11 @@ func readDocument(t *testing.T) (keys map[string]documented, order, examples []s
 
 // TestDocument holds docs/CONFIGURATION.md to the truth: it has every key and
 // no other, in the order of the file that Write writes, each with its type, its
-// default, an example that sets it, and whether it has an effect.
+// default and an example that sets it.
 func TestDocument(t *testing.T) {
 	docs, order, _ := readDocument(t)
 	none := mustLoad(t, host(nil, nil))
 
-	why := map[string]string{}
-	for _, i := range inertKeys {
-		why[i.key] = i.why
-	}
 	var want []string
 	// each checks one key; with makes a file that sets it, and get says what a
 	// configuration has for it.
@@ -90,9 +81,6 @@ func TestDocument(t *testing.T) {
 		}
 		if d.kind != s.kind {
 			t.Errorf("%s: type %q, want %q", name, d.kind, s.kind)
-		}
-		if got := strings.ReplaceAll(why[name], `"`, ""); strings.ReplaceAll(d.inert, `"`, "") != got {
-			t.Errorf("%s: not in effect because of %q, but Warnings says %q", name, d.inert, why[name])
 		}
 		if d.byDefault != "required" {
 			c, err := fromText(with(d.byDefault))

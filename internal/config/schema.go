@@ -71,6 +71,7 @@ func settings(c *Config) []setting {
 		many("sync.roots", &s.Roots, root(c)),
 		one("sync.top", &s.Top, integer(0, 1_000_000)),
 		one("sync.half_life", &s.HalfLife, duration(Duration(time.Second))),
+		many("sync.candidates", &s.Candidates, oneOf(CandidateRename, CandidateDependency, CandidateNewcomer, CandidateSibling, CandidateGroup)),
 		one("sync.objective", &s.Objective, oneOf(ObjectiveRequests, ObjectiveBytes)),
 		one("sync.budget", &s.Budget, size(0)),
 		one("sync.root_budget", &s.PerRoot, size(0)),

@@ -123,42 +123,11 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
+// TestWarnings holds that every key has an effect: setting one is nothing to warn of.
 func TestWarnings(t *testing.T) {
-	if w := mustLoad(t, host(nil, nil)).Warnings(); len(w) != 0 {
-		t.Errorf("warnings %q about what nobody set", w)
-	}
-	c, err := fromText(siteText + "objective = \"bytes\"\nkeep = 3\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Join(c.Warnings(), "\n")
-	for _, want := range []string{
-		": sync.keep is set, but has no effect in this version: no version is ever deleted",
-	} {
-		if !strings.Contains(got+"\n", want) {
-			t.Errorf("no %q in\n%s", want, got)
-		}
-	}
-	for _, silent := range []string{"cache_size", "gpg", "connect_ports", "poll", "metalink", "generation_keep", "rate", "objective"} {
-		if strings.Contains(got, silent) {
-			t.Errorf("a warning about %s, which asks for nothing or is acted on:\n%s", silent, got)
-		}
-	}
-}
-
-// TestInertKeysExist holds that the list of what has no effect names keys.
-func TestInertKeysExist(t *testing.T) {
-	has := func(all []setting, key string) bool {
-		for _, s := range all {
-			if s.key == key {
-				return true
-			}
-		}
-		return false
-	}
-	for _, i := range inertKeys {
-		if !has(settings(&Config{}), i.key) {
-			t.Errorf("there is no key %s", i.key)
+	for _, c := range []*Config{mustLoad(t, host(nil, nil)), mustLoad(t, host(map[string]string{SystemFile: siteText + "keep = 3\n"}, nil))} {
+		if w := c.Warnings(); len(w) != 0 {
+			t.Errorf("warnings %q", w)
 		}
 	}
 }

@@ -32,8 +32,13 @@ type release struct {
 // pack is a package with all of its versions, the oldest first.
 type pack struct {
 	name, arch string
-	popularity int // its place in the order of popularity, from 0
-	releases   []release
+	source     string // what it is built from
+	popularity int    // its place in the order of popularity, from 0
+	// added says that it came to the distribution while the history was recorded, and
+	// obsoletes which name it took the place of.
+	added     bool
+	obsoletes string
+	releases  []release
 }
 
 // newest is the number of the version that is the newest at that time, -1 for none.
@@ -42,10 +47,11 @@ func (p *pack) newest(at time.Time) int {
 	return n - 1
 }
 
-// change is a line of the history: a package that went to a new version.
+// change is a line of the history: a package that went to a new version, or was added.
 type change struct {
 	at         time.Time
 	name, evra string
+	added      bool
 }
 
 // random is a stream of numbers that depends on the seed and on what it is for.
@@ -60,7 +66,7 @@ func random(seed uint64, of ...string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h))
 }
 
-// readChanges reads when which package changed, and leaves out what was added or
+// readChanges reads when which package changed or was added, and leaves out what was
 // removed.
 func readChanges(dir string) (all []change, err error) {
 	f, err := os.Open(filepath.Join(dir, "fedora-package-updates.tsv.gz"))
@@ -75,14 +81,14 @@ func readChanges(dir string) (all []change, err error) {
 	lines := bufio.NewScanner(z)
 	for lines.Scan() {
 		part := strings.Split(lines.Text(), "\t")
-		if len(part) != 4 || part[2] == "-" || part[3] == "-" {
+		if len(part) != 4 || part[3] == "-" {
 			continue
 		}
 		at, err := time.Parse(time.RFC3339, part[0])
 		if err != nil {
 			continue // the heading
 		}
-		all = append(all, change{at.UTC(), part[1], part[3]})
+		all = append(all, change{at.UTC(), part[1], part[3], part[2] == "-"})
 	}
 	return all, lines.Err()
 }
@@ -111,8 +117,8 @@ const spread = 14
 
 // packages makes the packages of the trace: those of the history, and tail more that
 // stand further down in the order of popularity and change when one of the others
-// does.
-func packages(seed uint64, changes []change, order []string, tail int) []*pack {
+// does. What is built from one source, as sources has it for these, changes together.
+func packages(seed uint64, changes []change, order []string, tail int, sources map[string]string) []*pack {
 	place := map[string]int{}
 	for i, name := range order {
 		place[name] = i
@@ -130,8 +136,8 @@ func packages(seed uint64, changes []change, order []string, tail int) []*pack {
 		at float64
 	}
 	var all []placed
-	add := func(name string, at float64, history []change, shift int) {
-		p := &pack{name: name}
+	add := func(name, source string, at float64, history []change, shift int) {
+		p := &pack{name: name, source: source, obsoletes: renames[name]}
 		var last repodata.EVR
 		base, sigma := typicalSize(seed, name), random(seed, "growth", name)
 		for _, c := range history {
@@ -157,16 +163,18 @@ func packages(seed uint64, changes []change, order []string, tail int) []*pack {
 			})
 		}
 		if p.releases != nil {
+			p.added = source != "" && shift == 0 && history[0].added
 			all = append(all, placed{p, at})
 		}
 	}
+	inferred := inferSources(changes)
 	for _, name := range names {
 		at, ok := place[name]
 		if !ok {
 			// Named otherwise there: somewhere among the first.
 			at = random(seed, "place", name).IntN(3000)
 		}
-		add(name, float64(at), byName[name], 0)
+		add(name, inferred[name], float64(at), byName[name], 0)
 	}
 	picks := random(seed, "tail")
 	for i := range tail {
@@ -176,9 +184,10 @@ func packages(seed uint64, changes []change, order []string, tail int) []*pack {
 		if byName[name] != nil {
 			continue
 		}
-		like := names[picks.IntN(len(names))]
-		byName[name] = byName[like]
-		add(name, at, byName[like], picks.IntN(30))
+		source := cmp.Or(sources[name], name)
+		like := random(seed, "like", source)
+		byName[name] = byName[names[like.IntN(len(names))]]
+		add(name, "debian:"+source, at, byName[name], 1+like.IntN(29))
 	}
 	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
 	packs := make([]*pack, len(all))
@@ -207,7 +216,7 @@ func typicalSize(seed uint64, name string) float64 {
 func published(packs []*pack) (all []imsync.Published) {
 	for _, p := range packs {
 		for _, r := range p.releases {
-			all = append(all, imsync.Published{At: r.at, Path: r.path, Size: r.size})
+			all = append(all, imsync.Published{At: r.at, Path: r.path, Size: r.size, Source: p.source, Obsoletes: strings.Fields(p.obsoletes)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b imsync.Published) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Path, b.Path)) })

@@ -2,8 +2,10 @@
 // made from when real packages changed and from a real order of popularity, beside
 // one who knows the future and beside four simpler ways, with the same budgets.
 //
-//	go run ./contrib/bench/replay -history DIR
+//	go run ./contrib/bench/replay -history DIR -index Packages
 //
+// -index is a Debian Packages file, unpacked, which says what of the order of
+// popularity is built from one source; without it each is from its own.
 // DIR has fedora-package-updates.tsv.gz (date, name, old and new version) and
 // popularity-contest.stretch (names in the order of their popularity).
 package main
@@ -16,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +37,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	history := flags.String("history", "../shared/data/history", "the folder with the real histories")
 	clients := flags.String("clients", "30,300,3000", "numbers of clients, each a trace of its own")
+	index := flags.String("index", "", "a Debian index, unpacked: which packages are built from one source")
 	seed := flags.Uint64("seed", 1, "of all that is invented")
 	from := flags.String("from", "2022-06-01", "the first day of the trace")
 	days := flags.Int("days", 225, "how long a trace is, with the warm-up")
@@ -59,7 +63,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the order of popularity: %w", err)
 	}
-	packs := packages(*seed, changes, order, *tail)
+	sources, err := readSources(*index)
+	if err != nil {
+		return fmt.Errorf("read the index: %w", err)
+	}
+	packs := packages(*seed, changes, order, *tail, sources)
 	dir, err := os.MkdirTemp("", "bench-replay-")
 	if err != nil {
 		return err
@@ -120,7 +128,7 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 	ways := planners(first)
 	for _, share := range budgets {
 		for _, p := range ways {
-			o.Variants = append(o.Variants, imsync.Variant{Budget: imsync.ReplayBudget{Share: share}, Plan: p.plan})
+			o.Variants = append(o.Variants, imsync.Variant{Budget: imsync.ReplayBudget{Share: share}, Plan: p.plan, Candidates: p.candidates})
 		}
 	}
 	r, err := imsync.Replay(ctx, o)
@@ -132,7 +140,7 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 	t := peer.NewTable("BUDGET", "PLANNER", "FIRST HITS", "% OF CLAIRVOYANT", "BYTES %", "PREFETCHED MiB", "WASTED %")
 	for i, share := range budgets {
 		of := r.Outcomes[i*len(ways) : (i+1)*len(ways)]
-		best := of[1]
+		best := of[slices.IndexFunc(ways, func(p planner) bool { return p.name == clairvoyant })]
 		for j, p := range ways {
 			x := of[j]
 			t.Row(fmt.Sprintf("%.0f %%", share*100), p.name, fmt.Sprintf("%d (%.1f %%)", x.FirstHits, ratio(x.FirstHits, x.FirstRequests)),
@@ -144,7 +152,24 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 		return err
 	}
 	fmt.Fprintln(w)
+	if err := printSources(w, ways, r.Outcomes); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
 	return nil
+}
+
+// printSources prints what each source of candidates brought where all are asked.
+func printSources(w io.Writer, ways []planner, outcomes []imsync.Outcome) error {
+	t := peer.NewTable("BUDGET", "SOURCE", "PREFETCHED", "USED", "PREFETCHED MiB", "WASTED %")
+	for i, share := range budgets {
+		for _, s := range outcomes[i*len(ways)].Sources {
+			all := s.UsedBytes + s.WastedBytes
+			t.Row(fmt.Sprintf("%.0f %%", share*100), string(s.Source), fmt.Sprint(s.Used+s.Wasted), fmt.Sprint(s.Used),
+				fmt.Sprintf("%.1f", float64(all)/(1<<20)), fmt.Sprintf("%.1f", ratio(s.WastedBytes, all)))
+		}
+	}
+	return t.Print(w)
 }
 
 func ratio[T int | int64](n, of T) float64 {
@@ -158,7 +183,7 @@ func ratio[T int | int64](n, of T) float64 {
 func writePublished(name string, all []imsync.Published) error {
 	var b strings.Builder
 	for _, p := range all {
-		fmt.Fprintf(&b, "%s\t%s\t%d\n", p.At.UTC().Format(time.RFC3339), strings.ReplaceAll(p.Path, "%", "%25"), p.Size)
+		fmt.Fprintf(&b, "%s\t%s\t%d\t%s\t%s\n", p.At.UTC().Format(time.RFC3339), strings.ReplaceAll(p.Path, "%", "%25"), p.Size, p.Source, strings.Join(p.Obsoletes, ","))
 	}
 	return os.WriteFile(name, []byte(b.String()), 0o644)
 }

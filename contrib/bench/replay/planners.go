@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
 	"intelligentmirror/popularity"
 	imsync "intelligentmirror/sync"
 )
@@ -15,7 +16,12 @@ import (
 type planner struct {
 	name string
 	plan func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result // nil: what runs do
+
+	candidates []string // the sources of candidates that are asked; nil: all
 }
+
+// clairvoyant is the name of who knows the future.
+const clairvoyant = "clairvoyant"
 
 // recent is what counts as lately for the baseline that does not look further back.
 const recent = 30 * 24 * time.Hour
@@ -26,7 +32,7 @@ const recent = 30 * 24 * time.Hour
 func planners(first map[string]time.Time) []planner {
 	// inOrder takes the ranks as they are, all of them.
 	inOrder := func(n *imsync.Night, ranks []popularity.Rank, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
-		b.Top, b.Idle, b.Value = -1, nil, nil
+		b.Top, b.Idle, b.Sources, b.Value = -1, nil, nil, nil
 		return imsync.Plan(ranks, n.Index, stored, b)
 	}
 	sorted := func(ranks []popularity.Rank, compare func(a, b *popularity.Rank) int) []popularity.Rank {
@@ -35,9 +41,12 @@ func planners(first map[string]time.Time) []planner {
 		return ranks
 	}
 	return []planner{
-		{"imsync", nil},
-		{"clairvoyant", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
-			b.Top, b.Idle = -1, nil
+		{name: "imsync"},
+		{name: "imsync, ranks alone", candidates: []string{}},
+		{name: "imsync, newcomers", candidates: []string{config.CandidateNewcomer}},
+		{name: "imsync, siblings", candidates: []string{config.CandidateSibling}},
+		{name: clairvoyant, plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+			b.Top, b.Idle, b.Sources = -1, nil, nil
 			b.Value = func(_ *popularity.Rank, key cache.Key, size int64) float64 {
 				if at, ever := first[key.String()]; ever && !at.Before(n.At) {
 					// What can wait leaves the budget to what cannot. Without that the small
@@ -49,17 +58,17 @@ func planners(first map[string]time.Time) []planner {
 			}
 			return imsync.Plan(n.Ranks, n.Index, stored, b)
 		}},
-		{"ever asked for", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+		{name: "ever asked for", plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
 			return inOrder(n, sorted(n.Ranks, func(a, b *popularity.Rank) int { return strings.Compare(a.Name, b.Name) }), stored, b)
 		}},
-		{"asked for in 30 days", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+		{name: "asked for in 30 days", plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
 			ranks := slices.DeleteFunc(slices.Clone(n.Ranks), func(r popularity.Rank) bool { return n.At.Sub(r.LastSeen) > recent })
 			return inOrder(n, sorted(ranks, func(a, b *popularity.Rank) int { return strings.Compare(a.Name, b.Name) }), stored, b)
 		}},
-		{"most requests", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+		{name: "most requests", plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
 			return inOrder(n, sorted(n.Ranks, func(a, b *popularity.Rank) int { return cmp.Compare(b.Requests, a.Requests) }), stored, b)
 		}},
-		{"decay, no sizes", func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
+		{name: "decay, no sizes", plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
 			return inOrder(n, n.Ranks, stored, b)
 		}},
 	}

@@ -64,6 +64,36 @@ func (s *site) chance(p *pack, role int) float64 {
 	return math.Min(1, base*math.Exp(1.3*taste-0.8))
 }
 
+// before is, for each package that comes to the distribution within the trace, what
+// machines have in its place until then, and who has that takes it: the name that it
+// obsoletes, else the most popular one of the same source; -1 for the others, which
+// are wanted for themselves.
+func (s *site) before() []int {
+	of := map[string]int{} // what was there before, by source and by name
+	old := func(p *pack) bool { return !p.releases[0].at.After(s.from) }
+	for j, p := range s.packs {
+		if _, ok := of["source "+p.source]; !ok && old(p) {
+			of["source "+p.source] = j
+		}
+		if old(p) {
+			of["name "+p.name] = j
+		}
+	}
+	all := make([]int, len(s.packs))
+	for j, p := range s.packs {
+		all[j] = -1
+		if !p.added || old(p) {
+			continue
+		}
+		for _, key := range []string{"source " + p.source, "name " + p.obsoletes} {
+			if i, ok := of[key]; ok {
+				all[j] = i
+			}
+		}
+	}
+	return all
+}
+
 // write writes the site's log, and returns when each file was first asked for.
 func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err error) {
 	t := &trace{site: *s, rand: random(s.seed, "clients"), out: bufio.NewWriter(w), first: map[string]time.Time{}}
@@ -73,6 +103,7 @@ func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err
 			chances[role] = append(chances[role], s.chance(p, role))
 		}
 	}
+	before := s.before()
 	for i := range s.clients {
 		m := &machine{address: fmt.Sprintf("10.%d.%d.%d", 1+i/50000, i/250%200, 1+i%250), role: t.rand.IntN(roles)}
 		switch x := t.rand.Float64(); {
@@ -89,6 +120,11 @@ func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err
 			m.has[j] = -1
 			if m.wants[j] = t.rand.Float64() < chances[m.role][j]; m.wants[j] {
 				m.has[j] = p.newest(s.from)
+			}
+		}
+		for j, of := range before {
+			if of >= 0 {
+				m.wants[j] = m.wants[of]
 			}
 		}
 		t.machines = append(t.machines, m)
