@@ -27,6 +27,17 @@ func (s *Server) internal(a *answer, path string) {
 	case "/-/readyz":
 		s.ready(a)
 		return
+	case "/-/setup":
+		a.Header().Set("Location", setupPath)
+		a.text(http.StatusMovedPermanently, cache.Status{}, "It is at "+setupPath)
+		return
+	case stylePath:
+		a.asset("text/css; charset=utf-8", styleSheet)
+		return
+	}
+	if name, ok := strings.CutPrefix(path, setupPath); ok {
+		s.setup(a, name)
+		return
 	}
 	if !isAdmin(a.client, s.o.Config.Serve.Admins) {
 		a.text(http.StatusForbidden, cache.Status{}, "This page is for administrators.",
@@ -51,20 +62,7 @@ func (s *Server) internal(a *answer, path string) {
 	case "/-/metrics":
 		s.metricsPage(a)
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/healthz and /-/readyz.")
-	}
-}
-
-// document answers with a page that is made for this request.
-func (a *answer) document(contentType string, body []byte) {
-	h := a.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	a.decide(http.StatusOK, cache.Status{})
-	if a.r.Method != http.MethodHead {
-		_, _ = a.Write(body) // a client that has left is noted by Write
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are /-/, /-/setup/, /-/status.json, /-/metrics, /-/manifest, /-/healthz and /-/readyz.")
 	}
 }
 
