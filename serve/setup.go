@@ -150,6 +150,9 @@ func hostOf(field string) (host string, ok bool) {
 		name = field[1 : len(field)-1]
 	}
 	if a, err := netip.ParseAddr(name); err == nil {
+		if a.Zone() != "" {
+			return "", false // a name of an interface, which means nothing elsewhere
+		}
 		if a = plain(a); a.Is6() {
 			return "[" + a.String() + "]" + port, true
 		}

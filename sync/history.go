@@ -36,7 +36,21 @@ func openHistory(path string) (*history, error) {
 		db.Close()
 		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
 	}
+	if err := addReasons(db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
+	}
 	return &history{db}, nil
+}
+
+// addReasons gives a history of an earlier version the column that it lacks.
+func addReasons(db *sql.DB) error {
+	var has bool
+	if err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info('prefetched') WHERE name = 'reason'`).Scan(&has); err != nil || has {
+		return err
+	}
+	_, err := db.Exec(`ALTER TABLE prefetched ADD COLUMN reason TEXT NOT NULL DEFAULT ''`)
+	return err
 }
 
 func (h *history) Close() error { return h.db.Close() }

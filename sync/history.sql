@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS prefetched (
     root TEXT NOT NULL,
     size INTEGER NOT NULL,         -- bytes
     at   INTEGER NOT NULL,         -- Unix seconds
-    used INTEGER NOT NULL DEFAULT 0 -- the day, in Unix seconds, on which a client came for it; 0: none yet
+    used INTEGER NOT NULL DEFAULT 0, -- the day, in Unix seconds, on which a client came for it; 0: none yet
+    reason TEXT NOT NULL DEFAULT ''  -- why it was fetched, as imsync plan has it; empty where nobody wrote it down
 ) WITHOUT ROWID;
 
 -- The streams of modules that clients have asked for packages of.

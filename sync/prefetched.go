@@ -34,8 +34,12 @@ type prefetched struct {
 
 // brought remembers that an item was prefetched.
 func (h *history) brought(it Item, at time.Time) error {
-	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, used = 0`, it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix())
+	why := string(it.Reason)
+	if it.Because != "" {
+		why += ": " + it.Because
+	}
+	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, used = 0, reason = ?7`, it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix(), why)
 	return err
 }
 

@@ -81,6 +81,7 @@ enabled=0
 // not there, and after --undo nothing is left. What the page says for hand work does
 // the same.
 func TestSetUpDnf(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	key := newGPG(s)
 	specs := testrepo.Small(testrepo.Campus(1))
@@ -145,6 +146,7 @@ func TestSetUpDnf(t *testing.T) {
 // TestSetUpDnf5: for dnf5, which no Debian has, the file that lays over the
 // repositories has what is this mirror's, and --undo takes it away.
 func TestSetUpDnf5(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	server := s.serve()
 	c := s.newcomer(server, map[string]string{"etc/yum.repos.d/fedora-updates.repo": fedoraUpdates("/key"), "usr/bin/dnf5": ""})
@@ -177,6 +179,7 @@ func TestSetUpDnf5(t *testing.T) {
 // TestSetUpApt: apt asks by way of the mirror while it is there, and the archive
 // itself when it is not.
 func TestSetUpApt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	a := s.debianRepo("[serve]\nproxy_allow = [\"127.0.0.1\"]")
 	deb := a.deb("hello", "1.0-1", "")
@@ -216,6 +219,7 @@ func TestSetUpApt(t *testing.T) {
 
 // TestSetUpZypper: zypper, whose repositories have an address and no list of mirrors.
 func TestSetUpZypper(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	key := newGPG(s)
 	specs := testrepo.Small(testrepo.Campus(1))
