@@ -66,6 +66,8 @@ type setup struct {
 	listen  net.Listener // nil is one on a free port
 	tend    bool         // keep the cache to its size
 	ca      *ca          // that the clients trust; nil has no tunnel intercepted
+	actions Actions
+	runs    func(context.Context) (*Runs, error)
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -152,7 +154,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Listed: o.listed,
-		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
+		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log, Actions: o.actions, Runs: o.runs,
 	})
 	l := o.listen
 	if l == nil {

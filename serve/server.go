@@ -20,6 +20,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -73,6 +74,11 @@ type Options struct {
 	// Patience is how long a client may stand still in an answer or in its
 	// request's body; 3 min where it is 0.
 	Patience time.Duration
+	// Runs tells of imsync's runs, nil where there were none; it ends with ctx. Where
+	// it is nil the status says nothing of them.
+	Runs func(ctx context.Context) (*Runs, error)
+	// Actions is what the status page has buttons for.
+	Actions Actions
 	// Metrics are shown at /-/metrics with the server's own.
 	Metrics []prometheus.Collector
 	Now     func() time.Time // nil is time.Now
@@ -102,6 +108,7 @@ type Server struct {
 	insides  *insides
 	missed   *missed
 	stats    *stats
+	viewers  *atomic.Int64 // of the status page, who follow it
 	metrics  *metrics
 	stopping *atomic.Bool
 	current  *atomic.Pointer[Server]
@@ -140,6 +147,7 @@ func New(o Options) *Server {
 		missed:   &missed{},
 		suspects: &suspects{now: o.Now},
 		stats:    &stats{},
+		viewers:  &atomic.Int64{},
 		stopping: &atomic.Bool{},
 		current:  &atomic.Pointer[Server]{},
 		hits:     newHitFiles(),
