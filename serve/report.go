@@ -9,6 +9,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/generation"
 )
 
 // report is the server's state, as /-/status.json has it.
@@ -60,6 +61,7 @@ type rootState struct {
 	Published time.Time `json:"published,omitzero"` // when it last changed upstream
 	Kept      int       `json:"generations"`
 	Held      bool      `json:"held,omitempty"`
+	Holdable  bool      `json:"-"` // it is one of those that can be held: of RPM packages
 }
 
 // mirrorState is how a repository's mirrors are.
@@ -150,7 +152,7 @@ func (s *Server) report(ctx context.Context) report {
 	s.reportNow(ctx, &r)
 	if s.o.Metadata != nil {
 		for _, st := range s.o.Metadata.States() {
-			r.Roots = append(r.Roots, rootState{st.Root.String(), st.Published, st.Kept, st.Held})
+			r.Roots = append(r.Roots, rootState{st.Root.String(), st.Published.UTC(), st.Kept, st.Held, st.Root.Kind == generation.RPM})
 		}
 	}
 	if s.o.Runs != nil {

@@ -79,8 +79,8 @@ func TestStartRun(t *testing.T) {
 
 func TestHoldNothing(t *testing.T) {
 	d := &daemon{}
-	if err := d.hold(context.Background(), "../x"); err == nil {
-		t.Error("a root that leads out is held")
+	if err := d.hold(context.Background(), "/"); err == nil {
+		t.Error("no root is held")
 	}
 	if err := d.release(context.Background(), ""); err == nil {
 		t.Error("no root is released")
