@@ -185,8 +185,22 @@ func (x *tab) twice(page, name string) {
 	x.look(page, name, 1280, "light")
 }
 
-// until waits until an expression is true in the page.
+// until waits until an expression is true in the page, also in the next one where a
+// button leads there.
 func (x *tab) until(expression string) {
 	x.t.Helper()
-	run(x, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(2*time.Minute)))
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(2 * time.Minute)
+	for {
+		ok, err := chromedp.Run(x.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			x.t.Fatalf("waited in vain for %s: %v", expression, err)
+		}
+	}
 }

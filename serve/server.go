@@ -15,8 +15,10 @@
 // and for what), proxy.go and shared.go (requests for other hosts), tunnel.go,
 // intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
 // way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
-// (the connections), and status.go, metrics.go, manifest.go, ready.go, accesslog.go
-// and stats.go (what the administrator and other machines see).
+// (the connections), setup.go with setup_sources.go (how clients are pointed here), page.go,
+// status.go, report.go, problems.go, chart.go and live.go (the status page), actions.go
+// (its buttons), and metrics.go, manifest.go, ready.go, accesslog.go and stats.go (what
+// the administrator and other machines see).
 package serve
 
 import (
