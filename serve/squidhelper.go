@@ -180,7 +180,7 @@ const squidStore = "http://imserve.squid.internal/"
 // storeID is the one name of a file that mirrors of a repository have in common, ""
 // for what is no such file: metadata that changes under its name is each mirror's own.
 func (h *SquidHelper) storeID(r *squidRequest) string {
-	m := &mirrorState{}
+	m := &imserveState{}
 	if h.watch != nil {
 		m = h.watch.now()
 	}
@@ -193,7 +193,7 @@ func (h *SquidHelper) storeID(r *squidRequest) string {
 
 // fileOf is the repository's file that a URL is, ok is false for what is none of
 // our business.
-func (h *SquidHelper) fileOf(address string, m *mirrorState) (k cache.Key, class config.Class, ok bool) {
+func (h *SquidHelper) fileOf(address string, m *imserveState) (k cache.Key, class config.Class, ok bool) {
 	if h.o.Config == nil || !strings.HasPrefix(address, "http") || strings.ContainsAny(address, "?#") {
 		return k, class, false
 	}

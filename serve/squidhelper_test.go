@@ -62,7 +62,7 @@ func squidHelperOf(t testing.TB, storeID bool) *SquidHelper {
 func TestSquidAnswers(t *testing.T) {
 	const sum = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	rewrite, store := squidHelperOf(t, false), squidHelperOf(t, true)
-	state := &mirrorState{
+	state := &imserveState{
 		ready: true, repos: []string{"r"},
 		learnt: upstream.Claims{"learnt.test": {{Path: "/m/f41", Repo: "r", Rest: "f/41"}}},
 	}
@@ -230,7 +230,7 @@ func TestSquidMirror(t *testing.T) {
 // others pages. What whole processes do is measured by contrib/bench/squidhelper.
 func BenchmarkSquidHelper(b *testing.B) {
 	h := squidHelperOf(b, false)
-	h.watch.here(&mirrorState{ready: true})
+	h.watch.here(&imserveState{ready: true})
 	lines := [][]byte{
 		[]byte("17 http://x.test/pub/r/updates/41/Everything/x86_64/Packages/v/vlc-3.0.21-4.fc41.x86_64.rpm 10.0.0.7/- - GET myip=10.0.0.1 myport=3128"),
 		[]byte("18 http://www.example.org/news/2026/index.html?page=3 10.0.0.7/- - GET myip=10.0.0.1 myport=3128"),

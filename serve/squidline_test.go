@@ -67,7 +67,7 @@ func FuzzSquidLine(f *testing.F) {
 		f.Add(line)
 	}
 	rewrite, store := squidHelperOf(f, false), squidHelperOf(f, true)
-	rewrite.watch.here(&mirrorState{ready: true})
+	rewrite.watch.here(&imserveState{ready: true})
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.Contains(line, "\n") {
 			t.Skip("more than a line")

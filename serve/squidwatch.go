@@ -19,15 +19,15 @@ import (
 	"intelligentmirror/internal/upstream"
 )
 
-// mirrorState is what squid's helper knows of imserve. It does not change.
-type mirrorState struct {
+// imserveState is what squid's helper knows of imserve. It does not change.
+type imserveState struct {
 	ready  bool
 	repos  []string        // that imserve has; nil where it does not say
 	learnt upstream.Claims // what its lists of mirrors have named
 }
 
 // has reports whether imserve has a repository, as far as is known.
-func (m *mirrorState) has(repo string) bool {
+func (m *imserveState) has(repo string) bool {
 	return m.repos == nil || slices.Contains(m.repos, repo)
 }
 
@@ -38,7 +38,7 @@ type squidWatch struct {
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	log    *slog.Logger
 
-	state atomic.Pointer[mirrorState] // the last; kept, but for ready, while imserve is away
+	state atomic.Pointer[imserveState] // the last; kept, but for ready, while imserve is away
 	said  bool                        // whether anything was logged yet
 	mute  bool                        // imserve does not tell us what it has learnt, which was logged
 
@@ -63,12 +63,12 @@ const (
 
 func newSquidWatch(mirror *url.URL, dial func(ctx context.Context, network, address string) (net.Conn, error), log *slog.Logger) *squidWatch {
 	w := &squidWatch{mirror: mirror, dial: dial, log: log, known: make(chan struct{})}
-	w.state.Store(&mirrorState{})
+	w.state.Store(&imserveState{})
 	return w
 }
 
 // now is what is known at this moment.
-func (w *squidWatch) now() *mirrorState { return w.state.Load() }
+func (w *squidWatch) now() *imserveState { return w.state.Load() }
 
 // await waits until anything is known, for d at the most.
 func (w *squidWatch) await(ctx context.Context, d time.Duration) { wait(ctx, w.known, d) }
@@ -177,7 +177,7 @@ func (w *squidWatch) ask(conn net.Conn, from *bufio.Reader, path string) (*http.
 }
 
 // learn reads what imserve tells of itself into m.
-func (w *squidWatch) learn(resp *http.Response, m *mirrorState) error {
+func (w *squidWatch) learn(resp *http.Response, m *imserveState) error {
 	body := io.LimitReader(resp.Body, maxClaims)
 	if resp.StatusCode == http.StatusOK {
 		var c claimsPage
@@ -195,7 +195,7 @@ func (w *squidWatch) learn(resp *http.Response, m *mirrorState) error {
 }
 
 // here notes that imserve is ready.
-func (w *squidWatch) here(m *mirrorState) {
+func (w *squidWatch) here(m *imserveState) {
 	was := w.state.Swap(m)
 	if !was.ready {
 		w.log.Info("imserve is ready: its files are asked of it", "mirror", w.mirror.Host)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // outcome is what became of a request, in a word.
@@ -79,6 +80,8 @@ const recentEvents = 20
 type stats struct {
 	count [outcomes]atomic.Int64
 	sent  atomic.Int64 // bytes of bodies
+	// How long whole files took, in nanoseconds, and how many bytes those were.
+	missTook, missSent, hitTook, hitSent atomic.Int64
 
 	mu     sync.Mutex
 	recent [recentEvents]*event
@@ -89,6 +92,14 @@ type stats struct {
 func (s *stats) add(e *event) {
 	s.count[e.Outcome].Add(1)
 	s.sent.Add(e.Sent)
+	switch e.Outcome {
+	case outcomeMiss:
+		s.missTook.Add(int64(e.Took))
+		s.missSent.Add(e.Sent)
+	case outcomeHit:
+		s.hitTook.Add(int64(e.Took))
+		s.hitSent.Add(e.Sent)
+	}
 	if e.Internal {
 		return
 	}
@@ -109,6 +120,21 @@ func (s *stats) last() []*event {
 		}
 	}
 	return list
+}
+
+// paceFrom is how many bytes have to have been downloaded before their pace means
+// anything.
+const paceFrom = 1 << 20
+
+// pace is how many seconds longer a byte takes that is downloaded than one that is
+// stored: what clients themselves are slow, they are with both. 0 where nobody knows.
+func (s *stats) pace() float64 {
+	missed, hit := s.missSent.Load(), s.hitSent.Load()
+	if missed < paceFrom || hit == 0 {
+		return 0
+	}
+	per := func(took, sent int64) float64 { return time.Duration(took).Seconds() / float64(sent) }
+	return max(per(s.missTook.Load(), missed)-per(s.hitTook.Load(), hit), 0)
 }
 
 // outcomes is the counts by their names, and their sum.

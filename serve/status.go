@@ -2,12 +2,12 @@ package serve
 
 import (
 	"bytes"
-	"context"
 	_ "embed" // the status page
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +17,10 @@ import (
 
 // internal answers for the server's own pages, below /-/.
 func (s *Server) internal(a *answer, path string) {
+	if name, ok := strings.CutPrefix(path, doPath); ok {
+		s.do(a, name)
+		return
+	}
 	if !a.readOnly() {
 		return
 	}
@@ -26,6 +30,17 @@ func (s *Server) internal(a *answer, path string) {
 		return
 	case "/-/readyz":
 		s.ready(a)
+		return
+	case "/-/setup":
+		a.Header().Set("Location", setupPath)
+		a.text(http.StatusMovedPermanently, cache.Status{}, "It is at "+setupPath)
+		return
+	case stylePath:
+		a.asset("text/css; charset=utf-8", styleSheet)
+		return
+	}
+	if name, ok := strings.CutPrefix(path, setupPath); ok {
+		s.setup(a, name)
 		return
 	}
 	if !isAdmin(a.client, s.o.Config.Serve.Admins) {
@@ -50,6 +65,10 @@ func (s *Server) internal(a *answer, path string) {
 			return
 		}
 		a.document("application/json", append(body, '\n'))
+	case "/-/events":
+		s.events(a)
+	case "/-/status.js":
+		a.asset("text/javascript; charset=utf-8", statusScript)
 	case "/-/manifest":
 		s.manifest(a)
 	case claimsPath:
@@ -60,110 +79,19 @@ func (s *Server) internal(a *answer, path string) {
 		s.metricsPage(a)
 	default:
 		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.",
-			"There are /-/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/claims, /-/healthz and /-/readyz.")
+			"There are /-/, /-/setup/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/claims, /-/healthz and /-/readyz.")
 	}
-}
-
-// document answers with a page that is made for this request.
-func (a *answer) document(contentType string, body []byte) {
-	h := a.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	a.decide(http.StatusOK, cache.Status{})
-	if a.r.Method != http.MethodHead {
-		_, _ = a.Write(body) // a client that has left is noted by Write
-	}
-}
-
-// report is the server's state, as /-/status.json has it.
-type report struct {
-	Version       string        `json:"version"`
-	Started       time.Time     `json:"started"`
-	UptimeSeconds int64         `json:"uptime_seconds"`
-	Today         *cache.Totals `json:"today"`        // null where nothing is accounted
-	Last30Days    *cache.Totals `json:"last_30_days"` // today included; days are UTC's
-	Cache         cache.Space   `json:"cache"`
-	KeptBack      []keptBack    `json:"metadata_kept_back"` // roots whose new metadata is not served, by name
-	SinceStart    sinceStart    `json:"since_start"`
-	MissedHTTPS   []missedHTTPS `json:"missed_https"` // through tunnels to hosts of repositories since the start, the most first
-	Recent        []recent      `json:"recent"`       // the latest first
-}
-
-// keptBack is a root that stays at older metadata than upstream's.
-type keptBack struct {
-	Root  string    `json:"root"`
-	Since time.Time `json:"since"` // of the last try
-	Why   string    `json:"why"`
-}
-
-// sinceStart counts all answers, those included that are none of our business.
-type sinceStart struct {
-	Requests int64            `json:"requests"`
-	Bytes    int64            `json:"bytes_served"`
-	Outcomes map[string]int64 `json:"outcomes"`
-}
-
-// recent is one of the last answers.
-type recent struct {
-	At      time.Time `json:"at"`
-	Seconds float64   `json:"seconds"`
-	Client  string    `json:"client"`
-	Method  string    `json:"method"`
-	Target  string    `json:"target"`
-	Code    int       `json:"status"`
-	Bytes   int64     `json:"bytes"`
-	Outcome outcome   `json:"outcome"`
-}
-
-// totalsWithin is how long the status page waits for the accounting.
-const totalsWithin = 2 * time.Second
-
-func (s *Server) report(ctx context.Context) report {
-	now := s.o.Now()
-	r := report{
-		Version: s.o.Version, Started: s.started.UTC(), UptimeSeconds: int64(now.Sub(s.started) / time.Second),
-		SinceStart: sinceStart{Bytes: s.stats.sent.Load()}, MissedHTTPS: s.missed.list(), KeptBack: []keptBack{}, Recent: []recent{},
-	}
-	if s.o.Metadata != nil {
-		for _, p := range s.o.Metadata.Problems() {
-			r.KeptBack = append(r.KeptBack, keptBack{p.Root.String(), p.Since.UTC(), p.Err.Error()})
-		}
-	}
-	r.SinceStart.Outcomes, r.SinceStart.Requests = s.stats.outcomes()
-	for _, e := range s.stats.last() {
-		r.Recent = append(r.Recent, recent{e.At, e.Took.Seconds(), e.Client, e.Method, e.Target, e.Code, e.Sent, e.Outcome})
-	}
-	if s.o.Ledger == nil {
-		r.Cache = s.o.Cache.Space(ctx)
-		return r
-	}
-	ctx, cancel := context.WithTimeout(ctx, totalsWithin)
-	defer cancel()
-	if err := s.o.Ledger.Flush(ctx); err != nil {
-		s.o.Log.Warn("the status lacks the last answers", "error", err)
-	}
-	r.Cache = s.o.Cache.Space(ctx)
-	totals := func(since time.Time) *cache.Totals {
-		t, err := s.o.Ledger.Totals(ctx, since)
-		if err != nil {
-			s.o.Log.Warn("the accounting can't be read", "error", err)
-			return nil
-		}
-		return &t
-	}
-	r.Today, r.Last30Days = totals(now), totals(now.AddDate(0, 0, -29))
-	return r
 }
 
 //go:embed status.html
-var statusPage string
+var statusHTML string
 
 var statusTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
-	"bytes": byteText, "share": shareText, "count": countText,
+	"bytes": byteText, "share": shareText, "count": countText, "ago": ago, "spared": sparedText,
 	"words": func(name string) string { return strings.ReplaceAll(name, "_", " ") },
 	"clock": func(t time.Time) string { return t.Format("15:04:05") },
+	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"base":  path.Base,
 	"uptime": func(seconds int64) string {
 		d := time.Duration(seconds) * time.Second
 		if days := seconds / 86400; days > 0 {
@@ -171,19 +99,73 @@ var statusTemplate = template.Must(template.New("status").Funcs(template.FuncMap
 		}
 		return d.String()
 	},
-}).Parse(statusPage))
+}).Parse(statusHTML))
 
-// page is the report for people, without scripts.
+// statusPage is a report with what its page shows besides.
+type statusPage struct {
+	report
+	Now     time.Time
+	Live    livePart
+	Later   []problem // that nobody's request depends on
+	Chart   chart
+	Actions Actions
+	Done    string // what a button has just done
+}
+
+// livePart is the part of the page that follows what happens.
+type livePart struct {
+	Now       time.Time
+	Problems  []problem
+	Bad       int // how many of them are not minor
+	Downloads []downloading
+	More      int // downloads that are not shown
+	Waiting   int // for any of them
+}
+
+// downloadsShown is how many downloads the page shows.
+const downloadsShown = 12
+
+// livePart makes it of r.
+func (s *Server) livePart(r *report) livePart {
+	p := livePart{Now: s.o.Now(), Problems: problemsNow(r), Downloads: r.Downloads}
+	for _, x := range p.Problems {
+		if !x.Minor {
+			p.Bad++
+		}
+	}
+	for _, d := range r.Downloads {
+		p.Waiting += d.Waiting
+	}
+	if n := len(p.Downloads); n > downloadsShown {
+		p.Downloads, p.More = p.Downloads[:downloadsShown], n-downloadsShown
+	}
+	return p
+}
+
+// page is the report for people; what changes by the second follows by itself
+// where the browser runs scripts.
 func (s *Server) page(a *answer) {
+	r := s.report(a.r.Context())
+	now := s.o.Now()
+	p := statusPage{
+		report: r, Now: now, Live: s.livePart(&r), Later: problemsLater(&r, now),
+		Chart: draw(r.Days, now, 30), Actions: s.o.Actions, Done: doneText[a.r.URL.Query().Get("done")],
+	}
 	var b bytes.Buffer
-	if err := statusTemplate.Execute(&b, s.report(a.r.Context())); err != nil {
+	if err := statusTemplate.Execute(&b, p); err != nil {
 		a.text(http.StatusInternalServerError, cache.Status{}, "The status can't be shown: "+err.Error())
 		return
 	}
-	h := a.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+	a.guard()
 	a.document("text/html; charset=utf-8", b.Bytes())
+}
+
+// sparedText is seconds of waiting, for people.
+func sparedText(seconds int64) string {
+	if seconds <= 0 {
+		return "–"
+	}
+	return "about " + ago(time.Duration(seconds)*time.Second)
 }
 
 // byteText is n bytes for people: "1.5 GiB".

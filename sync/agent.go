@@ -142,7 +142,7 @@ func (a *Agent) begin() *run {
 
 // lock lets no other run begin, in any process.
 func (a *Agent) lock() (unlock func(), err error) {
-	return lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	return lock(filepath.Join(a.site.Config.StateDir, lockName))
 }
 
 // remember puts the run and what ended it into the history.

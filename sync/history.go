@@ -36,22 +36,29 @@ func openHistory(path string) (*history, error) {
 		db.Close()
 		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
 	}
-	if err := addSource(db); err != nil {
+	if err := addColumns(db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
+		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
 	}
 	return &history{db}, nil
 }
 
-// addSource adds the column that histories of earlier versions lack: they knew of no
-// source but what is popular.
-func addSource(db *sql.DB) error {
-	var there int
-	if err := db.QueryRow(`SELECT count(*) FROM pragma_table_info('prefetched') WHERE name = 'source'`).Scan(&there); err != nil || there > 0 {
-		return err
+// addColumns gives a history of an earlier version the columns that it lacks: it knew
+// of no source but what is popular, and wrote no reasons down.
+func addColumns(db *sql.DB) error {
+	for name, kind := range map[string]string{"source": "'popular'", "reason": "''"} {
+		var has bool
+		if err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info('prefetched') WHERE name = ?`, name).Scan(&has); err != nil {
+			return err
+		}
+		if has {
+			continue
+		}
+		if _, err := db.Exec("ALTER TABLE prefetched ADD COLUMN " + name + " TEXT NOT NULL DEFAULT " + kind); err != nil {
+			return err
+		}
 	}
-	_, err := db.Exec(`ALTER TABLE prefetched ADD COLUMN source TEXT NOT NULL DEFAULT 'popular'`)
-	return err
+	return nil
 }
 
 func (h *history) Close() error { return h.db.Close() }

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS prefetched (
     size INTEGER NOT NULL,         -- bytes
     at   INTEGER NOT NULL,         -- Unix seconds
     source TEXT NOT NULL DEFAULT 'popular', -- as Item.Source has it
+    reason TEXT NOT NULL DEFAULT '',        -- why it was fetched, as imsync plan has it; empty where nobody wrote it down
     used INTEGER NOT NULL DEFAULT 0 -- the last day, in Unix seconds, on which a client came for it; 0: none yet
 ) WITHOUT ROWID;
 

@@ -15,6 +15,9 @@ const (
 	lockPause = 20 * time.Millisecond
 )
 
+// lockName is the lock's file in the state directory.
+const lockName = "imsync.lock"
+
 // ErrRunning says that another run is under way.
 var ErrRunning = errors.New("another run of imsync is under way")
 

@@ -43,6 +43,27 @@ func TestReadPast(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(0, "no disk")
+	for i, it := range []Item{
+		{Path: "r/old.rpm", Size: 5, Reason: ReasonPopular},
+		{Path: "r/vlc.rpm", Size: 10, Reason: ReasonSeed, Because: "vlc"},
+		{Path: "r/libvlc.rpm", Size: 20, Reason: ReasonDependency, Because: "vlc"},
+	} {
+		it.Name = it.Path
+		at := bad.Finished.Add(-wastedAfter - time.Hour)
+		if i > 0 {
+			at = good.Started.Add(time.Second)
+		}
+		if err := h.brought(it, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := ReadPast(t.Context(), dir)
+	if err != nil || p.BroughtAll != 2 || len(p.Brought) != 2 || p.Brought[0].Why != "dependency: vlc" || p.Brought[1].Why != "seed: vlc" {
+		t.Errorf("brought: %+v, %v", p, err)
+	}
+	if len(p.InVain) != 1 || p.InVain[0].Path != "r/old.rpm" {
+		t.Errorf("in vain: %+v", p.InVain)
+	}
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,5 +73,57 @@ func TestReadPast(t *testing.T) {
 	}
 	if _, err := ReadPast(t.Context(), dir); err == nil {
 		t.Error("a damaged history is read")
+	}
+}
+
+// A history of an earlier version is read as it is, and gets what it lacks from the
+// agent that opens it.
+func TestHistoryWithoutReasons(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, historyName)
+	h, err := openHistory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := newReport(time.Unix(1000, 0))
+	run.Finished = time.Unix(1060, 0)
+	if err := errors.Join(h.add(run, nil), h.brought(Item{Path: "r/a.rpm", Reason: ReasonSeed}, time.Unix(1010, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.db.Exec(`ALTER TABLE prefetched DROP COLUMN reason`); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := ReadPast(t.Context(), dir); err != nil || len(p.Brought) != 1 || p.Brought[0].Why != "" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if h, err = openHistory(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.brought(Item{Path: "r/b.rpm", Reason: ReasonSeed}, time.Unix(1011, 0)), h.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := ReadPast(t.Context(), dir); err != nil || len(p.Brought) != 2 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+func TestIsRunning(t *testing.T) {
+	dir := t.TempDir()
+	if running, err := IsRunning(dir); err != nil || running {
+		t.Errorf("nobody was ever here: %v, %v", running, err)
+	}
+	unlock, err := lock(filepath.Join(dir, lockName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if running, err := IsRunning(dir); err != nil || !running {
+		t.Errorf("under the lock: %v, %v", running, err)
+	}
+	unlock()
+	if running, err := IsRunning(dir); err != nil || running {
+		t.Errorf("afterwards: %v, %v", running, err)
 	}
 }

@@ -93,6 +93,8 @@ func (p *program) serve(ctx context.Context) (err error) {
 		Refused:   &d.site.Refused,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}},
+		Runs:    func(ctx context.Context) (*serve.Runs, error) { return runsOf(ctx, cfg, time.Now()) },
+		Actions: d.actions(),
 	})
 	defer d.server.Close()
 	log.Info("imserve", "version", site.Version(), "cache_dir", cfg.CacheDir, "access_log", cfg.Serve.AccessLog, "config", cfg.File())

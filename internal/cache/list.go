@@ -100,3 +100,10 @@ func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
 		return visit(k, st.facts)
 	})
 }
+
+// HasRepo reports whether there is a directory of the repository, and so whether
+// anything of it was ever stored.
+func (c *Cache) HasRepo(repo string) bool {
+	fi, err := c.tree.root.Stat(repo)
+	return err == nil && fi.IsDir()
+}
