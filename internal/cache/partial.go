@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // Head is what is known of a body before its bytes: how long it is, and by
@@ -20,6 +21,8 @@ type Head struct {
 	// Settled is that the file had not changed for a second when its first byte
 	// came: what has its LastModified has its bytes too.
 	Settled bool `json:"settled,omitempty"`
+	// Sibling is that another cache of the same site sends it, and not upstream.
+	Sibling bool `json:"sibling,omitempty"`
 	// Want is what metadata promises of the file that the bytes are meant to
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
@@ -65,7 +68,10 @@ type Partial struct {
 	refused func(*WrongContentError)
 
 	resumed, fetched int64 // bytes that were there, bytes that came
-	grown            func(file *os.File, h Head, visible int64)
+	nearby           int64 // of those that came, what a sibling sent
+	// confirmed is when upstream last confirmed the bytes; nil is just now.
+	confirmed *time.Time
+	grown     func(file *os.File, h Head, visible int64)
 }
 
 // newPartial takes over file, which is locked, with what its attribute tells.
@@ -178,6 +184,11 @@ func (p *Partial) Describe(h Head) {
 	_ = writeAttr(p.file, partialAttr, h)
 }
 
+// Confirmed says, after Begin, that upstream confirmed the body that follows at a
+// time, zero if nobody knows when, and not just now: a sibling stored it then, and
+// upstream can't be asked.
+func (p *Partial) Confirmed(at time.Time) { p.confirmed = &at }
+
 // Write appends b. It implements io.Writer.
 func (p *Partial) Write(b []byte) (int, error) {
 	if err := p.hash(); err != nil {
@@ -186,6 +197,9 @@ func (p *Partial) Write(b []byte) (int, error) {
 	n, err := p.file.WriteAt(b, p.size)
 	p.size += int64(n)
 	p.fetched += int64(n)
+	if p.head.Sibling {
+		p.nearby += int64(n)
+	}
 	p.hashed += int64(n)
 	p.sha.Write(b[:n])
 	if p.other != nil {
@@ -377,7 +391,7 @@ func (p *Partial) restart() error {
 	p.counted = 0
 	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
 	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
-	p.digest, p.met, p.checked, p.head = "", "", "", Head{}
+	p.digest, p.met, p.checked, p.head, p.confirmed = "", "", "", Head{}, nil
 	return nil
 }
 
