@@ -25,6 +25,13 @@ type Repo struct {
 	Paths []string
 	// Proxy is what all is reached by; nil is as the environment says.
 	Proxy *url.URL
+	// Siblings are other caches of the site that have the repository: its URL there,
+	// without the last slash. They are asked first, for what they have stored.
+	Siblings []string
+	// Mutable says, by its path below the repository, that a file may change under its
+	// name, so that siblings are asked for it only where its digest is promised; nil
+	// says so of all.
+	Mutable func(path string) bool
 	// Vet is asked before an entry file (repomd.xml, InRelease) is taken; nil is not.
 	Vet Vetter
 }
@@ -55,6 +62,7 @@ type Mirrors struct {
 	route *route
 	list  []*mirror // of Repo.Upstreams
 	lists *lists    // nil: there are none
+	near  []*mirror // of Repo.Siblings
 	// heed says that what is not shareable is not stored: nobody has configured
 	// this host, so that nobody knows that it has packages alone.
 	heed bool
@@ -72,6 +80,9 @@ func (c *Client) Repo(r Repo) *Mirrors {
 	m := &Mirrors{c: c, repo: r, route: c.route(r.Proxy)}
 	for _, b := range r.Upstreams {
 		m.list = append(m.list, c.mirror(b, ""))
+	}
+	for _, b := range r.Siblings {
+		m.near = append(m.near, c.mirror(b, ""))
 	}
 	if r.Metalink != nil || r.Mirrorlist != nil {
 		m.lists = newLists(m)
@@ -170,7 +181,7 @@ func (m *Mirrors) wake(candidates []*mirror, k cache.Key) {
 	}
 	for _, x := range candidates {
 		if x.health(now) == due {
-			m.probe(x, k)
+			m.probe(x, k, m.answers)
 		}
 	}
 }
