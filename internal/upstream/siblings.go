@@ -24,7 +24,7 @@ const lookUp = "only-if-cached, max-stale"
 var errNotStored = errors.New("not stored there")
 
 // errLoop says that a sibling is this server itself, or asks it in turn.
-var errLoop = errors.New("it leads back here: leave it out of serve.siblings")
+var errLoop = errors.New("it is this server itself, or asks it in turn")
 
 // neighbourhood is the client to siblings: straight, whatever proxy leads to
 // upstream, and soon tired of them, since upstream can be asked in their place.
