@@ -64,7 +64,11 @@ func (g *group) awaitState(socket string, i int, status string) {
 // downloaded once, a node that is lost, drained or back moves its own share, and no
 // client sees it.
 func TestGroup(t *testing.T) {
-	const clients, count = 5, 1000
+	const clients = 5
+	count := 1000
+	if raceFlag != "" {
+		count = 300 // the detector is slow
+	}
 	g := newGroup(t)
 	paths := g.publish(count)
 	socket := g.haproxy()
