@@ -32,6 +32,7 @@ type answer struct {
 	astray      bool // it came by an intercepted connection that is not to the host it asks
 	tunnelled   bool // the connection is a tunnel's, and no answer's any more
 	intercepted bool // the connection is an intercepted one now
+	sibling     bool // it asks for what is stored alone
 	last        bool // no other request is read from the connection
 
 	code   int          // the status code; 0 as long as nothing is decided

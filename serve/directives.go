@@ -9,7 +9,8 @@ import (
 )
 
 // asks reports whether a request's Cache-Control has a directive. Those that name
-// ages are not heeded: how old a copy may be, this mirror's administrator says.
+// ages are not heeded, this mirror's administrator says how old a copy may be, but for
+// asksStale's, where upstream is not to be asked at all.
 func asks(h http.Header, directive string) bool {
 	for _, list := range h["Cache-Control"] {
 		for d := range strings.SplitSeq(list, ",") {
@@ -22,11 +23,25 @@ func asks(h http.Header, directive string) bool {
 	return false
 }
 
+// asksStale reports whether a request accepts a copy of any age (RFC 9111, 5.2.1.2).
+func asksStale(h http.Header) bool {
+	for _, list := range h["Cache-Control"] {
+		for d := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.Trim(d, " \t"), "max-stale") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // stored answers a request that upstream is not to be asked for, as siblings in a
-// hierarchy of caches make it: with the stored copy, if that is fresh.
+// hierarchy of caches make it: with the stored copy, if that is fresh or they say that
+// they will see to that.
 func (s *Server) stored(a *answer, t target, k cache.Key, class config.Class) {
+	a.sibling = true
 	o, fresh, err := s.o.Cache.Stored(k)
-	if err != nil || !fresh {
+	if err != nil || !fresh && !asksStale(a.r.Header) {
 		if err == nil {
 			o.Close()
 		}

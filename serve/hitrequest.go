@@ -85,6 +85,11 @@ func parseHitRequest(b []byte) (q hitRequest, size int, is shape) {
 				is = bodyless
 			}
 			q.referer = value
+		case isDirectives:
+			// It may be a sibling's: those count otherwise.
+			if len(value) >= len("only-if-cached") {
+				is = bodyless
+			}
 		case isMeaningful:
 			is = bodyless
 		}
@@ -106,6 +111,7 @@ const (
 	isConnection
 	isAgent
 	isReferer
+	isDirectives
 )
 
 // weights are the fields that are known, in lower case. A client's Cache-Control does
@@ -116,7 +122,7 @@ var weights = []struct {
 	is   weight
 }{
 	{"host", isHost}, {"user-agent", isAgent}, {"accept", isNothing}, {"accept-encoding", isNothing}, {"connection", isConnection},
-	{"cache-control", isNothing}, {"pragma", isNothing}, {"accept-language", isNothing}, {"referer", isReferer},
+	{"cache-control", isDirectives}, {"pragma", isNothing}, {"accept-language", isNothing}, {"referer", isReferer},
 	{"content-length", isFraming}, {"transfer-encoding", isFraming}, {"trailer", isFraming}, {"expect", isFraming}, {"upgrade", isFraming},
 	{"http2-settings", isFraming},
 }

@@ -112,6 +112,7 @@ var (
 	downloadsDesc = desc("imserve_downloads_in_progress", "Files that are being downloaded from upstream, or validated.")
 	followersDesc = desc("imserve_followers", "Answers that share a download which another request began.")
 	upstreamDesc  = desc("imserve_upstream_bytes_total", "Bytes that came from upstream to be stored, of downloads that have ended.")
+	nearbyDesc    = desc("imserve_sibling_bytes_total", "Bytes that came from siblings to be stored, of downloads that have ended.")
 	abandonedDesc = desc("imserve_downloads_abandoned_total", "Downloads that were stopped because no client waited for them any more.")
 	ledgerDesc    = desc("imserve_ledger_dropped_total", "Entries of the accounting that were lost because the disk was too slow.")
 	accessDesc    = desc("imserve_access_log_dropped_total", "Lines of the access log that were lost because the disk was too slow.")
@@ -132,7 +133,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (looked) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		downloadsDesc, followersDesc, upstreamDesc, abandonedDesc, ledgerDesc, accessDesc, refusedDesc, keptBackDesc,
+		downloadsDesc, followersDesc, upstreamDesc, nearbyDesc, abandonedDesc, ledgerDesc, accessDesc, refusedDesc, keptBackDesc,
 		mirrorsDesc, restingDesc, diskSizeDesc, diskFreeDesc, readyDesc, buildDesc,
 	} {
 		to <- d
@@ -152,6 +153,7 @@ func (l looked) Collect(to chan<- prometheus.Metric) {
 	gauge(downloadsDesc, float64(now.Downloads))
 	gauge(followersDesc, float64(now.Followers))
 	counter(upstreamDesc, now.Fetched)
+	counter(nearbyDesc, now.Nearby)
 	counter(abandonedDesc, now.Abandoned)
 	if s.o.Ledger != nil {
 		counter(ledgerDesc, s.o.Ledger.Dropped())

@@ -178,6 +178,11 @@ func TestReuse(t *testing.T) {
 			miss(tagged), hit("Cache-Control", "only-if-cached"),
 			{later: 2 * time.Hour, fields: []string{"Cache-Control", "no-cache", "Cache-Control", "max-age=5, only-if-cached"}, code: 504, status: isRefused},
 		}},
+		{name: "5.2.1.2, 5.2.1.7: only-if-cached, max-stale: the stale copy too, as siblings ask", kept: true, turns: []turn{
+			miss(tagged),
+			{later: 2 * time.Hour, fields: []string{"Cache-Control", "only-if-cached, max-stale"}, code: 200, status: isHit, body: testPackage, has: []string{"Age", "7200"}},
+			{fields: []string{"Cache-Control", "only-if-cached, max-stale=5"}, code: 504, status: isRefused},
+		}},
 		{name: "5.2.1.7: only-if-cached: nothing is relayed", path: "notes", turns: []turn{
 			{origin: tagged, fields: []string{"Cache-Control", "only-if-cached"}, code: 504, status: isRefused},
 		}},

@@ -255,7 +255,7 @@ func (s *Server) account(a *answer, start time.Time) {
 		Status: status.String(), Outcome: a.outcome(), Internal: !a.elsewhere && isInternal(r.URL.Path),
 	}
 	s.record(e, a.begun, a.first.Sub(start))
-	if s.o.Ledger == nil || a.key.Path == "" || !a.begun {
+	if s.o.Ledger == nil || a.key.Path == "" || !a.begun || a.sibling {
 		return
 	}
 	switch a.code {

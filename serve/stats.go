@@ -25,6 +25,7 @@ const (
 	outcomeRefused                    // not one of the clients, or a place where nobody may go
 	outcomeMistaken                   // a request that can't be answered as it is
 	outcomeAborted                    // broken off, by the client or by us
+	outcomeSibling                    // what a sibling asked the store for, whether it had it or not
 	outcomeOwn                        // a page of the server's own
 	outcomes
 )
@@ -32,7 +33,7 @@ const (
 // String is the outcome as JSON and the status page name it.
 func (o outcome) String() string {
 	return [outcomes]string{
-		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "tunnelled", "intercepted", "refused", "mistaken", "aborted", "own",
+		"hit", "validated", "offline", "collapsed", "miss", "relayed", "not_found", "unreachable", "tunnelled", "intercepted", "refused", "mistaken", "aborted", "sibling", "own",
 	}[o]
 }
 
@@ -45,6 +46,8 @@ func (a *answer) outcome() outcome {
 	switch {
 	case a.cut:
 		return outcomeAborted
+	case a.sibling:
+		return outcomeSibling
 	case a.tunnelled:
 		return outcomeTunnelled
 	case a.intercepted:

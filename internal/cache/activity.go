@@ -7,6 +7,7 @@ type Activity struct {
 	Downloads int   // files that are being downloaded or validated
 	Followers int   // answers that share what another request began
 	Fetched   int64 // bytes that came from upstream, by downloads that have ended
+	Nearby    int64 // bytes that came from siblings, by downloads that have ended
 	Abandoned int64 // downloads that were stopped because nobody waited for them
 }
 
@@ -14,6 +15,7 @@ type Activity struct {
 type activity struct {
 	followers atomic.Int64
 	fetched   atomic.Int64
+	nearby    atomic.Int64
 	abandoned atomic.Int64
 }
 
@@ -31,6 +33,6 @@ func (c *Cache) Activity() Activity {
 	c.mu.Unlock()
 	return Activity{
 		Downloads: n, Followers: int(c.activity.followers.Load()),
-		Fetched: c.activity.fetched.Load(), Abandoned: c.activity.abandoned.Load(),
+		Fetched: c.activity.fetched.Load(), Nearby: c.activity.nearby.Load(), Abandoned: c.activity.abandoned.Load(),
 	}
 }

@@ -265,6 +265,9 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 		if st != nil {
 			status.FwdStatus = 200
 		}
+		if now.head.Sibling {
+			status.Detail = "sibling"
+		}
 		return arriving(f, file, now, status), nil
 	}
 	if errors.Is(now.err, context.Canceled) && c.ctx.Err() == nil {

@@ -35,6 +35,7 @@ type ending struct {
 	joined           bool
 	withdrawn        bool
 	fetched, resumed int64
+	nearby           int64
 }
 
 // run carries out f and tells its followers the end. It ends with ctx, and where
@@ -53,6 +54,7 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	delete(c.current, f.key)
 	c.mu.Unlock()
 	c.activity.fetched.Add(end.fetched)
+	c.activity.nearby.Add(end.nearby)
 	if end.answer == Changed {
 		c.absent.forget(f.key)
 	}
@@ -112,6 +114,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		return ending{answer: Unreachable, err: err}
 	}
 	r := Request{Key: f.key, Want: f.want}
+	_, r.Held = c.o.Catalog.Lookup(f.key)
 	if st != nil {
 		defer st.file.Close()
 	}
@@ -147,7 +150,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 	if errors.Is(err, ErrUnstorable) {
 		c.failed(f.key, err)
 	}
-	end := ending{fetched: p.fetched, resumed: p.resumed}
+	end := ending{fetched: p.fetched - p.nearby, resumed: p.resumed, nearby: p.nearby}
 	var unreachable *UnreachableError
 	switch {
 	case err == nil:
@@ -159,6 +162,8 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 		if at := p.head.Validated; !at.IsZero() {
 			end.facts.Validated = at // upstream has said nothing since
+		} else if p.confirmed != nil {
+			end.facts.Validated = *p.confirmed
 		}
 		// Readers may have the last byte; a Source that wrote by itself has told them of none.
 		f.grow(p.file, p.head, p.size)
@@ -180,13 +185,12 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		end.answer, end.err = Unreachable, err
 	case errors.Is(err, fs.ErrNotExist):
 		end.answer = Gone
-		_, held := c.o.Catalog.Lookup(f.key)
 		// Where metadata promises another file, that one is not there: nobody has
 		// asked for the stored one.
 		if r.Stored == nil {
 			break
 		}
-		switch Settle(Gone, true, held, c.o.Policy(f.key).Anchor, c.o.Known(f.key)) {
+		switch Settle(Gone, true, r.Held, c.o.Policy(f.key).Anchor, c.o.Known(f.key)) {
 		case Withdraw:
 			end.withdrawn = true
 			if err := c.bury(f.key, st, Tombstone{Withdrawn: c.o.Now(), Why: "a client asked for it"}); err != nil {
@@ -318,6 +322,7 @@ type Outcome struct {
 	// one's own for a client, brought it. NotModified: upstream said so.
 	Stored, Joined, NotModified bool
 	Fetched                     int64 // bytes that came from upstream
+	Nearby                      int64 // bytes that came from siblings
 	Resumed                     int64 // bytes that an earlier try had left
 	Facts                       Facts // of the stored file
 }
@@ -380,6 +385,7 @@ func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, err
 		}
 		if leader {
 			out.Fetched += now.fetched
+			out.Nearby += now.nearby
 			out.Resumed += now.resumed
 		}
 		out.Facts = now.facts

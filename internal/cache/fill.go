@@ -41,6 +41,7 @@ type progress struct {
 	// withdrawn says that the stored file is not served any more: it is gone upstream.
 	withdrawn bool
 	fetched   int64 // bytes that came from upstream
+	nearby    int64 // bytes that came from siblings
 	resumed   int64 // bytes that an earlier try had left
 }
 
@@ -85,7 +86,7 @@ func (f *fill) finish(end ending) {
 		p.done = true
 		p.answer, p.err, p.facts = end.answer, end.err, end.facts
 		p.joined, p.withdrawn = end.joined, end.withdrawn
-		p.fetched, p.resumed = end.fetched, end.resumed
+		p.fetched, p.nearby, p.resumed = end.fetched, end.nearby, end.resumed
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -26,6 +26,8 @@ type Head struct {
 	// bytes. Both are zero for a body that is upstream's own.
 	ModTime   time.Time `json:"mtime,omitzero"`
 	Validated time.Time `json:"validated,omitzero"`
+	// Sibling is that another cache of the same site sends it, and not upstream.
+	Sibling bool `json:"sibling,omitempty"`
 	// Want is what metadata promises of the file that the bytes are meant to
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
@@ -71,7 +73,10 @@ type Partial struct {
 	refused func(*WrongContentError)
 
 	resumed, fetched int64 // bytes that were there, bytes that came
-	grown            func(file *os.File, h Head, visible int64)
+	nearby           int64 // of those that came, what a sibling sent
+	// confirmed is when upstream last confirmed the bytes; nil is just now.
+	confirmed *time.Time
+	grown     func(file *os.File, h Head, visible int64)
 }
 
 // newPartial takes over file, which is locked, with what its attribute tells.
@@ -184,6 +189,11 @@ func (p *Partial) Describe(h Head) {
 	_ = writeAttr(p.file, partialAttr, h)
 }
 
+// Confirmed says, after Begin, that upstream confirmed the body that follows at a
+// time, zero if nobody knows when, and not just now: a sibling stored it then, and
+// upstream can't be asked.
+func (p *Partial) Confirmed(at time.Time) { p.confirmed = &at }
+
 // Write appends b. It implements io.Writer.
 func (p *Partial) Write(b []byte) (int, error) {
 	if err := p.hash(); err != nil {
@@ -192,6 +202,9 @@ func (p *Partial) Write(b []byte) (int, error) {
 	n, err := p.file.WriteAt(b, p.size)
 	p.size += int64(n)
 	p.fetched += int64(n)
+	if p.head.Sibling {
+		p.nearby += int64(n)
+	}
 	p.hashed += int64(n)
 	p.sha.Write(b[:n])
 	if p.other != nil {
@@ -387,7 +400,7 @@ func (p *Partial) restart() error {
 	p.counted = 0
 	p.size, p.hashed, p.resumed, p.roomFor = 0, 0, 0, 0
 	p.sha, p.other, p.fits, p.stale, p.begun, p.continued = nil, nil, false, false, false, false
-	p.digest, p.met, p.checked, p.head = "", "", "", Head{}
+	p.digest, p.met, p.checked, p.head, p.confirmed = "", "", "", Head{}, nil
 	return nil
 }
 

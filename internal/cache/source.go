@@ -13,6 +13,9 @@ type Request struct {
 	// Stored is the stored copy's facts, where a conditional request shall tell
 	// whether it still is upstream's; nil asks for the bytes whatever they are.
 	Stored *Facts
+	// Held says that a generation which is kept lists the file: that upstream has
+	// dropped it is no reason not to have it.
+	Held bool
 }
 
 // Source is where files come from: a list of mirrors, asked on demand or by the

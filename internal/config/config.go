@@ -89,7 +89,8 @@ type Serve struct {
 	Packages       []Pattern
 	Metadata       []Pattern
 	Extra          []Pattern
-	AccessLog      string // an absolute path, or StandardOutput
+	Siblings       []string // URLs of other caches of the site, without the last slash
+	AccessLog      string   // an absolute path, or StandardOutput
 }
 
 // StandardOutput as Serve.AccessLog writes the access log there.

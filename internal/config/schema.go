@@ -57,6 +57,7 @@ func settings(c *Config) []setting {
 		many("serve.packages", &v.Packages, pathPattern()),
 		many("serve.metadata", &v.Metadata, pathPattern()),
 		many("serve.extra", &v.Extra, pathPattern()),
+		many("serve.siblings", &v.Siblings, checked("URL", `a URL such as "http://10.0.0.12:3180"`, parseUpstream)),
 		one("serve.access_log", &v.AccessLog, logFile()),
 
 		one("sync.schedule", &s.Schedule, checked("cron schedule",

@@ -55,7 +55,7 @@ func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if out.Fetched > 0 {
+		if out.Fetched+out.Nearby > 0 {
 			done.Files++
 		}
 	}

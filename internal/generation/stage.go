@@ -386,7 +386,7 @@ func (s *Store) fetch(ctx context.Context, c *cache.Cache, g *Generation, f file
 		if err != nil {
 			return err
 		}
-		if out.Fetched > 0 {
+		if out.Fetched+out.Nearby > 0 {
 			done.Files++
 		}
 		if ok, err := holds(to, f.want); ok || err != nil {

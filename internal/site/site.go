@@ -165,7 +165,7 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 		if before != nil {
 			was := before.config.Repo(r.Name)
 			if was != nil && reflect.DeepEqual(was, r) && before.config.BuiltIn(r.Name) == cfg.BuiltIn(r.Name) &&
-				slices.Equal(before.config.Origins(r.Name), cfg.Origins(r.Name)) {
+				slices.Equal(before.config.Origins(r.Name), cfg.Origins(r.Name)) && likeSiblings(before.config, cfg) {
 				w.mirrors[r.Name] = before.mirrors[r.Name]
 				continue
 			}
@@ -180,11 +180,22 @@ func (s *Site) Reconfigure(cfg *config.Config, rings map[string]*repodata.Keyrin
 	return nil
 }
 
+// likeSiblings reports whether mirrors that a configuration made ask siblings as
+// those of the other would.
+func likeSiblings(a, b *config.Config) bool {
+	return slices.Equal(a.Serve.Siblings, b.Serve.Siblings) && slices.Equal(a.Serve.Metadata, b.Serve.Metadata) &&
+		slices.Equal(a.Serve.Packages, b.Serve.Packages)
+}
+
 // repo is where the files of a repository of cfg come from.
 func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 	u := upstream.Repo{
 		Name: r.Name, Upstreams: r.Upstreams, First: cfg.Origins(r.Name), ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
 	}
+	for _, base := range cfg.Serve.Siblings {
+		u.Siblings = append(u.Siblings, base+"/"+r.Name)
+	}
+	u.Mutable = func(file string) bool { return cfg.Serve.Classify("/"+r.Name+"/"+file) == config.Metadata }
 	if !r.Metalink.IsZero() {
 		u.Metalink = r.Metalink.Find
 	}

@@ -6,6 +6,9 @@
 // while. There is no limit on how long a body may take, only on how long it may
 // stand still.
 //
+// Siblings, other caches of the same site, are asked before any mirror, for what they
+// have stored.
+//
 // Mirrors are those that the configuration names and those of lists, metalinks
 // or plain ones, which are fetched in the background when somebody first asks
 // for a file of their root, and kept on the disk. A metalink also says which
@@ -13,7 +16,8 @@
 //
 // Read mirrors.go and host.go first (who may be asked), then inquiry.go and
 // fetch.go (how they are asked for a file), repomd.go (what is taken for a
-// repomd.xml), and lists.go, list.go and saved.go.
+// repomd.xml), siblings.go (who is asked before them), and lists.go, list.go and
+// saved.go.
 package upstream
 
 import (
@@ -39,6 +43,7 @@ type Options struct {
 	Connect   time.Duration  // to connect, and again for TLS; 5 s
 	Header    time.Duration  // to an answer's header; 10 s
 	Idle      time.Duration  // without a byte of a body; 10 s
+	Sibling   time.Duration  // to connect to a sibling, and again to its answer's header; 2 s
 	Continue  time.Duration  // for an answer to Expect: 100-continue, before the body is sent all the same; 3 s
 	PerHost   int            // files that the agent downloads from one server at a time; 16
 	Rate      RateLimiter    // of the agent's downloads, all together; nil is none
@@ -72,6 +77,7 @@ type Client struct {
 	ctx     context.Context // of probes and of lists that are fetched
 	cancel  context.CancelFunc
 	fetches chan struct{} // a token for each list that is being fetched
+	near    *http.Client  // to siblings
 
 	mu     sync.Mutex
 	closed bool
@@ -103,6 +109,7 @@ func New(o Options) *Client {
 	def(&o.Connect, 5*time.Second)
 	def(&o.Header, 10*time.Second)
 	def(&o.Idle, 10*time.Second)
+	def(&o.Sibling, 2*time.Second)
 	def(&o.Continue, 3*time.Second)
 	if o.PerHost == 0 {
 		o.PerHost = perHost
@@ -120,6 +127,7 @@ func New(o Options) *Client {
 		o: o, fetches: make(chan struct{}, listsAtOnce),
 		hosts: map[string]*host{}, routes: map[string]*route{},
 	}
+	c.near = c.neighbourhood()
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -190,6 +198,7 @@ func (c *Client) Close() {
 	for _, r := range c.routes {
 		r.relay.CloseIdleConnections()
 	}
+	c.near.CloseIdleConnections()
 }
 
 // introduce puts into a request of our own what we say of ourselves, and that

@@ -123,7 +123,8 @@ func (h *host) health(now time.Time) health {
 
 // probe asks the mirror x for the file k, in the background, where x is due: so
 // that it comes back, or goes on resting, at the cost of no client's request.
-func (m *Mirrors) probe(x *mirror, k cache.Key) {
+// answers asks it, and reports whether it is well.
+func (m *Mirrors) probe(x *mirror, k cache.Key, answers func(ctx context.Context, address string) bool) {
 	h := x.host
 	h.mu.Lock()
 	busy := h.probing
@@ -134,7 +135,7 @@ func (m *Mirrors) probe(x *mirror, k cache.Key) {
 	}
 	started := m.c.background(func(ctx context.Context) {
 		start := m.c.o.Now()
-		back := m.answers(ctx, x.url(k))
+		back := answers(ctx, x.url(k))
 		switch cost := m.c.o.Now().Sub(start); {
 		case back:
 			m.c.o.Log.Info("a mirror is back", "url", x.base)

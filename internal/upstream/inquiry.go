@@ -90,8 +90,16 @@ type inquiry struct {
 	failure error
 }
 
-// each asks for a file in the way w.
+// each asks for a file in the way w: the siblings first.
 func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, w way) error {
+	if done, err := m.askSiblings(ctx, r, p, w); done {
+		return err
+	}
+	return m.askMirrors(ctx, r, p, w)
+}
+
+// askMirrors asks for a file in the way w, siblings apart.
+func (m *Mirrors) askMirrors(ctx context.Context, r cache.Request, p *cache.Partial, w way) error {
 	q := &inquiry{m: m, r: r, p: p, way: w, start: time.Now()}
 	if w.agent && m.lists != nil {
 		// Other mirrors, and what they are held to, are worth a wait of nobody's.

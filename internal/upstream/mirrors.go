@@ -31,6 +31,13 @@ type Repo struct {
 	// Copies says that Upstreams are another cache of the site's, which tells with each
 	// file what it knows of it (cache.HeadField).
 	Copies bool
+	// Siblings are other caches of the site that have the repository: its URL there,
+	// without the last slash. They are asked first, for what they have stored.
+	Siblings []string
+	// Mutable says, by its path below the repository, that a file may change under its
+	// name, so that siblings are asked for it only where its digest is promised; nil
+	// says so of all.
+	Mutable func(path string) bool
 	// Vet is asked before an entry file (repomd.xml, InRelease) is taken; nil is not.
 	Vet Vetter
 }
@@ -63,6 +70,7 @@ type Mirrors struct {
 	list  []*mirror // of Repo.Upstreams
 	named []*mirror // both, in this order
 	lists *lists    // nil: there are none
+	near  []*mirror // of Repo.Siblings
 	// heed says that what is not shareable is not stored: nobody has configured
 	// this host, so that nobody knows that it has packages alone.
 	heed bool
@@ -85,6 +93,9 @@ func (c *Client) Repo(r Repo) *Mirrors {
 		m.list = append(m.list, c.mirror(b, ""))
 	}
 	m.named = slices.Concat(m.first, m.list)
+	for _, b := range r.Siblings {
+		m.near = append(m.near, c.mirror(b, ""))
+	}
 	if r.Metalink != nil || r.Mirrorlist != nil {
 		m.lists = newLists(m)
 		c.claims.add(r, m.lists)
@@ -182,7 +193,7 @@ func (m *Mirrors) wake(candidates []*mirror, k cache.Key) {
 	}
 	for _, x := range candidates {
 		if x.health(now) == due {
-			m.probe(x, k)
+			m.probe(x, k, m.answers)
 		}
 	}
 }
