@@ -39,8 +39,8 @@ type squidWatch struct {
 	log    *slog.Logger
 
 	state atomic.Pointer[imserveState] // the last; kept, but for ready, while imserve is away
-	said  bool                        // whether anything was logged yet
-	mute  bool                        // imserve does not tell us what it has learnt, which was logged
+	said  bool                         // whether anything was logged yet
+	mute  bool                         // imserve does not tell us what it has learnt, which was logged
 
 	first sync.Once
 	known chan struct{} // closed once it is known for the first time whether imserve is ready
