@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"container/list"
 	"io"
 	"os"
 	"path/filepath"
@@ -28,8 +29,11 @@ type Entry struct {
 
 	looked  atomic.Int64 // when the file was looked at last, Unix nanoseconds
 	used    atomic.Bool  // since the last sweep
+	again   atomic.Bool  // since it was taken in, or was spared
 	dropped atomic.Bool  // no longer at hand
 	holders atomic.Int64 // who reads it, and the list that it is in
+
+	place *list.Element // in entries.order
 }
 
 // inode tells one stored file, and one state of its facts, from the next: both
@@ -93,9 +97,15 @@ func (e *Entry) hold() bool {
 }
 
 // entries is what is at hand. It is safe for concurrent use.
+//
+// Where there is too much of it, the oldest goes that nobody has asked for again since
+// it came or was spared the last time (CLOCK: Corbató, "A Paging Experiment with the
+// Multics System", 1968), so that what is asked for once lets go nothing that is asked
+// for often.
 type entries struct {
 	mu     sync.Mutex
 	list   map[Key]*Entry
+	order  list.List // of *Entry, the next to look at first
 	bodies int // bytes
 	files  int
 	sweeps *time.Timer // nil while nothing is at hand
@@ -164,6 +174,9 @@ func (c *Cache) Current(e *Entry) bool {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
+	if !e.again.Load() {
+		e.again.Store(true)
+	}
 	return true
 }
 
@@ -200,17 +213,18 @@ func (s *entries) add(e *Entry) {
 	if e.file != nil {
 		s.files++
 	}
-	if s.bodies > maxBodies || s.files > maxFiles {
-		s.sweep()
-	}
-	for _, other := range s.list {
-		if s.bodies <= maxBodies && s.files <= maxFiles {
-			break
+	for s.bodies > maxBodies || s.files > maxFiles {
+		first := s.order.Front()
+		if first == nil {
+			break // e alone is too large
 		}
-		if other != e {
-			s.remove(other)
+		if old := first.Value.(*Entry); old.again.Swap(false) {
+			s.order.MoveToBack(first)
+		} else {
+			s.remove(old)
 		}
 	}
+	e.place = s.order.PushBack(e)
 	if s.sweeps == nil {
 		s.sweeps = time.AfterFunc(sweepEvery, s.tend)
 	}
@@ -220,24 +234,20 @@ func (s *entries) add(e *Entry) {
 func (s *entries) tend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep()
-	if s.sweeps = nil; len(s.list) > 0 {
-		s.sweeps = time.AfterFunc(sweepEvery, s.tend)
-	}
-}
-
-// sweep removes what nobody has asked for since the last time. The lock is held.
-func (s *entries) sweep() {
 	for _, e := range s.list {
 		if !e.used.Swap(false) {
 			s.remove(e)
 		}
+	}
+	if s.sweeps = nil; len(s.list) > 0 {
+		s.sweeps = time.AfterFunc(sweepEvery, s.tend)
 	}
 }
 
 // remove lets e go, which is in the list. The lock is held.
 func (s *entries) remove(e *Entry) {
 	delete(s.list, e.key)
+	s.order.Remove(e.place)
 	s.bodies -= len(e.body)
 	if e.file != nil {
 		s.files--

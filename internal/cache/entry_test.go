@@ -129,7 +129,7 @@ func TestEntriesBounds(t *testing.T) {
 		const size = maxBodies / 10
 		used := add(0, size)
 		for i := range 100 {
-			used.used.Store(true)
+			used.again.Store(true)
 			last := add(1+i, size)
 			if n, bytes := state(); n < 2 || bytes > maxBodies {
 				t.Fatalf("%d entries with %d bytes", n, bytes)
