@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -195,6 +196,7 @@ func TestSmallDisk(t *testing.T) {
 // takes is what lies in the cache directory, in bytes.
 func (m *mirror) takes() (n int64) {
 	m.t.Helper()
+	seen := map[uint64]bool{} // a download may get its name while we look
 	err := filepath.WalkDir(m.dir, func(_ string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // evicted at this moment
@@ -202,7 +204,8 @@ func (m *mirror) takes() (n int64) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		if fi, err := e.Info(); err == nil {
+		if fi, err := e.Info(); err == nil && !seen[fi.Sys().(*syscall.Stat_t).Ino] {
+			seen[fi.Sys().(*syscall.Stat_t).Ino] = true
 			n += fi.Size()
 		}
 		return nil

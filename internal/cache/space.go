@@ -45,8 +45,9 @@ type space struct {
 	resting atomic.Bool // evicting has just been of no use
 	wake    chan struct{}
 
-	mu    sync.Mutex
-	round chan struct{} // closed, and replaced, when an eviction is over
+	mu      sync.Mutex
+	running bool          // an eviction has begun, and is not over
+	round   chan struct{} // closed, and replaced, when an eviction is over
 }
 
 func newSpace(size, minFree int64) *space {
@@ -106,24 +107,29 @@ func (s *space) check(bytes, free, n int64) error {
 }
 
 // await wakes whoever evicts to make room for n bytes, and waits until an
-// eviction is over; it does not wait where none can help.
+// eviction is over that knows of them; it does not wait where none can help.
 func (s *space) await(n int64) bool {
 	if !s.tended.Load() || s.resting.Load() {
 		return false
 	}
 	s.pending.Add(n)
 	defer s.pending.Add(-n)
-	s.mu.Lock()
-	round := s.round
-	s.mu.Unlock()
-	s.rouse()
 	late := time.NewTimer(evictedWithin)
 	defer late.Stop()
-	select {
-	case <-round:
-		return true
-	case <-late.C:
-		return false
+	for first := true; ; first = false {
+		s.mu.Lock()
+		round, running := s.round, s.running
+		s.mu.Unlock()
+		s.rouse()
+		select {
+		case <-round:
+		case <-late.C:
+			return false
+		}
+		// The one that was under way had counted before; the one after it has not.
+		if !first || !running || s.resting.Load() {
+			return true
+		}
 	}
 }
 
@@ -135,11 +141,19 @@ func (s *space) rouse() {
 	}
 }
 
+// begin says that an eviction begins: it counts what is pending after this.
+func (s *space) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = true
+}
+
 // finish says that an eviction is over.
 func (s *space) finish(short bool) {
 	s.resting.Store(short)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.running = false
 	close(s.round)
 	s.round = make(chan struct{})
 }
@@ -153,6 +167,7 @@ func (c *Cache) Tend(ctx context.Context) {
 	hourly := time.NewTicker(recountEvery)
 	defer hourly.Stop()
 	for {
+		s.begin()
 		e, err := c.evict(ctx, s.pending.Load(), rankMetadata, false)
 		if ctx.Err() != nil {
 			return
