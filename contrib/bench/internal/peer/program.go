@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +47,12 @@ func Nginx() Program {
 // Squid is squid, whose cache directories are made before it starts.
 func Squid() Program {
 	args := func(more string) func(Place) []string {
-		return func(p Place) []string { return []string{"-N", more, "-f", filepath.Join(p.Dir, "squid.conf")} }
+		return func(p Place) []string {
+			// Its shared memory has the service's name, which another squid may have already.
+			sum := fnv.New64()
+			io.WriteString(sum, p.Dir)
+			return []string{"-N", more, "-n", fmt.Sprintf("p%x", sum.Sum64()), "-f", filepath.Join(p.Dir, "squid.conf")}
+		}
 	}
 	return Program{Name: "squid", path: "squid", config: "squid.conf", prepare: args("-z"), args: args("-d1")}
 }
