@@ -33,16 +33,22 @@ func clientOf(r *http.Request, trusted config.Networks) client {
 	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via"} {
 		c.proxied = c.proxied || len(r.Header.Values(name)) > 0
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && trusted.Contains(c.addr); i-- {
+	c.addr = behind(c.addr, strings.Join(r.Header.Values("X-Forwarded-For"), ","), trusted)
+	return c
+}
+
+// behind is whom the X-Forwarded-For of a request from addr names.
+func behind(addr netip.Addr, field string, trusted config.Networks) netip.Addr {
+	hops := strings.Split(field, ",")
+	for i := len(hops) - 1; i >= 0 && trusted.Contains(addr); i-- {
 		next, ok := forwarded(hops[i])
 		if !ok {
 			// "unknown", or nothing: whoever said so is all that is known.
 			break
 		}
-		c.addr = next
+		addr = next
 	}
-	return c
+	return addr
 }
 
 // forwarded reads one element of X-Forwarded-For, which some proxies write with a port.

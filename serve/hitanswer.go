@@ -20,7 +20,11 @@ import (
 func (c *hitConn) answer(q *hitRequest) (done bool, err error) {
 	s := c.server.current.Load()
 	f := s.hits.find(q.target)
-	if f == nil || s.stopping.Load() || !s.mayAsk(c.client) {
+	if f == nil || s.stopping.Load() {
+		return false, nil
+	}
+	from, name := c.asker(s, q)
+	if !s.mayAsk(from) {
 		return false, nil
 	}
 	if !s.o.Cache.Current(f.entry) {
@@ -41,7 +45,7 @@ func (c *hitConn) answer(q *hitRequest) (done bool, err error) {
 		err = errors.Join(err, net.ErrClosed)
 	}
 	s.metrics.underWay.Dec()
-	s.accountHit(c, f, q, start, first, sent)
+	s.accountHit(c, f, q, name, start, first, sent)
 	if err != nil {
 		_ = c.TCPConn.Close()
 	}
@@ -127,12 +131,12 @@ func (c *hitConn) sendfile(file *os.File, n int64) (sent int64, err error) {
 }
 
 // accountHit is account for an answer of hitConn's.
-func (s *Server) accountHit(c *hitConn, f *hitFile, q *hitRequest, start time.Time, first time.Duration, sent int64) {
+func (s *Server) accountHit(c *hitConn, f *hitFile, q *hitRequest, client string, start time.Time, first time.Duration, sent int64) {
 	if string(q.agent) != c.agent {
 		c.agent = string(q.agent)
 	}
 	e := &event{
-		At: start, Took: s.o.Now().Sub(start), Client: c.name, Method: http.MethodGet, Target: f.target, Proto: "HTTP/1.1",
+		At: start, Took: s.o.Now().Sub(start), Client: client, Method: http.MethodGet, Target: f.target, Proto: "HTTP/1.1",
 		Code: http.StatusOK, Sent: sent, Referer: string(q.referer), Agent: c.agent, Status: hitStatus, Outcome: outcomeHit,
 	}
 	if sent < f.entry.Size() {

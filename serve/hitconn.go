@@ -35,6 +35,7 @@ type hitConn struct {
 	client client
 	name   string // of the client, for the log
 	agent  string // the User-Agent that was seen last
+	last   asker  // who asked by way of this client last
 
 	state   connState // of the goroutine that reads
 	sending atomic.Int32
@@ -42,6 +43,28 @@ type hitConn struct {
 	// Scratch space of answers, which are one after another.
 	head    []byte
 	buffers [2][]byte
+}
+
+// asker is whom a request comes from that has an X-Forwarded-For, as a site takes it.
+type asker struct {
+	server *Server
+	field  string
+	client client
+	name   string // for the log
+}
+
+// asker is who sends q, and its name for the log. A load balancer sends many of the
+// same client on one connection.
+func (c *hitConn) asker(s *Server, q *hitRequest) (client, string) {
+	if q.behind == nil {
+		return c.client, c.name
+	}
+	if l := &c.last; l.server != s || l.field != string(q.behind) {
+		field := string(q.behind)
+		who := client{addr: behind(c.client.addr, field, s.o.Config.Serve.TrustedProxies), proxied: true}
+		*l = asker{s, field, who, who.String()}
+	}
+	return c.last.client, c.last.name
 }
 
 // connState is whose the bytes are that come.

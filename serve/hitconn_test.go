@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,12 +37,18 @@ func (m *mirror) counted() *atomic.Int64 {
 }
 
 // atHand brings a file into the cache, and has it at hand: that is so a moment
-// after the answer to a hit has gone.
+// after the answer to a hit has gone. A hit before the end of the commit is forgotten
+// by that.
 func (m *mirror) atHand(path string) {
 	m.t.Helper()
 	m.prime(path)
-	for m.server.hits.find([]byte("/r/"+path)) == nil {
-		runtime.Gosched()
+	for {
+		f := m.server.hits.find([]byte("/r/" + path))
+		if f != nil && m.server.o.Cache.Current(f.entry) {
+			f.entry.Release()
+			return
+		}
+		m.get(path)
 	}
 }
 
@@ -353,4 +358,51 @@ func TestHitConnTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// By way of a load balancer a hit is answered as fast, as the client's that it names.
+func TestHitConnBehind(t *testing.T) {
+	m := newMirror(t, setup{config: `[serve]
+clients = ["127.0.0.0/8", "10.0.0.0/8"]`})
+	body := rpm(5000, 1)
+	m.put(pkg, body)
+	m.atHand(pkg)
+	n := m.counted()
+	var clients []string
+	for _, tt := range []struct {
+		forwarded, client string
+		code              int
+	}{
+		{"10.1.2.3", "10.1.2.3", http.StatusOK},
+		{"10.1.2.3", "10.1.2.3", http.StatusOK},
+		{"192.0.2.9, 10.1.2.4", "10.1.2.4", http.StatusOK}, // whoever that is says so
+		{"192.0.2.9, 127.0.0.2", "192.0.2.9", http.StatusForbidden},
+		{"192.0.2.9", "192.0.2.9", http.StatusForbidden},
+		{"unknown", "127.0.0.1", http.StatusOK},
+		{"10.1.2.5", "10.1.2.5", http.StatusOK},
+	} {
+		before := n.Load()
+		r := m.get(pkg, "X-Forwarded-For", tt.forwarded)
+		if r.StatusCode != tt.code || tt.code == http.StatusOK && !bytes.Equal(r.body, body) {
+			t.Errorf("%s: %s", tt.forwarded, r.Status)
+		}
+		if asked := n.Load() - before; (asked > 0) != (tt.code != http.StatusOK) {
+			t.Errorf("%s: net/http was asked %d times", tt.forwarded, asked)
+		}
+		clients = append(clients, tt.client)
+	}
+	cfg := *m.server.o.Config
+	cfg.Serve.TrustedProxies = config.Networks{}
+	m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil)
+	if r := m.get(pkg, "X-Forwarded-For", "10.1.2.5"); r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	clients = append(clients, "127.0.0.1") // no proxy is trusted any more
+	lines := m.lines()
+	lines = lines[max(len(lines)-len(clients), 0):]
+	for i, line := range lines {
+		if !strings.HasPrefix(line, clients[i]+" ") {
+			t.Errorf("want %s in the log, which has %s", clients[i], line)
+		}
+	}
 }

@@ -9,6 +9,8 @@ type hitRequest struct {
 	target  []byte // in origin-form
 	agent   []byte
 	referer []byte
+	// behind is X-Forwarded-For, nil where there is none.
+	behind []byte
 }
 
 // shape is what the beginning of some bytes is.
@@ -85,6 +87,11 @@ func parseHitRequest(b []byte) (q hitRequest, size int, is shape) {
 				is = bodyless
 			}
 			q.referer = value
+		case isForwarded:
+			if q.behind != nil {
+				is = bodyless // they would have to be joined
+			}
+			q.behind = value
 		case isDirectives:
 			// It may be a sibling's: those count otherwise.
 			if len(value) >= len("only-if-cached") {
@@ -112,6 +119,7 @@ const (
 	isAgent
 	isReferer
 	isDirectives
+	isForwarded
 )
 
 // weights are the fields that are known, in lower case. A client's Cache-Control does
@@ -123,6 +131,7 @@ var weights = []struct {
 }{
 	{"host", isHost}, {"user-agent", isAgent}, {"accept", isNothing}, {"accept-encoding", isNothing}, {"connection", isConnection},
 	{"cache-control", isDirectives}, {"pragma", isNothing}, {"accept-language", isNothing}, {"referer", isReferer},
+	{"x-forwarded-for", isForwarded}, {"x-forwarded-proto", isNothing}, {"x-forwarded-host", isNothing}, {"x-forwarded-port", isNothing}, {"x-real-ip", isNothing},
 	{"content-length", isFraming}, {"transfer-encoding", isFraming}, {"trailer", isFraming}, {"expect", isFraming}, {"upgrade", isFraming},
 	{"http2-settings", isFraming},
 }

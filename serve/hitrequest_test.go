@@ -24,7 +24,8 @@ func TestParseHitRequest(t *testing.T) {
 		{"a condition", "GET / HTTP/1.1\r\nHost: m\r\nIf-None-Match: *\r\n\r\n", bodyless},
 		{"credentials", "GET / HTTP/1.1\r\nHost: m\r\nAuthorization: Basic YQ==\r\n\r\n", bodyless},
 		{"by way of a proxy", "GET / HTTP/1.1\r\nHost: m\r\nVia: 1.1 squid\r\n\r\n", bodyless},
-		{"for somebody else", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", bodyless},
+		{"for somebody else", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-Proto: http\r\n\r\n", plainGet},
+		{"for somebody else, twice", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n\r\n", bodyless},
 		{"no host", "GET / HTTP/1.1\r\nAccept: */*\r\n\r\n", bodyless},
 		{"two hosts", "GET / HTTP/1.1\r\nHost: m\r\nHost: n\r\n\r\n", bodyless},
 		{"an odd host", "GET / HTTP/1.1\r\nHost: m/n\r\n\r\n", bodyless},
@@ -80,7 +81,8 @@ func FuzzParseHitRequest(f *testing.F) {
 		if is == bodyless {
 			return
 		}
-		if req.Method != http.MethodGet || req.RequestURI != string(q.target) || req.UserAgent() != string(q.agent) || req.Referer() != string(q.referer) || req.Close {
+		if req.Method != http.MethodGet || req.RequestURI != string(q.target) || req.UserAgent() != string(q.agent) || req.Referer() != string(q.referer) ||
+			req.Header.Get("X-Forwarded-For") != string(q.behind) || req.Close {
 			t.Errorf("%q: net/http reads %s %s", b[:size], req.Method, req.RequestURI)
 		}
 		for name := range req.Header {
