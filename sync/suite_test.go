@@ -115,8 +115,8 @@ func TestSuitesInARun(t *testing.T) {
 			if has(second) != tt.staged || has(first) == tt.staged {
 				t.Errorf("staged %v, want %v: %+v", has(second), tt.staged, report)
 			}
-			if lines := b.up.Lines("", "*.deb"); len(lines) != 0 {
-				t.Errorf("packages were asked for: %q", lines)
+			if lines := b.up.Lines("GET", "*.deb"); len(lines) != 0 {
+				t.Errorf("packages were fetched: %q", lines)
 			}
 			if n := b.up.Count("GET", "/debian/*Packages.gz"); n != 0 {
 				t.Error("an index that nobody uses was fetched")

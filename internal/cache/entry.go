@@ -106,7 +106,7 @@ type entries struct {
 	mu     sync.Mutex
 	list   map[Key]*Entry
 	order  list.List // of *Entry, the next to look at first
-	bodies int // bytes
+	bodies int       // bytes
 	files  int
 	sweeps *time.Timer // nil while nothing is at hand
 }

@@ -31,6 +31,23 @@ func (n *node) start() {
 	n.run = n.at.serve("--listen", n.addr)
 }
 
+// settled is how many lines of clients the node's access log has, when all have been
+// written that came before this: a client that asks past the load balancer comes last.
+func (n *node) settled() (lines int) {
+	n.at.t.Helper()
+	const last = 200
+	if err := fetchPackage(newClient(last), "http://"+n.addr, n.packages()[0]); err != nil {
+		n.at.t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.1.%d ", last+1)
+	n.at.await("the last client in the log", func() bool {
+		all := n.lines()
+		lines = len(all)
+		return slices.ContainsFunc(all, func(line string) bool { return strings.HasPrefix(line, address) })
+	})
+	return lines
+}
+
 // packages are the package files that the node has stored, by their paths in the repository.
 func (n *node) packages() []string {
 	n.at.t.Helper()

@@ -175,11 +175,11 @@ func TestGroup(t *testing.T) {
 
 	// Another is drained: the others have its files from it, or from their own store.
 	drained := (least + 1) % nodes
-	before := len(g.nodes[drained].lines())
 	if out := g.command(socket, fmt.Sprintf("set server imserve/imserve%d state drain", drained+1)); strings.TrimSpace(out) != "" {
 		t.Fatal(out)
 	}
 	g.awaitState(socket, drained, "DRAIN")
+	before := g.nodes[drained].settled()
 	g.none(g.pass(clients, divided))
 	if got := g.downloads(); len(got) > 0 {
 		t.Errorf("upstream sent %d files anew: %.200q", len(got), got)

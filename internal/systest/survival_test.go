@@ -34,7 +34,9 @@ func TestSurvival(t *testing.T) {
 	alone.publish(updated)
 	good.add(files(t, alone.repo))
 
-	s := newSite(t)
+	// A guess is not repeated, so that what guesses bring is another thing for who has been killed.
+	const sure = "[sync]\ncandidates = [\"rename\", \"dependency\"]"
+	s := newSite(t, sure)
 	s.publish(specs)
 	s.log(specs)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -58,7 +60,7 @@ func TestSurvival(t *testing.T) {
 	s.once()
 	s.whole(good)
 
-	fresh := alone.another(t)
+	fresh := alone.another(t, sure)
 	fresh.log(specs)
 	fresh.once()
 	want, got := files(t, fresh.cached()), files(t, s.cached())
