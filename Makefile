@@ -20,9 +20,10 @@ help: ## list these commands
 build: ## build both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
+# The longest first, beside which the others run.
 test: ## set this machine up and run all tests: race detector on, each fuzz target for some seconds
 	.ci/setup
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(GO) test -race -timeout 25m $(TESTFLAGS) ./internal/systest ./...
 	.ci/fuzz 3s
 
 demo: build ## show the whole at work on this machine: log, ranking, sync, mirror
