@@ -156,7 +156,8 @@ func TestHostileSuite(t *testing.T) {
 			b.liar.On("*/binary-amd64/*", testrepo.Status(404))
 		}, "promised by the metadata", "length"},
 		{"a bomb", false, func(b *betrayed) {
-			packed, err := testrepo.Bomb("Package: x\n", "Package: x\n\n", 256<<20)
+			// Of long lines, so that a slow machine is through with as much as it may unpack in the client's time.
+			packed, err := testrepo.Bomb("Package: x\n", "Package: x\nDescription: "+strings.Repeat("x", 4000)+"\n\n", 256<<20)
 			if err != nil {
 				b.t.Fatal(err)
 			}
