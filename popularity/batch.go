@@ -12,11 +12,11 @@ const (
 	// of log were read for it: the memory it may take, and what a kill makes
 	// the next run read again.
 	batchRequests = 512 << 10
-	// With this part of the requests it is committed when a day is over: most
-	// logs are in the order of time, and what a client asked for on a day is
-	// then written once, and not read again to be merged.
-	batchDay   = 4
-	batchBytes = 256 << 20
+	batchBytes    = 256 << 20
+	// With one part in so many of batchRequests it is committed when a day is
+	// over: most logs are in the order of time, and what a client asked for on a
+	// day is then written once, and not read again to be merged.
+	batchDay = 4
 
 	// What is remembered of targets and clients, in bytes, before it is
 	// forgotten and looked up anew: a log of a web site has no end of them.
