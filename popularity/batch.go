@@ -11,8 +11,12 @@ const (
 	// A batch is committed when it has this many requests, or this many bytes
 	// of log were read for it: the memory it may take, and what a kill makes
 	// the next run read again.
-	batchRequests = 256 << 10
+	batchRequests = 512 << 10
 	batchBytes    = 256 << 20
+	// With one part in so many of batchRequests it is committed when a day is
+	// over: most logs are in the order of time, and what a client asked for on a
+	// day is then written once, and not read again to be merged.
+	batchDay = 4
 
 	// What is remembered of targets and clients, in bytes, before it is
 	// forgotten and looked up anew: a log of a web site has no end of them.
@@ -62,28 +66,6 @@ type visit struct {
 	records, last, lastPath uint32
 }
 
-// record is one request, possibly one of several that are one. There are as many
-// as lines, so they are kept small.
-type record struct {
-	visit uint32 // index in batch.visits
-	path  uint32 // index in batch.paths
-	// The bytes of the answer, and behind them the second of the day in
-	// secondBits bits.
-	answer uint64
-}
-
-const (
-	secondBits = 17
-	maxAnswer  = 1<<(64-secondBits) - 1 // in bytes, 128 TiB
-)
-
-func newRecord(visit, path uint32, second, bytes int64) record {
-	return record{visit, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
-}
-
-func (r *record) bytes() int64  { return int64(r.answer >> secondBits) }
-func (r *record) second() int64 { return int64(r.answer & (1<<secondBits - 1)) }
-
 // batch collects the requests of lines until they are committed. It remembers
 // targets and clients over batches. It is not for concurrent use; but what is in
 // dirs, paths and clients does not change any more, so that a snapshot of them
@@ -111,18 +93,29 @@ type batch struct {
 	visitIndex map[clientDay]uint32
 	current    []uint32            // of each client what may be its last visit
 	missing    map[uint32][]uint64 // hashes of what was not there, by visit, see scanner.go
+	dayEnds    int64               // the end of the newest day in the batch, seconds since 1970; 0: none is
+	over       bool                // the last count ended with a day
 	tally      tally
 }
 
-// count takes the lines of b from its i-th on into the batch until it has limit
-// records. It returns the first line that was not taken.
+// count takes the lines of k from its i-th on into the batch until it has limit
+// records, or enough of them and a new day begins. It returns the first line that
+// was not taken.
 func (b *batch) count(k *block, i, limit int) int {
+	b.over = false
 	if k.long != nil {
 		b.tally.lines++
 		b.tally.skip(reasonTooLong, k.long)
 	}
 	for ; i < len(k.parsed) && len(b.records) < limit && len(b.visits) < limit; i++ {
 		l := &k.parsed[i]
+		if l.at >= b.dayEnds && l.why == reasonNone {
+			b.dayEnds = (dayOf(l.at) + 1) * secondsPerDay
+			if n := len(b.records); n > 0 && n >= limit/batchDay {
+				b.over = true
+				return i
+			}
+		}
 		b.tally.lines++
 		if l.format != formatNone {
 			b.tally.formats[l.format]++
@@ -304,7 +297,7 @@ func (b *batch) full(limit int) bool {
 func (b *batch) next(records []record) (forgot bool) {
 	b.records = records[:0]
 	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
-	b.tally = tally{}
+	b.dayEnds, b.tally = 0, tally{}
 	if b.remembered < memoryLimit && b.visitIndex != nil {
 		clear(b.visitIndex)
 		for i := range b.roots {

@@ -171,7 +171,7 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 			}
 			off := b.off + int64(at-b.start)
 			out.at(off, b.tail(at))
-			if in.batch.full(in.s.limit) || off-out.committed >= batchBytes {
+			if in.batch.over || in.batch.full(in.s.limit) || off-out.committed >= batchBytes {
 				if err := out.commit(); err != nil {
 					return nil, nil, err
 				}

@@ -52,7 +52,7 @@ func (o *output) commit() error {
 	o.committed = o.off
 	o.pending = j
 	if o.in.spare == nil {
-		o.in.spare = make([]record, 0, len(j.records))
+		o.in.spare = make([]record, 0, cap(j.records))
 	}
 	if forgot := b.next(o.in.spare); forgot {
 		// Its indices are the job's no more: not before that is done.

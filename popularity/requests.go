@@ -5,6 +5,28 @@ import (
 	"fmt"
 )
 
+// record is one request, possibly one of several that are one. There are as many
+// as lines, so they are kept small.
+type record struct {
+	visit uint32 // index in batch.visits
+	path  uint32 // index in batch.paths
+	// The bytes of the answer, and behind them the second of the day in
+	// secondBits bits.
+	answer uint64
+}
+
+const (
+	secondBits = 17
+	maxAnswer  = 1<<(64-secondBits) - 1 // in bytes, 128 TiB
+)
+
+func newRecord(visit, path uint32, second, bytes int64) record {
+	return record{visit, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
+}
+
+func (r *record) bytes() int64  { return int64(r.answer >> secondBits) }
+func (r *record) second() int64 { return int64(r.answer & (1<<secondBits - 1)) }
+
 // asked is one request of a client on a day: the path's id, the bytes of the
 // largest answer to it, and the second of the day of the last one.
 type asked struct{ path, bytes, second int64 }

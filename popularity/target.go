@@ -45,7 +45,13 @@ func splitTarget(target string) (host, path string, ok bool) {
 // one. It refuses what internal/cache does not store either: an escaped slash,
 // a directory, control characters, what is not UTF-8, names over 255 bytes.
 func cleanPath(escaped string) (string, bool) {
-	if strings.HasSuffix(escaped, "/") || len(escaped) > maxPath || strings.Contains(strings.ToLower(escaped), "%2f") {
+	if len(escaped) > maxPath {
+		return "", false
+	}
+	if p := strings.TrimPrefix(escaped, "/"); isClean(p) {
+		return p, true
+	}
+	if strings.HasSuffix(escaped, "/") || strings.Contains(strings.ToLower(escaped), "%2f") {
 		return "", false
 	}
 	p, err := url.PathUnescape(escaped)
@@ -67,6 +73,24 @@ func cleanPath(escaped string) (string, bool) {
 		}
 	}
 	return p, true
+}
+
+// isClean says whether p is a path of plain names, which is what cleanPath makes of
+// it: most are, and are not copied three times.
+func isClean(p string) bool {
+	length := 0 // of the name before i
+	for i := range len(p) {
+		c := p[i]
+		if c == '/' && length > 0 {
+			length = 0
+			continue
+		}
+		if c <= ' ' || c >= 0x7f || c == '%' || c == '/' || (c == '.' && length == 0) || length == 255 {
+			return false
+		}
+		length++
+	}
+	return length > 0
 }
 
 // unescapeLog undoes the escapes that Apache and nginx write into a request

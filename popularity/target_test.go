@@ -65,7 +65,7 @@ func TestCleanPathIsTheCachesKey(t *testing.T) {
 var cleanPaths = []string{
 	"updates/41/vlc.rpm", "/updates/41/vlc.rpm", "a//b/./c", "a/../../b", "..", "", "/", "a/", "a/.", "a/..",
 	"libstdc++-1%2B~%7e^%5E.rpm", "a%2fb", "a%2Fb", "a%25b", "a%", "a%zz", "%ff", "\xff", "a%00b", "a\x1fb", "a b", "%C3%A9",
-	strings.Repeat("n", 255), strings.Repeat("n", 256), "%2e%2e/a", "\xc8/../0",
+	strings.Repeat("n", 255), strings.Repeat("n", 256), "d/" + strings.Repeat("n", 255) + "/f", "d/" + strings.Repeat("n", 256) + "/f", "/a//b", "//a", "a/.b", "a/b.", "a\x7fb", "%2e%2e/a", "\xc8/../0",
 }
 
 func checkCleanPath(t *testing.T, escaped string) {
