@@ -17,7 +17,7 @@ var needed = []string{"sh", "install", "rm", "rmdir", "getent", "systemd-sysuser
 
 // folders are those that a system has, beside those of newRoot's files: rpm leaves what is not a package's own.
 var folders = []string{
-	"tmp", "run", "var/cache", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/log", "var/tmp",
+	"tmp", "run", "root", "var/cache", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/log", "var/tmp",
 	"etc/logrotate.d", "usr/lib/systemd/system", "usr/lib/sysusers.d", "usr/share/doc", "usr/share/man/man1", "usr/share/man/man5",
 	"usr/share/bash-completion/completions", "usr/share/fish/vendor_completions.d", "usr/share/zsh/site-functions",
 }
@@ -89,7 +89,7 @@ func tree(t *testing.T, dir string) []string {
 	var names []string
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 		name = strings.TrimPrefix(strings.TrimPrefix(name, dir), "/")
-		for _, own := range []string{"var/lib/dpkg", "var/lib/rpm", "usr/lib/sysimage", "var/log", "etc/.pwd.lock"} {
+		for _, own := range []string{"var/lib/dpkg", "var/lib/rpm", "root/.rpmdb", "usr/lib/sysimage", "var/log", "etc/.pwd.lock"} {
 			if name == own {
 				if err == nil && name != "etc/.pwd.lock" {
 					return fs.SkipDir
