@@ -24,7 +24,7 @@ build: ## build both programs into bin/
 test: ## set this machine up and run all tests: race detector on, each fuzz target for some seconds
 	.ci/setup
 	$(GO) test -race -timeout 25m $(TESTFLAGS) ./internal/systest ./...
-	.ci/fuzz 3s
+	.ci/fuzz 2s
 
 demo: build ## show the whole at work on this machine: log, ranking, sync, mirror
 	$(GO) run ./contrib/demo $(DEMOFLAGS)

@@ -157,7 +157,7 @@ func TestHostileSuite(t *testing.T) {
 		}, "promised by the metadata", "length"},
 		{"a bomb", false, func(b *betrayed) {
 			// Of long lines, so that a slow machine is through with as much as it may unpack in the client's time.
-			packed, err := testrepo.Bomb("Package: x\n", "Package: x\nDescription: "+strings.Repeat("x", 4000)+"\n\n", 256<<20)
+			packed, err := testrepo.Bomb("Package: x\n", "Package: x\nDescription: "+strings.Repeat("x", 4000)+"\n\n", 80<<20)
 			if err != nil {
 				b.t.Fatal(err)
 			}
