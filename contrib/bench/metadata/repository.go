@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-)
 
-// built is when all was built: the repository is the same in each run.
-const built = 1767571200
+	"intelligentmirror/contrib/bench/internal/rpmrepo"
+)
 
 // repository is a repository of RPM packages that lies in a directory. Its packages
 // are a few bytes each, and made when they are asked for.
@@ -57,40 +54,9 @@ func newRepository(dir string, index []stanza) (*repository, error) {
 		p.write(&primary)
 	}
 	primary.WriteString("</metadata>\n")
-	var packed bytes.Buffer
-	z, err := zstd.NewWriter(&packed, zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := z.Write(primary.Bytes()); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	r.open, r.packed = primary.Len(), packed.Len()
-	sum := sha256.Sum256(packed.Bytes())
-	name := fmt.Sprintf("repodata/%x-primary.xml.zst", sum)
-	repomd := fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>
-<repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">
-  <revision>%d</revision>
-  <data type="primary">
-    <checksum type="sha256">%x</checksum>
-    <open-checksum type="sha256">%x</open-checksum>
-    <location href="%s"/>
-    <timestamp>%d</timestamp>
-    <size>%d</size>
-    <open-size>%d</open-size>
-  </data>
-</repomd>
-`, built, sum, sha256.Sum256(primary.Bytes()), name, built, r.packed, r.open)
-	if err := os.MkdirAll(filepath.Join(dir, "repodata"), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), packed.Bytes(), 0o644); err != nil {
-		return nil, err
-	}
-	return r, os.WriteFile(filepath.Join(dir, "repodata", "repomd.xml"), repomd, 0o644)
+	meta, err := rpmrepo.Write(dir, primary.Bytes(), zstd.SpeedBetterCompression)
+	r.open, r.packed = primary.Len(), meta.Packed
+	return r, err
 }
 
 // write writes the package's entry of primary.xml.
@@ -103,7 +69,7 @@ func (p *rpm) write(b *bytes.Buffer) {
 		p.name, p.arch, p.epoch, text(p.ver), text(p.rel))
 	fmt.Fprintf(b, "  <checksum type=\"sha256\" pkgid=\"YES\">%x</checksum>\n  <summary>%s</summary>\n  <description>%s</description>\n",
 		sha256.Sum256(p.content), text(p.summary), text(p.description()))
-	fmt.Fprintf(b, "  <packager>%s</packager>\n  <url>%s</url>\n  <time file=\"%d\" build=\"%d\"/>\n", text(p.maintainer), text(p.homepage), built, built)
+	fmt.Fprintf(b, "  <packager>%s</packager>\n  <url>%s</url>\n  <time file=\"%d\" build=\"%d\"/>\n", text(p.maintainer), text(p.homepage), rpmrepo.Built, rpmrepo.Built)
 	fmt.Fprintf(b, "  <size package=\"%d\" installed=\"%d\" archive=\"%d\"/>\n  <location href=\"%s\"/>\n", len(p.content), 4*len(p.content), 4*len(p.content), text(p.file))
 	fmt.Fprintf(b, "  <format>\n    <rpm:license>GPL-2.0-or-later</rpm:license>\n    <rpm:vendor>Fedora Project</rpm:vendor>\n    <rpm:group>%s</rpm:group>\n", text(p.section))
 	fmt.Fprintf(b, "    <rpm:buildhost>buildhw-x86-01.iad2.fedoraproject.org</rpm:buildhost>\n    <rpm:sourcerpm>%s-%s-%s.src.rpm</rpm:sourcerpm>\n", source, text(p.ver), text(p.rel))

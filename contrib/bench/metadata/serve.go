@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"sync"
 	"time"
+
+	"intelligentmirror/contrib/bench/internal/rpmrepo"
 )
 
 // mirror serves a repository, and notes what it is asked. It is safe for concurrent use.
@@ -30,7 +32,7 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &status{ResponseWriter: w, code: http.StatusOK}
 	path := r.URL.Path
 	if p := m.repo.byPath[path]; p != nil {
-		http.ServeContent(s, r, "", time.Unix(built, 0), bytes.NewReader(p.content))
+		http.ServeContent(s, r, "", time.Unix(rpmrepo.Built, 0), bytes.NewReader(p.content))
 	} else {
 		r.URL.Path = "/" + path
 		m.files.ServeHTTP(s, r)

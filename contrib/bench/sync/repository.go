@@ -11,10 +11,9 @@ import (
 	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
-)
 
-// built is when all was built: the repository is the same in each run.
-const built = 1767571200
+	"intelligentmirror/contrib/bench/internal/rpmrepo"
+)
 
 // spread is the standard deviation of the sizes' logarithm: with it half of the
 // packages have less than 0.28 of the mean, and the largest of a thousand about
@@ -86,7 +85,7 @@ func payload(seed uint64, size int64) []byte {
 
 // describe writes the metadata.
 func (r *repository) describe() error {
-	var primary, packed bytes.Buffer
+	var primary bytes.Buffer
 	fmt.Fprintf(&primary, `<?xml version="1.0" encoding="UTF-8"?>
 <metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="%d">
 `, len(r.files))
@@ -94,35 +93,9 @@ func (r *repository) describe() error {
 		r.files[i].describe(&primary, i)
 	}
 	primary.WriteString("</metadata>\n")
-	z, err := zstd.NewWriter(&packed)
-	if err != nil {
-		return err
-	}
-	if _, err := z.Write(primary.Bytes()); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(packed.Bytes())
-	name := fmt.Sprintf("repodata/%x-primary.xml.zst", sum)
-	if err := r.write(name, packed.Bytes()); err != nil {
-		return err
-	}
-	r.meta = []string{"repodata/repomd.xml", name}
-	return r.write(r.meta[0], fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>
-<repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">
-  <revision>%d</revision>
-  <data type="primary">
-    <checksum type="sha256">%x</checksum>
-    <open-checksum type="sha256">%x</open-checksum>
-    <location href="%s"/>
-    <timestamp>%d</timestamp>
-    <size>%d</size>
-    <open-size>%d</open-size>
-  </data>
-</repomd>
-`, built, sum, sha256.Sum256(primary.Bytes()), name, built, packed.Len(), primary.Len()))
+	meta, err := rpmrepo.Write(r.dir, primary.Bytes(), zstd.SpeedDefault)
+	r.meta = []string{"repodata/repomd.xml", meta.Primary}
+	return err
 }
 
 // describe writes the package's entry of primary.xml, as createrepo_c does it; it is
@@ -157,7 +130,7 @@ func (p *rpm) describe(b *bytes.Buffer, i int) {
     <file>/usr/bin/%[1]s</file>
   </format>
 </package>
-`, p.name, i, p.sum, built, p.size, 2*p.size, p.file)
+`, p.name, i, p.sum, rpmrepo.Built, p.size, 2*p.size, p.file)
 }
 
 // write writes a file below the root.
