@@ -41,12 +41,7 @@ func TestInquire(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
-			var ups []*answers
-			var bases []string
-			for _, h := range tt.mirrors {
-				a := newAnswers(t, h)
-				ups, bases = append(ups, a), append(bases, a.URL)
-			}
+			ups, bases := allAnswers(t, tt.mirrors)
 			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
 			defer client.Close()
 			err := client.Mirrors("r", bases).Inquire(t.Context(), cache.Key{Repo: "r", Path: "f"})
@@ -93,12 +88,7 @@ func TestOffers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
-			var ups []*answers
-			var bases []string
-			for _, h := range tt.mirrors {
-				a := newAnswers(t, h)
-				ups, bases = append(ups, a), append(bases, a.URL)
-			}
+			ups, bases := allAnswers(t, tt.mirrors)
 			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
 			defer client.Close()
 			m := client.Mirrors("r", bases)
@@ -132,4 +122,14 @@ func TestOffers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// allAnswers starts a mirror for each handler.
+func allAnswers(t *testing.T, handlers []http.HandlerFunc) (ups []*answers, bases []string) {
+	t.Helper()
+	for _, h := range handlers {
+		a := newAnswers(t, h)
+		ups, bases = append(ups, a), append(bases, a.URL)
+	}
+	return ups, bases
 }
