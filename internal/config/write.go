@@ -25,11 +25,7 @@ func (c *Config) Write(w io.Writer) error {
 	for i := range c.Repos {
 		r := &c.Repos[i]
 		fmt.Fprintf(b, "\n[[repo]]  %s\n", comment(c.origins[originKey(r.Name, "")].text))
-		for j, s := range repoSettings(r) {
-			if s.text() != unset[j].text() {
-				writeKey(b, s.key, s.text(), c.origins[originKey(r.Name, s.key)])
-			}
-		}
+		writeSet(b, c, repoSettings(r), unset, func(key string) string { return originKey(r.Name, key) })
 	}
 	for _, name := range []string{"serve", "sync"} {
 		fmt.Fprintf(b, "\n[%s]\n", name)
@@ -40,13 +36,19 @@ func (c *Config) Write(w io.Writer) error {
 	for i := range c.Replicas {
 		r := &c.Replicas[i]
 		fmt.Fprintf(b, "\n[[replicate]]  %s\n", comment(c.origins[replicaOrigin(r.From, "")].text))
-		for j, s := range replicaSettings(r) {
-			if s.text() != silent[j].text() {
-				writeKey(b, s.key, s.text(), c.origins[replicaOrigin(r.From, s.key)])
-			}
-		}
+		writeSet(b, c, replicaSettings(r), silent, func(key string) string { return replicaOrigin(r.From, key) })
 	}
 	return b.Flush()
+}
+
+// writeSet writes the keys of one entry of a list of tables that are not as in unset,
+// one that nothing is set in; origin is where a key's origin stands.
+func writeSet(b *bufio.Writer, c *Config, entry, unset []setting, origin func(key string) string) {
+	for i, s := range entry {
+		if s.text() != unset[i].text() {
+			writeKey(b, s.key, s.text(), c.origins[origin(s.key)])
+		}
+	}
 }
 
 // writeTable writes the keys of one table; "" are those outside of any.
