@@ -49,10 +49,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if *imsync == "" {
-		if *imsync, err = peer.Build(ctx, dir, "imsync"); err != nil {
-			return err
-		}
+	if *imsync, err = peer.BuildUnless(ctx, *imsync, dir, "imsync"); err != nil {
+		return err
 	}
 	log, config := dir+"/access.log", dir+"/config.toml"
 	want, err := writeLog(log, s)

@@ -46,10 +46,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if *imsync == "" {
-		if *imsync, err = peer.Build(ctx, dir, "imsync"); err != nil {
-			return err
-		}
+	if *imsync, err = peer.BuildUnless(ctx, *imsync, dir, "imsync"); err != nil {
+		return err
 	}
 	r, err := openIndex(ctx, *index)
 	if err != nil {

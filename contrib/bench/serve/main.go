@@ -53,10 +53,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	if *imserve == "" {
-		if *imserve, err = peer.Build(ctx, dir, "imserve"); err != nil {
-			return err
-		}
+	if *imserve, err = peer.BuildUnless(ctx, *imserve, dir, "imserve"); err != nil {
+		return err
 	}
 	up, err := origin.Start(ctx, 1<<40)
 	if err != nil {

@@ -51,10 +51,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if *imserve == "" {
-		if *imserve, err = peer.Build(ctx, dir, "imserve"); err != nil {
-			return err
-		}
+	if *imserve, err = peer.BuildUnless(ctx, *imserve, dir, "imserve"); err != nil {
+		return err
 	}
 	all, stop, err := contenders(dir, *imserve, *others, stdout)
 	if err != nil {

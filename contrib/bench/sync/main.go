@@ -44,10 +44,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if *imsync == "" {
-		if *imsync, err = peer.Build(ctx, dir, "imsync"); err != nil {
-			return err
-		}
+	if *imsync, err = peer.BuildUnless(ctx, *imsync, dir, "imsync"); err != nil {
+		return err
 	}
 	all, err := contenders(*imsync, *names, *parallel, stdout)
 	if err != nil {

@@ -79,6 +79,15 @@ func (p Program) find() (string, error) {
 	return path, err
 }
 
+// BuildUnless is given, the path of one of the project's programs, or, where that is
+// empty, what Build returns.
+func BuildUnless(ctx context.Context, given, dir, name string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	return Build(ctx, dir, name)
+}
+
 // Build builds one of the project's programs, "imserve" or "imsync", from this
 // tree into dir, which others may enter then, and returns its path.
 func Build(ctx context.Context, dir, name string) (string, error) {
