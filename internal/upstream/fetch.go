@@ -97,7 +97,7 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 			return err
 		}
 	}
-	if _, err = io.CopyBuffer(onlyWriter{p}, body, make([]byte, 64<<10)); err != nil {
+	if err = take(body, p); err != nil {
 		err = fmt.Errorf("%s: %w", resp.Request.URL, err)
 	} else {
 		err = p.Complete()
@@ -109,9 +109,6 @@ func (m *Mirrors) try(ctx context.Context, x *mirror, r cache.Request, p *cache.
 	}
 	return err
 }
-
-// onlyWriter hides all but Write, so that CopyBuffer uses its buffer.
-type onlyWriter struct{ io.Writer }
 
 // accept looks at an answer's header and readies p for its body: p holds off
 // bytes, which are had's. vetted says that the body itself tells whether it is

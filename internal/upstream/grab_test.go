@@ -87,7 +87,7 @@ func TestBounded(t *testing.T) {
 		for _, size := range []int{1, 3, 5, 6, 100} {
 			b := &bounded{io.NopCloser(strings.NewReader(tt.body)), tt.left}
 			var got strings.Builder
-			_, err := io.CopyBuffer(onlyWriter{&got}, onlyReader{b}, make([]byte, size))
+			_, err := io.CopyBuffer(struct{ io.Writer }{&got}, onlyReader{b}, make([]byte, size))
 			if got.String() != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("%d of %d bytes by %d: %q, %v", tt.left, len(tt.body), size, got.String(), err)
 			}

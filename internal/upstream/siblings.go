@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -221,7 +220,7 @@ func receive(resp *http.Response, p *cache.Partial, confirmed *time.Time) error 
 			p.Confirmed(*confirmed)
 		}
 	}
-	_, err := io.CopyBuffer(onlyWriter{p}, resp.Body, make([]byte, 64<<10))
+	err := take(resp.Body, p)
 	if err == nil {
 		err = p.Complete()
 	}
