@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -87,7 +88,14 @@ type Bucket struct {
 	endpoint *url.URL
 	read     *minio.Core // while a client waits: one try
 	write    *minio.Core
+
+	mu      sync.Mutex
+	damaged map[cache.Key]bool
 }
+
+// mostDamaged bounds what is remembered of damage: more is a server's, whose objects
+// somebody has to see to.
+const mostDamaged = 1000
 
 // Open makes ready to ask the bucket; no request is made. The error wraps
 // ErrCredentials where there are none that can be used.
@@ -101,7 +109,7 @@ func Open(o Options) (*Bucket, error) {
 	if o.Endpoint == "" {
 		o.Endpoint = amazon
 	}
-	b := &Bucket{o: o}
+	b := &Bucket{o: o, damaged: map[cache.Key]bool{}}
 	var err error
 	if b.endpoint, err = url.Parse(o.Endpoint); err != nil {
 		return nil, fmt.Errorf("bucket_endpoint: %w", err)
@@ -272,6 +280,24 @@ type moving func()
 func (m moving) Read(b []byte) (int, error) {
 	m()
 	return len(b), nil
+}
+
+// Damaged implements upstream.Bucket.
+func (b *Bucket) Damaged(k cache.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.damaged) < mostDamaged {
+		b.damaged[k] = true
+	}
+}
+
+// mend reports whether the object of k was found damaged, and forgets it.
+func (b *Bucket) mend(k cache.Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.damaged[k]
+	delete(b.damaged, k)
+	return was
 }
 
 // nowhere is a name that no file of a cache has.

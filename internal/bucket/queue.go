@@ -26,6 +26,8 @@ type waiting struct {
 	At string `json:"at"`
 	// Since is when it was stored.
 	Since time.Time `json:"since"`
+	// Anew is that the object which is there is damaged, whatever stands beside it.
+	Anew bool `json:"anew,omitempty"`
 
 	file string // of the queue
 }

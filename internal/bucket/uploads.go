@@ -85,7 +85,7 @@ func (u *Uploads) Note(k cache.Key, at string, f cache.Facts) {
 	if !u.o.Wanted(k, f) || len(u.o.Bucket.name(k)) > mostName {
 		return
 	}
-	if err := u.queue.add(waiting{Repo: k.Repo, Path: k.Path, At: at, Since: u.o.Now()}); err != nil {
+	if err := u.queue.add(waiting{Repo: k.Repo, Path: k.Path, At: at, Since: u.o.Now(), Anew: u.o.Bucket.mend(k)}); err != nil {
 		u.o.Log.Warn("a file is not uploaded to the bucket for now", "file", k.String(), "error", err, "advice", "imsync prune finds it again")
 		return
 	}
@@ -223,9 +223,10 @@ func (u *Uploads) upload(ctx context.Context, w waiting) (sent int64, err error)
 		u.o.Log.Debug("nothing to upload", "file", k.String(), "reason", "its digest is not known")
 		return -1, nil
 	}
-	there, err := u.o.Bucket.Has(ctx, k, facts)
-	if err != nil || there {
-		return -1, err
+	if !w.Anew {
+		if there, err := u.o.Bucket.Has(ctx, k, facts); err != nil || there {
+			return -1, err
+		}
 	}
 	if err := undamaged(ctx, file, facts); err != nil {
 		u.o.Log.Warn("a stored file is not uploaded", "file", k.String(), "error", err, "advice", "imsync verify --repair")

@@ -16,6 +16,9 @@ type Bucket interface {
 	// Body, and ctx ends what goes on. The error wraps fs.ErrNotExist where there is no
 	// such file, or none as long as that.
 	Copy(ctx context.Context, k cache.Key, off int64) (*Copy, error)
+	// Damaged says that what came of the file k was not what it should be: whoever
+	// stores the file next replaces it.
+	Damaged(k cache.Key)
 	// Awake reports whether it answers.
 	Awake(ctx context.Context) bool
 	// URL is the address of a repository in it, for people and for whose server it is.
@@ -26,6 +29,7 @@ type Bucket interface {
 func (m *Mirrors) bucket(b Bucket) *neighbour {
 	return &neighbour{
 		mirror: m.c.mirror(b.URL(m.repo.Name), ""), called: "the bucket",
+		damaged: b.Damaged,
 		awake: func(ctx context.Context, _ string) bool { return b.Awake(ctx) },
 		copy: func(ctx context.Context, r cache.Request, off int64) (*Copy, error) {
 			// Also how long its body may stand still.

@@ -38,6 +38,8 @@ type neighbour struct {
 	copy func(ctx context.Context, r cache.Request, off int64) (*Copy, error)
 	// awake reports whether it answers, whatever it says of the file at the address.
 	awake func(ctx context.Context, address string) bool
+	// damaged is told of a file that was not what it should be; nil is not.
+	damaged func(k cache.Key)
 	// head is what is noted of a body that it sends.
 	head func(*Copy) cache.Head
 }
@@ -112,6 +114,9 @@ func (m *Mirrors) askNeighbour(ctx context.Context, x *neighbour, r cache.Reques
 		fail(err, m.c.o.Idle)
 	default:
 		m.c.o.Refused.Note(err)
+		if errors.Is(err, cache.ErrWrongContent) && x.damaged != nil {
+			x.damaged(r.Key)
+		}
 		fail(err, 0) // it is there
 	}
 	// What has come of it another can go on with, if there is a digest.
