@@ -30,7 +30,7 @@ func (m *Mirrors) bucket(b Bucket) *neighbour {
 	return &neighbour{
 		mirror: m.c.mirror(b.URL(m.repo.Name), ""), called: "the bucket",
 		damaged: b.Damaged,
-		awake: func(ctx context.Context, _ string) bool { return b.Awake(ctx) },
+		awake:   func(ctx context.Context, _ string) bool { return b.Awake(ctx) },
 		copy: func(ctx context.Context, r cache.Request, off int64) (*Copy, error) {
 			// Also how long its body may stand still.
 			ctx, cancel := context.WithCancelCause(ctx)

@@ -107,6 +107,10 @@ func (m *Mirrors) askNeighbour(ctx context.Context, x *neighbour, r cache.Reques
 		}
 	}
 	err = receive(has, x.head(has), p, confirmed)
+	if has.From > 0 && errors.Is(err, cache.ErrWrongContent) && !promised(err) {
+		// The first part may have been another version's; it has been dropped.
+		return m.askNeighbour(ctx, x, r, p, w)
+	}
 	switch {
 	case err == nil, errors.Is(err, cache.ErrUnstorable), promised(err):
 		return true, err
