@@ -30,13 +30,15 @@ func keysOf(o Options) (*credentials.Credentials, error) {
 		return nil, fmt.Errorf("%w: bucket_credentials: everybody on this machine can read or write %s (mode %04o): chmod o= %s",
 			ErrCredentials, o.Credentials, fi.Mode().Perm(), o.Credentials)
 	}
-	c := credentials.NewFileAWSCredentials(o.Credentials, "")
-	v, err := c.GetWithContext(nil)
-	if err == nil && (v.AccessKeyID == "" || v.SecretAccessKey == "") {
-		err = errors.New("no aws_access_key_id and aws_secret_access_key in [default]")
-	}
+	file, err := os.Open(o.Credentials)
 	if err != nil {
-		return nil, fmt.Errorf("%w: bucket_credentials: %s: %w", ErrCredentials, o.Credentials, err)
+		return nil, fmt.Errorf("%w: bucket_credentials: %w", ErrCredentials, err)
+	}
+	file.Close()
+	c := credentials.NewFileAWSCredentials(o.Credentials, "default")
+	// The parser's error may quote a line, and so a secret.
+	if v, err := c.GetWithContext(nil); err != nil || v.AccessKeyID == "" || v.SecretAccessKey == "" {
+		return nil, fmt.Errorf("%w: bucket_credentials: %s has no aws_access_key_id and aws_secret_access_key below [default]", ErrCredentials, o.Credentials)
 	}
 	return c, nil
 }
