@@ -186,7 +186,43 @@ func TestBucket(t *testing.T) {
 	if a, err := old.run.fetch("/fedora/later.rpm"); err != nil || a.status != 404 {
 		t.Errorf("what is gone upstream came out of the bucket: %v, %d", err, a.status)
 	}
+	if page := fresh.run.page(""); !strings.Contains(page, "s3://site/mirror") {
+		t.Errorf("the status page has nothing of the bucket:\n%s", page)
+	}
+	for name, least := range map[string]float64{
+		"imserve_bucket_bytes_total": 0, "imserve_bucket_waiting": 0, "imserve_bucket_uploads_total": 2,
+		"imserve_bucket_uploaded_bytes_total": 11_000, "imserve_bucket_upload_failures_total": 0, "imserve_bucket_up": 1,
+	} {
+		if v := fresh.run.gauge(name); v < least {
+			t.Errorf("%s is %v, want %v at least", name, v, least)
+		}
+	}
 	for _, n := range nodes {
 		silent(t, b, n.run.stderr.String()+string(n.run.get("/-/status.json"))+string(n.run.get("/-/metrics")))
+	}
+}
+
+// TestBucketCredentials holds that neither program starts with credentials that can't be
+// used, and that both say what to do.
+func TestBucketCredentials(t *testing.T) {
+	s := newSite(t)
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := s.dir + "/credentials"
+	const secret = "a-secret"
+	s.write(file, "[default]\naws_access_key_id = id\naws_secret_access_key = "+secret+"\n") // everybody can read it
+	for _, tt := range []struct{ keys, want string }{
+		{"bucket = \"s3://site\"\n", "AWS_ACCESS_KEY_ID"},
+		{fmt.Sprintf("bucket = \"s3://site\"\nbucket_credentials = %q\n", file), "chmod o="},
+	} {
+		s.write(s.config, tt.keys+string(text))
+		for _, args := range [][]string{{"imserve"}, {"imsync", "status"}} {
+			p := start(t, args[0], append(args[1:], "--config", s.config)...)
+			if code := p.wait(); code != 2 || !strings.Contains(p.stderr.String(), tt.want) || strings.Contains(p.stderr.String(), secret) {
+				t.Errorf("%s: exit code %d: %s", args[0], code, p.stderr.String())
+			}
+		}
 	}
 }
