@@ -113,6 +113,7 @@ var (
 	followersDesc = desc("imserve_followers", "Answers that share a download which another request began.")
 	upstreamDesc  = desc("imserve_upstream_bytes_total", "Bytes that came from upstream to be stored, of downloads that have ended.")
 	nearbyDesc    = desc("imserve_sibling_bytes_total", "Bytes that came from siblings to be stored, of downloads that have ended.")
+	bucketDesc    = desc("imserve_bucket_bytes_total", "Bytes that came from the bucket to be stored, of downloads that have ended.")
 	abandonedDesc = desc("imserve_downloads_abandoned_total", "Downloads that were stopped because no client waited for them any more.")
 	ledgerDesc    = desc("imserve_ledger_dropped_total", "Entries of the accounting that were lost because the disk was too slow.")
 	accessDesc    = desc("imserve_access_log_dropped_total", "Lines of the access log that were lost because the disk was too slow.")
@@ -133,7 +134,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (looked) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		downloadsDesc, followersDesc, upstreamDesc, nearbyDesc, abandonedDesc, ledgerDesc, accessDesc, refusedDesc, keptBackDesc,
+		downloadsDesc, followersDesc, upstreamDesc, nearbyDesc, bucketDesc, abandonedDesc, ledgerDesc, accessDesc, refusedDesc, keptBackDesc,
 		mirrorsDesc, restingDesc, diskSizeDesc, diskFreeDesc, readyDesc, buildDesc,
 	} {
 		to <- d
@@ -154,6 +155,7 @@ func (l looked) Collect(to chan<- prometheus.Metric) {
 	gauge(followersDesc, float64(now.Followers))
 	counter(upstreamDesc, now.Fetched)
 	counter(nearbyDesc, now.Nearby)
+	counter(bucketDesc, now.Bucket)
 	counter(abandonedDesc, now.Abandoned)
 	if s.o.Ledger != nil {
 		counter(ledgerDesc, s.o.Ledger.Dropped())

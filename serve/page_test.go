@@ -163,6 +163,10 @@ func TestProblems(t *testing.T) {
 		{"but one is under way", func(r *report) { r.Sync = &Runs{Success: now.Add(-100 * time.Hour), Running: true} }, nil},
 		{"little by https", func(r *report) { r.SinceStart.Bytes, r.MissedHTTPS = 100, []missedHTTPS{{"r", 1, 5}} }, nil},
 		{"much by https", func(r *report) { r.SinceStart.Bytes, r.MissedHTTPS = 100, []missedHTTPS{{"r", 1, 50}} }, []string{"50 B of r went past the cache"}},
+		{"a bucket that is well", func(r *report) { r.Bucket = &bucketState{BucketState: BucketState{Waiting: 9, Failures: 3}} }, nil},
+		{"a bucket that is not", func(r *report) {
+			r.Bucket = &bucketState{BucketState: BucketState{Waiting: 9, Since: now.Add(-time.Hour), Error: "no route"}}
+		}, []string{"The bucket has taken no uploads for 60 min: no route."}},
 		{"several", func(r *report) { r.Cache.Problem, r.Last30Days = "The disk is full.", nil }, []string{"!The disk is full.", "Nothing is accounted"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,6 +63,11 @@ func problemsLater(r *report, now time.Time) []problem {
 				"See that its timer is on (systemctl list-timers imsync.timer), or that imsync run goes on.")
 		}
 	}
+	if r.Bucket != nil {
+		if p, any := r.Bucket.trouble(now); any {
+			list = append(list, p)
+		}
+	}
 	var past int64
 	var repos []string
 	for _, m := range r.MissedHTTPS {

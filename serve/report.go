@@ -24,12 +24,13 @@ type report struct {
 	// copies have been since the start. 0 where that is not known yet.
 	SparedToday  int64         `json:"spared_seconds_today"`
 	Spared30Days int64         `json:"spared_seconds_30_days"`
-	Problems     []problem     `json:"problems"`  // what an administrator should see to, the worst first
-	Downloads    []downloading `json:"downloads"` // under way in this program, the one that most wait for first
-	Popular      []popular     `json:"popular"`   // packages, the most asked for lately first
-	Roots        []rootState   `json:"roots"`     // what repositories' metadata is kept of, by name
-	Mirrors      []mirrorState `json:"mirrors"`   // of the repositories that are in use, by name
-	Sync         *Runs         `json:"sync"`      // null where imsync never ran
+	Problems     []problem     `json:"problems"`         // what an administrator should see to, the worst first
+	Downloads    []downloading `json:"downloads"`        // under way in this program, the one that most wait for first
+	Popular      []popular     `json:"popular"`          // packages, the most asked for lately first
+	Roots        []rootState   `json:"roots"`            // what repositories' metadata is kept of, by name
+	Mirrors      []mirrorState `json:"mirrors"`          // of the repositories that are in use, by name
+	Sync         *Runs         `json:"sync"`             // null where imsync never ran
+	Bucket       *bucketState  `json:"bucket,omitempty"` // none where there is no bucket
 	Cache        cache.Space   `json:"cache"`
 	KeptBack     []keptBack    `json:"metadata_kept_back"` // roots whose new metadata is not served, by name
 	SinceStart   sinceStart    `json:"since_start"`
@@ -160,6 +161,9 @@ func (s *Server) report(ctx context.Context) report {
 		if r.Sync, err = s.o.Runs(ctx); err != nil {
 			s.o.Log.Warn("the status lacks imsync's runs", "error", err)
 		}
+	}
+	if s.o.Bucket != nil {
+		r.Bucket = &bucketState{s.o.Bucket(), s.o.Cache.Activity().Bucket}
 	}
 	r.Problems = append(problemsNow(&r), problemsLater(&r, now)...)
 	return r

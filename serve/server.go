@@ -16,7 +16,7 @@
 // intercept.go with handshake.go (CONNECT), learn.go (lists of mirrors on their
 // way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
 // (the connections), setup.go with setup_sources.go (how clients are pointed here), page.go,
-// status.go, report.go, problems.go, chart.go and live.go (the status page), actions.go
+// status.go, report.go, problems.go, bucket.go, chart.go and live.go (the status page), actions.go
 // (its buttons), and metrics.go, manifest.go, copies.go, claims.go, ready.go, accesslog.go and stats.go (what
 // the administrator and other machines see). squidline.go, squidhelper.go and squidwatch.go
 // are a program of their own, which squid starts.
@@ -84,6 +84,8 @@ type Options struct {
 	// Runs tells of imsync's runs, nil where there were none; it ends with ctx. Where
 	// it is nil the status says nothing of them.
 	Runs func(ctx context.Context) (*Runs, error)
+	// Bucket tells how it stands with the bucket, from memory; nil where there is none.
+	Bucket func() BucketState
 	// Actions is what the status page has buttons for.
 	Actions Actions
 	// Metrics are shown at /-/metrics with the server's own.

@@ -141,5 +141,6 @@ func (r *run) flip(ctx context.Context) error {
 	}
 	r.tidy(ctx)
 	r.unite(ctx)
+	r.upload(ctx)
 	return nil
 }

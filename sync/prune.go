@@ -25,6 +25,7 @@ const (
 	RuleSpace      Rule = "space"      // cache_size or min_free
 	RuleWithdrawn  Rule = "withdrawn"  // gone upstream, and listed by no metadata that is kept
 	RuleReplica    Rule = "replica"    // gone from the cache that this one is a copy of
+	RuleBucket     Rule = "bucket"     // an object that nobody is known to have a use for
 	RuleKeep       Rule = "keep"       // more versions of a name were prefetched than sync.keep
 )
 
@@ -43,6 +44,8 @@ type Pruned struct {
 	// Withdrawn is the files that were found gone upstream now: they are not served
 	// from now on, and removed when generation_keep is over.
 	Withdrawn []Removed `json:"withdrawn"`
+	// Bucket is the objects that went from the bucket, where there is one.
+	Bucket []Removed `json:"bucket,omitempty"`
 	// Guarded is the repositories of which too much would go at once, and Left those
 	// of which nothing goes for another reason.
 	Guarded []Guarded `json:"guarded"`
@@ -79,6 +82,10 @@ func (a *Agent) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 		return nil, fmt.Errorf("see what failed the last time: %w", err)
 	}
 	p := a.prune(ctx, o, failed)
+	a.pruneBucket(ctx, p, failed)
+	if !o.DryRun {
+		a.upload(ctx)
+	}
 	return p, ctx.Err()
 }
 
@@ -89,11 +96,7 @@ func (a *Agent) prune(ctx context.Context, o PruneOptions, failed map[string]str
 		DryRun: rehearse, Removed: []Removed{}, CacheSize: int64(cfg.CacheSize), MinFree: int64(cfg.MinFree), Failed: []Failure{},
 		Withdrawn: []Removed{}, Guarded: []Guarded{}, Left: []Left{},
 	}
-	fail := func(path string, err error) {
-		if err != nil && ctx.Err() == nil {
-			p.Failed = append(p.Failed, Failure{path, err.Error()})
-		}
-	}
+	fail := func(path string, err error) { p.fail(ctx, path, err) }
 	gone, err := a.site.Generations.Expire(rehearse)
 	fail(".im/gen", err)
 	for _, g := range gone {
@@ -131,6 +134,13 @@ func (a *Agent) prune(ctx context.Context, o PruneOptions, failed map[string]str
 	return p
 }
 
+// fail notes an error that is not ctx's.
+func (p *Pruned) fail(ctx context.Context, path string, err error) {
+	if err != nil && ctx.Err() == nil {
+		p.Failed = append(p.Failed, Failure{path, err.Error()})
+	}
+}
+
 func (p *Pruned) remove(r Removed) {
 	p.Removed = append(p.Removed, r)
 	p.Bytes += r.Bytes
@@ -145,6 +155,9 @@ func (r *run) tidy(ctx context.Context) {
 	}
 	r.report.failedRoots(failed)
 	p := r.prune(ctx, PruneOptions{}, failed)
+	if !r.report.Partial {
+		r.pruneBucket(ctx, p, failed)
+	}
 	r.report.pruned(p)
 	for _, g := range p.Guarded {
 		r.log.Warn("too much of a repository is gone upstream", "root", g.Root, "files", g.Files, "of", g.Of, "advice", g.Advice())
@@ -155,8 +168,8 @@ func (r *run) tidy(ctx context.Context) {
 	for _, f := range p.Failed {
 		r.log.Warn("the cache can't be pruned", "path", f.Path, "error", f.Error)
 	}
-	if len(p.Removed)+len(p.Withdrawn) > 0 {
-		r.log.Info("pruned", "removed", len(p.Removed), "bytes", p.Bytes, "withdrawn", len(p.Withdrawn), "size", p.After)
+	if len(p.Removed)+len(p.Withdrawn)+len(p.Bucket) > 0 {
+		r.log.Info("pruned", "removed", len(p.Removed), "bytes", p.Bytes, "withdrawn", len(p.Withdrawn), "objects", len(p.Bucket), "size", p.After)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"intelligentmirror/internal/bucket"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/site"
 	"intelligentmirror/serve"
@@ -49,7 +50,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 		var f *failure
 		switch {
 		case err == nil || errors.As(err, &f):
-		case errors.Is(err, site.ErrKeys):
+		case errors.Is(err, site.ErrKeys), errors.Is(err, bucket.ErrCredentials):
 			err = &failure{exitUsage, err}
 		default:
 			err = &failure{exitFailed, err}
@@ -92,7 +93,8 @@ func (p *program) serve(ctx context.Context) (err error) {
 		Claims: d.site.Claims, Learnt: d.site.Learnt, Listed: d.site.Generations.Listed, Authority: ca, Ledger: d.site.Ledger,
 		Refused:   &d.site.Refused,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
-		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}},
+		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}, uploads{d.site.Uploads}},
+		Bucket:  bucketState(d.site.Uploads),
 		Runs:    func(ctx context.Context) (*serve.Runs, error) { return runsOf(ctx, cfg, time.Now()) },
 		Actions: d.actions(),
 	})
@@ -114,6 +116,9 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener) error {
 	beside.Go(func() { d.heed(ctx, ended) })
 	beside.Go(func() { d.watch(ended) })
 	beside.Go(func() { d.site.Cache.Tend(ended) })
+	if d.site.Uploads != nil {
+		beside.Go(func() { d.site.Uploads.Tend(ended) })
+	}
 	return d.server.Serve(ctx)
 }
 

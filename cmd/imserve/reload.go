@@ -97,6 +97,10 @@ func (d *daemon) sizesStay(cfg *config.Config) {
 		{"cache_size", d.first.CacheSize.String(), cfg.CacheSize.String()},
 		{"min_free", d.first.MinFree.String(), cfg.MinFree.String()},
 		{"generation_keep", d.first.GenerationKeep.String(), cfg.GenerationKeep.String()},
+		{"bucket", d.first.Bucket.String(), cfg.Bucket.String()},
+		{"bucket_endpoint", d.first.BucketEndpoint, cfg.BucketEndpoint},
+		{"bucket_region", d.first.BucketRegion, cfg.BucketRegion},
+		{"bucket_credentials", d.first.BucketCredentials, cfg.BucketCredentials},
 	} {
 		if k.was != k.is {
 			d.staysAsItWas(k.key, k.was, k.is)

@@ -25,7 +25,11 @@ does the same at its end, and imserve keeps to its size at all times.
 A file that no metadata lists which is kept, and that two mirrors say is gone (one,
 where there is only one), is withdrawn: clients get it no more, and after
 generation_keep it is removed, if it is still gone. Where that would be more than a
-fifth of a repository at once, nothing of it goes until --confirm says so.`,
+fifth of a repository at once, nothing of it goes until --confirm says so.
+
+From the bucket, where there is one, goes what was deleted here so, what no kept
+metadata lists for longer than generation_keep, and what none tells of for longer than
+bucket_keep. What is stored here and missing there is uploaded.`,
 		Example: `  imsync prune --dry-run    what would go, and why
   imsync prune --confirm fedora/updates/39/Everything/x86_64
   imsync prune --json | jq '.removed[] | select(.rule == "space")'`,
@@ -79,6 +83,15 @@ func writePruned(w io.Writer, p *imsync.Pruned) {
 		table(w, func(row func(...any)) {
 			row(withdrawn, "SIZE", "WHY")
 			for _, r := range p.Withdrawn {
+				row(r.Path, size(r.Bytes), r.Why)
+			}
+		})
+		fmt.Fprintln(w)
+	}
+	if len(p.Bucket) > 0 {
+		table(w, func(row func(...any)) {
+			row(head+" FROM THE BUCKET", "SIZE", "WHY")
+			for _, r := range p.Bucket {
 				row(r.Path, size(r.Bytes), r.Why)
 			}
 		})

@@ -27,7 +27,7 @@ type part struct {
 var parts = map[string]part{
 	"cmd": {
 		imports: []string{"serve", "sync", "popularity", "internal/site", "internal/config", "internal/generation",
-			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual"},
+			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket"},
 		reason: "cmd wires what the others do",
 	},
 	"contrib": {
@@ -42,7 +42,7 @@ var parts = map[string]part{
 	},
 	"sync": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata", "internal/manifest"},
+			"internal/cache", "internal/repodata", "internal/manifest", "internal/bucket"},
 		reason: "the agent fills the cache whether or not a server runs",
 	},
 	"popularity": {
@@ -52,12 +52,16 @@ var parts = map[string]part{
 	},
 	"internal/site": {
 		// repodata for the keyrings alone: whoever else checks signatures gets them from here.
-		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata"},
+		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata", "internal/bucket"},
 		reason:  "site builds the one cache that both programs share; what it knew of a program, the other would get too",
 	},
 	"internal/generation": {
 		imports: []string{"internal/cache", "internal/repodata", "internal/upstream"},
 		reason:  "a generation is metadata fetched from upstream into the cache; configuration reaches it as arguments",
+	},
+	"internal/bucket": {
+		imports: []string{"internal/cache", "internal/upstream"},
+		reason:  "a bucket is a source that mirrors ask first, and a copy of what the cache has; what it is for, others decide",
 	},
 	"internal/upstream": {
 		imports: []string{"internal/cache", "internal/repodata"}, // metalinks and lists of mirrors

@@ -8,6 +8,7 @@ type Activity struct {
 	Followers int   // answers that share what another request began
 	Fetched   int64 // bytes that came from upstream, by downloads that have ended
 	Nearby    int64 // bytes that came from siblings, by downloads that have ended
+	Bucket    int64 // bytes that came from the bucket, by downloads that have ended
 	Abandoned int64 // downloads that were stopped because nobody waited for them
 }
 
@@ -16,6 +17,7 @@ type activity struct {
 	followers atomic.Int64
 	fetched   atomic.Int64
 	nearby    atomic.Int64
+	bucket    atomic.Int64
 	abandoned atomic.Int64
 }
 
@@ -33,6 +35,7 @@ func (c *Cache) Activity() Activity {
 	c.mu.Unlock()
 	return Activity{
 		Downloads: n, Followers: int(c.activity.followers.Load()),
-		Fetched: c.activity.fetched.Load(), Nearby: c.activity.nearby.Load(), Abandoned: c.activity.abandoned.Load(),
+		Fetched: c.activity.fetched.Load(), Nearby: c.activity.nearby.Load(), Bucket: c.activity.bucket.Load(),
+		Abandoned: c.activity.abandoned.Load(),
 	}
 }

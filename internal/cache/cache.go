@@ -70,6 +70,11 @@ type Options struct {
 	// download to go on when nobody waits for it any more; nil is no limit. It is
 	// called under a lock, often, and must not wait.
 	QuickAbortMax func() int64
+	// Committed is told of each file that is stored now, as one that upstream or a
+	// sibling has sent: k, the name below the cache directory that it was stored
+	// under, and what is known of it. It is called before the download's readers
+	// learn of its end, and must not wait for long; nil is not told.
+	Committed func(k Key, name string, f Facts)
 	// Ledger is told what was fetched; nil keeps no account.
 	Ledger *Ledger
 	Now    func() time.Time // nil is time.Now
@@ -265,8 +270,11 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 		if st != nil {
 			status.FwdStatus = 200
 		}
-		if now.head.Sibling {
+		switch {
+		case now.head.Sibling:
 			status.Detail = "sibling"
+		case now.head.Bucket:
+			status.Detail = "bucket"
 		}
 		return arriving(f, file, now, status), nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -42,6 +43,17 @@ func (c *Cache) Sum(ctx context.Context, name string) (Facts, error) {
 		c.o.Log.Debug("a digest can't be kept", "file", name, "error", err)
 	}
 	return f, nil
+}
+
+// Open opens the file at name, below the cache directory, with what is known of it:
+// the caller closes it, and while it is open it is not evicted. The error wraps
+// fs.ErrNotExist where no file is there.
+func (c *Cache) Open(name string) (*os.File, Facts, error) {
+	st, err := c.tree.openAt(name)
+	if err != nil {
+		return nil, Facts{}, err
+	}
+	return st.file, st.facts, nil
 }
 
 // Known is what is known of the stored file k, however old it is. The error wraps

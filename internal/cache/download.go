@@ -35,7 +35,7 @@ type ending struct {
 	joined           bool
 	withdrawn        bool
 	fetched, resumed int64
-	nearby           int64
+	nearby, bucket   int64
 }
 
 // run carries out f and tells its followers the end. It ends with ctx, and where
@@ -55,6 +55,7 @@ func (c *Cache) run(ctx context.Context, f *fill, o order) {
 	c.mu.Unlock()
 	c.activity.fetched.Add(end.fetched)
 	c.activity.nearby.Add(end.nearby)
+	c.activity.bucket.Add(end.bucket)
 	if end.answer == Changed {
 		c.absent.forget(f.key)
 	}
@@ -150,7 +151,7 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 	if errors.Is(err, ErrUnstorable) {
 		c.failed(f.key, err)
 	}
-	end := ending{fetched: p.fetched - p.nearby, resumed: p.resumed, nearby: p.nearby}
+	end := ending{fetched: p.fetched - p.nearby - p.bucket, resumed: p.resumed, nearby: p.nearby, bucket: p.bucket}
 	var unreachable *UnreachableError
 	switch {
 	case err == nil:
@@ -246,6 +247,9 @@ func (c *Cache) commit(ctx context.Context, k Key, o order, p *Partial, f Facts)
 		}
 	}
 	c.trouble.stored()
+	if c.o.Committed != nil && !p.head.Bucket {
+		c.o.Committed(k, to, f)
+	}
 	return f, nil
 }
 
@@ -322,7 +326,7 @@ type Outcome struct {
 	// one's own for a client, brought it. NotModified: upstream said so.
 	Stored, Joined, NotModified bool
 	Fetched                     int64 // bytes that came from upstream
-	Nearby                      int64 // bytes that came from siblings
+	Nearby                      int64 // bytes that came from siblings and the bucket
 	Resumed                     int64 // bytes that an earlier try had left
 	Facts                       Facts // of the stored file
 }
@@ -385,7 +389,7 @@ func (c *Cache) ahead(ctx context.Context, k Key, w Want, o order) (Outcome, err
 		}
 		if leader {
 			out.Fetched += now.fetched
-			out.Nearby += now.nearby
+			out.Nearby += now.nearby + now.bucket
 			out.Resumed += now.resumed
 		}
 		out.Facts = now.facts

@@ -42,6 +42,7 @@ type progress struct {
 	withdrawn bool
 	fetched   int64 // bytes that came from upstream
 	nearby    int64 // bytes that came from siblings
+	bucket    int64 // bytes that came from the bucket
 	resumed   int64 // bytes that an earlier try had left
 }
 
@@ -86,7 +87,7 @@ func (f *fill) finish(end ending) {
 		p.done = true
 		p.answer, p.err, p.facts = end.answer, end.err, end.facts
 		p.joined, p.withdrawn = end.joined, end.withdrawn
-		p.fetched, p.nearby, p.resumed = end.fetched, end.nearby, end.resumed
+		p.fetched, p.nearby, p.bucket, p.resumed = end.fetched, end.nearby, end.bucket, end.resumed
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -127,6 +127,9 @@ func (o *Object) SendTo(ctx context.Context, w io.Writer, off, n int64) (int64, 
 // verdict keeps its last byte back, or all that there is of a small file.
 func (p progress) readable() int64 {
 	w := p.head.Want
+	if !w.Known() {
+		w = p.head.Stated
+	}
 	if p.done || !w.Known() && !p.checks {
 		return p.size
 	}

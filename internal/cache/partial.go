@@ -28,6 +28,11 @@ type Head struct {
 	Validated time.Time `json:"validated,omitzero"`
 	// Sibling is that another cache of the same site sends it, and not upstream.
 	Sibling bool `json:"sibling,omitempty"`
+	// Bucket is that the site's object store sends it, and not upstream.
+	Bucket bool `json:"bucket,omitempty"`
+	// Stated is what the one who sends it has noted of the whole file. It is no
+	// promise of metadata's, but a body that does not keep it is damaged.
+	Stated Want `json:"stated,omitzero"`
 	// Want is what metadata promises of the file that the bytes are meant to
 	// become; the Partial sets it.
 	Want Want `json:"want,omitzero"`
@@ -73,7 +78,7 @@ type Partial struct {
 	refused func(*WrongContentError)
 
 	resumed, fetched int64 // bytes that were there, bytes that came
-	nearby           int64 // of those that came, what a sibling sent
+	nearby, bucket   int64 // of those that came, what a sibling sent, what the bucket
 	// confirmed is when upstream last confirmed the bytes; nil is just now.
 	confirmed *time.Time
 	grown     func(file *os.File, h Head, visible int64)
@@ -178,7 +183,7 @@ func (p *Partial) Continue(length int64) error {
 // validators, and where they came from. They become the complete file's.
 func (p *Partial) Describe(h Head) {
 	h = h.bounded()
-	h.Length, h.Want = p.head.Length, p.head.Want
+	h.Length, h.Want, h.Stated = p.head.Length, p.head.Want, p.head.Stated
 	p.head = h
 	if p.continued {
 		// Until a digest has proved that the parts belong together, they describe
@@ -202,8 +207,11 @@ func (p *Partial) Write(b []byte) (int, error) {
 	n, err := p.file.WriteAt(b, p.size)
 	p.size += int64(n)
 	p.fetched += int64(n)
-	if p.head.Sibling {
+	switch {
+	case p.head.Sibling:
 		p.nearby += int64(n)
+	case p.head.Bucket:
+		p.bucket += int64(n)
 	}
 	p.hashed += int64(n)
 	p.sha.Write(b[:n])
@@ -256,20 +264,24 @@ func (p *Partial) checkMost() int64 {
 }
 
 // promise is what the whole file has to keep: what is promised now or, where
-// nothing is, what the first part was meant to become.
-func (p *Partial) promise() Want {
-	if !p.want.Known() && p.continued {
-		return p.head.Want
+// nothing is, what the first part was meant to become, or what the one who sends
+// it states; kept says that metadata promised it.
+func (p *Partial) promise() (w Want, kept bool) {
+	switch {
+	case p.want.Known():
+		return p.want, true
+	case p.continued && p.head.Want.Known():
+		return p.head.Want, true
 	}
-	return p.want
+	return p.head.Stated, false
 }
 
 // hash brings the running digests up to the file's end.
 func (p *Partial) hash() error {
 	if p.sha == nil {
 		p.sha = sha256.New()
-		if d := p.promise().Digest; d != "" && d.Type() != "sha256" {
-			p.other = d.New()
+		if w, _ := p.promise(); w.Known() && w.Digest.Type() != "sha256" {
+			p.other = w.Digest.New()
 		}
 	}
 	if p.hashed == p.size {
@@ -319,7 +331,7 @@ func (p *Partial) Complete() error {
 		return err
 	}
 	p.digest = SHA256(p.sha.Sum(nil))
-	w := p.promise()
+	w, kept := p.promise()
 	if !w.Known() {
 		return p.approve()
 	}
@@ -328,10 +340,15 @@ func (p *Partial) Complete() error {
 		got = sumOf(w.Digest.Type(), p.other)
 	}
 	if got != w.Digest || p.size != w.Size {
-		return p.refuse(fmt.Sprintf("%s of %d bytes, as the metadata promises", w.Digest, w.Size),
-			fmt.Sprintf("%s of %d bytes", got, p.size), nil)
+		by := "the metadata promises"
+		if !kept {
+			by = "is noted beside it"
+		}
+		return p.refuse(fmt.Sprintf("%s of %d bytes, as %s", w.Digest, w.Size, by), fmt.Sprintf("%s of %d bytes", got, p.size), nil)
 	}
-	p.met = got
+	if kept {
+		p.met = got
+	}
 	return p.approve()
 }
 

@@ -10,7 +10,7 @@ type Status struct {
 	FwdStatus int    // what upstream answered, where it matters
 	Stored    bool   // what came is kept
 	Collapsed bool   // another request's download or validation was shared
-	Detail    string // "upstream-unreachable", "gone-upstream", "absent", "sibling"
+	Detail    string // "upstream-unreachable", "gone-upstream", "absent", "sibling", "bucket"
 }
 
 // String is the field's value.

@@ -27,6 +27,12 @@ type Config struct {
 	MinFree        Size     // what is left free on the cache's file system
 	GenerationKeep Duration // how long replaced repository metadata is kept
 
+	Bucket            Bucket   // in an object store, that caches of the site share; the zero Bucket is none
+	BucketEndpoint    string   // URL of its server, without a path; "" is Amazon's
+	BucketRegion      string   // that requests to it are signed for
+	BucketCredentials string   // a file with its credentials, absolute; "" is the environment
+	BucketKeep        Duration // how long it keeps what no metadata tells the use of
+
 	// Repos has the repositories of the file in its order, then the built-in
 	// ones that the file does not replace. Names are unique.
 	Repos []Repo

@@ -13,6 +13,8 @@ func defaults() *Config {
 		CacheSize:      100 << 30,
 		MinFree:        1 << 30,
 		GenerationKeep: Duration(7 * day),
+		BucketRegion:   "us-east-1",
+		BucketKeep:     Duration(90 * day),
 		Serve: Serve{
 			Listen: []Address{{HostPort: ":3180"}},
 			Clients: mustNetworks("127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",

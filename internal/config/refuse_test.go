@@ -54,6 +54,16 @@ func TestRefuses(t *testing.T) {
 		{"a duration without a unit", "[serve]\npackage_max_age = '60'", `:2: serve.package_max_age: "60": not a duration; expected a duration such as "90s", "12h" or "7d"`},
 		{"a duration as a number", "[serve]\npackage_max_age = 60", `:2: serve.package_max_age: 60 is an integer; expected ...`},
 
+		{"a bucket without its scheme", "bucket = 'mirror'", `:1: bucket: "mirror": it does not begin with "s3://"; expected a bucket such as "s3://mirror/packages", or "" for none`},
+		{"a bucket of capitals", "bucket = 's3://Mirror'", `:1: bucket: "s3://Mirror": no name of a bucket: 3 to 63 of a-z, 0-9, dots and dashes; expected ...`},
+		{"a bucket that is an address", "bucket = 's3://10.0.0.1'", `:1: bucket: "s3://10.0.0.1": no name of a bucket: ...`},
+		{"a prefix with nothing in it", "bucket = 's3://mirror/a//b'", `:1: bucket: "s3://mirror/a//b": a prefix with an empty part, ...`},
+		{"a prefix that leads out", "bucket = 's3://mirror/../b'", `:1: bucket: "s3://mirror/../b": a prefix with an empty part, ...`},
+		{"an endpoint without its scheme", "bucket_endpoint = 's3.example.org'", `:1: bucket_endpoint: "s3.example.org": neither http:// nor https://; expected ...`},
+		{"an endpoint with a bucket", "bucket_endpoint = 'https://s3.example.org/mirror'", `:1: bucket_endpoint: "https://s3.example.org/mirror": more than a host and a port; ...`},
+		{"a region that is none", "bucket_region = ''", `:1: bucket_region: "": no name of a region; expected ...`},
+		{"a bucket that keeps nothing", "bucket_keep = '1h'", `:1: bucket_keep: "1h": ...`},
+
 		{"no port", "[serve]\nlisten = '10.0.0.1'", `:2: serve.listen: "10.0.0.1": not host:port; expected host:port such as ":3180", or a list of these`},
 		{"a port by name", "[serve]\nlisten = ':http'", `:2: serve.listen: ":http": the port is a number up to 65535; expected ...`},
 		{"a port too high", "[serve]\nlisten = ':70000'", `:2: serve.listen: ":70000": the port is a number up to 65535; expected ...`},

@@ -34,6 +34,11 @@ func settings(c *Config) []setting {
 		one("state_dir", &c.StateDir, directory()),
 		one("cache_size", &c.CacheSize, size(1<<20)),
 		one("min_free", &c.MinFree, size(0)),
+		one("bucket", &c.Bucket, ofString("bucket", `a bucket such as "s3://mirror/packages", or "" for none`, parseBucket, Bucket.String)),
+		one("bucket_endpoint", &c.BucketEndpoint, checked("URL", `the URL of the server such as "https://s3.example.org:9000", or "" for Amazon's`, parseEndpoint)),
+		one("bucket_region", &c.BucketRegion, checked("string", `a region such as "eu-central-1"`, parseRegion)),
+		one("bucket_credentials", &c.BucketCredentials, optionalFile()),
+		one("bucket_keep", &c.BucketKeep, duration(Duration(day))),
 		one("generation_keep", &c.GenerationKeep, duration(0)),
 
 		addresses("serve.listen", &v.Listen),

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"intelligentmirror/internal/bucket"
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
@@ -34,6 +35,11 @@ type Site struct {
 	Generations *generation.Store
 	Ledger      *cache.Ledger // nil where it can't be opened
 	Refused     cache.Refused // what mirrors had that was not taken, since Open
+	// Bucket is what caches of the site share, and Uploads what waits to come there;
+	// both are nil where there is none. It is the one of the configuration that the site
+	// was opened with.
+	Bucket  *bucket.Bucket
+	Uploads *bucket.Uploads
 
 	o       Options
 	client  *upstream.Client
@@ -63,7 +69,8 @@ type Options struct {
 func (o *Options) agent() string { return o.Program + "/" + Version() + " (IntelligentMirror)" }
 
 // Open opens the cache of cfg, and makes its directories where they are missing.
-// The error wraps ErrKeys where the keys of a repo can't be read.
+// The error wraps ErrKeys where the keys of a repo can't be read, and
+// bucket.ErrCredentials where those of the bucket can't be used.
 func Open(cfg *config.Config, o Options) (*Site, error) {
 	rings, err := Keyrings(cfg)
 	if err != nil {
@@ -76,6 +83,9 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		o.Now = time.Now
 	}
 	s := &Site{Config: cfg, o: o}
+	if s.Bucket, err = openBucket(cfg, o.Program, o.Now); err != nil {
+		return nil, err
+	}
 	s.Generations, err = generation.Open(generation.Options{
 		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Refused: &s.Refused,
 		Now: o.Now, Log: o.Log,
@@ -116,10 +126,14 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		Twins:         s.Generations.Twins,
 		Known:         s.Generations.Knows,
 		QuickAbortMax: func() int64 { return int64(s.now.Load().config.Serve.QuickAbortMax) },
+		Committed:     s.committed,
 		Ledger:        s.Ledger,
 		Now:           o.Now,
 		Log:           o.Log,
 	})
+	if err == nil && s.Bucket != nil {
+		s.Uploads, err = s.uploads(o.Log)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -190,7 +204,8 @@ func likeSiblings(a, b *config.Config) bool {
 // repo is where the files of a repository of cfg come from.
 func (s *Site) repo(cfg *config.Config, r *config.Repo) (upstream.Repo, error) {
 	u := upstream.Repo{
-		Name: r.Name, Upstreams: r.Upstreams, First: cfg.Origins(r.Name), ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths, Vet: s.Generations,
+		Name: r.Name, Upstreams: r.Upstreams, First: cfg.Origins(r.Name), ListsFirst: cfg.BuiltIn(r.Name), Paths: r.AliasPaths,
+		Bucket: s.shared(), Vet: s.Generations,
 	}
 	for _, base := range cfg.Serve.Siblings {
 		u.Siblings = append(u.Siblings, base+"/"+r.Name)

@@ -6,8 +6,8 @@
 // while. There is no limit on how long a body may take, only on how long it may
 // stand still.
 //
-// Siblings, other caches of the same site, are asked before any mirror, for what they
-// have stored.
+// Siblings, other caches of the same site, and the bucket that these share are asked
+// before any mirror, for what they have stored.
 //
 // Mirrors are those that the configuration names and those of lists, metalinks
 // or plain ones, which are fetched in the background when somebody first asks
@@ -16,8 +16,8 @@
 //
 // Read mirrors.go and host.go first (who may be asked), then inquiry.go and
 // fetch.go (how they are asked for a file), repomd.go (what is taken for a
-// repomd.xml), siblings.go (who is asked before them), and lists.go, list.go and
-// saved.go.
+// repomd.xml), near.go with siblings.go and bucket.go (who is asked before them), and
+// lists.go, list.go and saved.go.
 package upstream
 
 import (
@@ -247,11 +247,17 @@ func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	b := &watched{body: resp.Body, ctx: ctx, cancel: cancel, idle: w.idle}
-	b.timer = time.AfterFunc(w.idle, func() { cancel(errStalled) })
-	b.timer.Stop() // until the first Read
-	resp.Body = b
+	resp.Body = watch(ctx, cancel, resp.Body, w.idle)
 	return resp, nil
+}
+
+// watch is a body that is broken off where it makes no progress for so long, by
+// cancel, which ends ctx, the context that it was asked for with.
+func watch(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser, idle time.Duration) io.ReadCloser {
+	b := &watched{body: body, ctx: ctx, cancel: cancel, idle: idle}
+	b.timer = time.AfterFunc(idle, func() { cancel(errStalled) })
+	b.timer.Stop() // until the first Read
+	return b
 }
 
 // watched is a body under a watchdog.

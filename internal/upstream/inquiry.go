@@ -90,15 +90,15 @@ type inquiry struct {
 	failure error
 }
 
-// each asks for a file in the way w: the siblings first.
+// each asks for a file in the way w: the site's own places first.
 func (m *Mirrors) each(ctx context.Context, r cache.Request, p *cache.Partial, w way) error {
-	if done, err := m.askSiblings(ctx, r, p, w); done {
+	if done, err := m.askNear(ctx, r, p, w); done {
 		return err
 	}
 	return m.askMirrors(ctx, r, p, w)
 }
 
-// askMirrors asks for a file in the way w, siblings apart.
+// askMirrors asks for a file in the way w, the site's own places apart.
 func (m *Mirrors) askMirrors(ctx context.Context, r cache.Request, p *cache.Partial, w way) error {
 	q := &inquiry{m: m, r: r, p: p, way: w, start: time.Now()}
 	if w.agent && m.lists != nil {

@@ -34,9 +34,11 @@ type Repo struct {
 	// Siblings are other caches of the site that have the repository: its URL there,
 	// without the last slash. They are asked first, for what they have stored.
 	Siblings []string
+	// Bucket is the object store that is asked behind the siblings; nil is none.
+	Bucket Bucket
 	// Mutable says, by its path below the repository, that a file may change under its
-	// name, so that siblings are asked for it only where its digest is promised; nil
-	// says so of all.
+	// name, so that siblings and the bucket are asked for it only where its digest is
+	// promised; nil says so of all.
 	Mutable func(path string) bool
 	// Vet is asked before an entry file (repomd.xml, InRelease) is taken; nil is not.
 	Vet Vetter
@@ -70,7 +72,7 @@ type Mirrors struct {
 	list  []*mirror // of Repo.Upstreams
 	named []*mirror // both, in this order
 	lists *lists    // nil: there are none
-	near  []*mirror // of Repo.Siblings
+	near  []*neighbour
 	// heed says that what is not shareable is not stored: nobody has configured
 	// this host, so that nobody knows that it has packages alone.
 	heed bool
@@ -94,7 +96,10 @@ func (c *Client) Repo(r Repo) *Mirrors {
 	}
 	m.named = slices.Concat(m.first, m.list)
 	for _, b := range r.Siblings {
-		m.near = append(m.near, c.mirror(b, ""))
+		m.near = append(m.near, m.sibling(b))
+	}
+	if r.Bucket != nil {
+		m.near = append(m.near, m.bucket(r.Bucket))
 	}
 	if r.Metalink != nil || r.Mirrorlist != nil {
 		m.lists = newLists(m)
