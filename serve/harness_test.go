@@ -81,7 +81,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	// Later than all that the upstream has.
 	m.clock.Store(time.Now().Add(24 * time.Hour).UnixNano())
 	now := func() time.Time { return time.Unix(0, m.clock.Load()) }
-	log := slog.New(slog.NewTextHandler(m.log, nil))
+	log := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	via := Pseudonym()
 
 	text := fmt.Sprintf("cache_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n%s\n%s\n", m.dir, m.up.URL, o.repo, o.config)

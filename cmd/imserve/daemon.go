@@ -41,7 +41,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: p.logLevel}))
+	log := p.logger()
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
