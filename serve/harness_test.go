@@ -68,6 +68,7 @@ type setup struct {
 	tend    bool         // keep the cache to its size
 	ca      *ca          // that the clients trust; nil has no tunnel intercepted
 	actions Actions
+	token   string // that makes an administrator; "" is none
 	runs    func(context.Context) (*Runs, error)
 }
 
@@ -152,7 +153,13 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.server = New(Options{Via: via,
+	var token *Token
+	if o.token != "" {
+		if token, err = NewToken(o.token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.server = New(Options{Via: via, Token: token,
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Learnt: func() upstream.Claims { return o.learnt }, Listed: o.listed,

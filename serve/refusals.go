@@ -22,6 +22,7 @@ type refusals struct {
 	log        *slog.Logger
 	whom       seldom[netip.Prefix]
 	places     seldom[string]
+	tokens     seldom[netip.Prefix]
 	handshakes seldom[handshake]
 }
 
@@ -32,7 +33,7 @@ type handshake struct {
 }
 
 func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
-	return &refusals{log: log, whom: seldom[netip.Prefix]{now: now}, places: seldom[string]{now: now}, handshakes: seldom[handshake]{now: now}}
+	return &refusals{log: log, whom: seldom[netip.Prefix]{now: now}, places: seldom[string]{now: now}, tokens: seldom[netip.Prefix]{now: now}, handshakes: seldom[handshake]{now: now}}
 }
 
 // client logs that a was refused by the configuration c. The log names its network:
@@ -40,6 +41,13 @@ func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
 func (f *refusals) client(a netip.Addr, c *config.Serve) {
 	if network := networkOf(a); f.whom.due(network) {
 		f.log.Warn("a client was refused: its address is in none of serve.clients", "network", network.String(), "to_let_it_in", clientsLine(c, network))
+	}
+}
+
+// token logs that a has given a wrong token.
+func (f *refusals) token(a netip.Addr) {
+	if network := networkOf(a); f.tokens.due(network) {
+		f.log.Warn("a client was refused: what it gives is not the token of serve.admin_token", "network", network.String())
 	}
 }
 

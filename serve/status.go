@@ -43,9 +43,8 @@ func (s *Server) internal(a *answer, path string) {
 		s.setup(a, name)
 		return
 	}
-	if !isAdmin(a.client, s.o.Config.Serve.Admins) {
-		a.text(http.StatusForbidden, cache.Status{}, "This page is for administrators.",
-			"They are the networks of serve.admins, and ask without a proxy in between.")
+	if !s.mayManage(a) {
+		s.notAdmin(a, "This page")
 		return
 	}
 	if strings.HasPrefix(path, storedPage) {
