@@ -39,6 +39,10 @@ func (s *Server) internal(a *answer, path string) {
 		a.asset("text/css; charset=utf-8", styleSheet)
 		return
 	}
+	if name, ok := strings.CutPrefix(path, metalinkPage); ok {
+		s.metalink(a, name)
+		return
+	}
 	if name, ok := strings.CutPrefix(path, setupPath); ok {
 		s.setup(a, name)
 		return
