@@ -87,6 +87,9 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Long: `imsync reads the site's access logs, works out which packages are really used,
 and brings their newest versions, a seed list for fresh installs and what all
 of these depend on into the cache that imserve serves from.`,
+		Example: `  imsync plan      # what it would fetch, and why
+  imsync once      # a run now
+  imsync status`,
 		Version:       site.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -26,7 +26,7 @@ A file that no metadata lists which is kept, and that two mirrors say is gone (o
 where there is only one), is withdrawn: clients get it no more, and after
 generation_keep it is removed, if it is still gone. Where that would be more than a
 fifth of a repository at once, nothing of it goes until --confirm says so.`,
-		Example: `  imsync prune --dry-run    what would go, and why
+		Example: `  imsync prune --dry-run    # what would go, and why
   imsync prune --confirm fedora/updates/39/Everything/x86_64
   imsync prune --json | jq '.removed[] | select(.rule == "space")'`,
 		Args: none,
