@@ -122,8 +122,8 @@ func (p *program) command() *cobra.Command {
 		Long: "Check reads the configuration and all that it names, says what is wrong with it, and prints what is in\n" +
 			"effect, each value with where it comes from. It changes nothing, and may run beside the mirror.",
 		Example: "  imserve check\n  imserve check --config new.toml >/dev/null && echo good",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return p.check() },
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return p.check() },
 	}, p.caCommand(), p.squidHelperCommand(), manual.Command(root))
 	return root
 }

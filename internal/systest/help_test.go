@@ -53,11 +53,12 @@ type here struct{ from, to string }
 var otherwise = map[string]int{
 	"imsync hold debian/dists/bookworm --json":                   1, // nobody has asked for a suite there
 	"imserve ca --only fedoraproject.org --only rpmfusion.org":   1, // the CA of the example before is there, and stays
-	"imsync prune --confirm fedora/updates/39/Everything/x86_64": 2, // nothing of it is stored
+	"imsync prune --confirm fedora/updates/39/Everything/x86_64": 1, // nothing of it is stored
 }
 
 // stays are examples of what ends when it is told to, and what it says once it is ready.
 var stays = map[string]string{
+	"imsync status --watch":                                  "last run",
 	"imserve --listen :3180 --cache-dir /srv/mirror":         "msg=listening",
 	"imsync run --config /etc/intelligentmirror/config.toml": "msg=waiting",
 }
@@ -163,7 +164,7 @@ func (s *site) example(line string, site []here) {
 	}
 	cmd := exec.Command("sh", "-c", run)
 	if forever {
-		cmd = exec.Command("sh", "-c", "exec "+run)
+		cmd = exec.Command("sh", "-c", "exec "+run+" >&2")
 	}
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + programs + string(os.PathListSeparator) + os.Getenv("PATH"), "INTELLIGENTMIRROR_CONFIG=" + s.config}
