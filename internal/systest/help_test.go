@@ -67,45 +67,7 @@ var stays = map[string]string{
 // is there for: all of them are run, in a site of this test's with what they name.
 func TestHelpExamples(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"jq", "sh"} {
-		tool(t, name)
-	}
-	s := newSite(t)
-	specs := []testrepo.Spec{
-		{Name: "vlc", Version: "3.0.21", Release: "4.fc41", Size: 5000},
-		{Name: "mplayer", Version: "1.5", Release: "1", Size: 4000},
-	}
-	s.publish(specs)
-	source := s.another(t, "[sync]\nroots = [\""+rootName+"\"]\npackages = [\"*\"]")
-	source.once()
-	copied := source.serve().url
-	s.configure("[sync]\nroots = [\"" + rootName + "\"]\npackages = [\"*\"]")
-	s.write(s.config, read(t, s.config)+"\n[[replicate]]\nfrom = \""+copied+"\"\n")
-	var log strings.Builder // longer than what warms a replay up
-	for _, days := range []int{70, 50, 20, 2, 1} {
-		fmt.Fprintf(&log, "10.1.2.%d - - [%s] \"GET /%s/%s HTTP/1.1\" 200 5000 \"-\" \"libdnf\"\n", days,
-			time.Now().UTC().AddDate(0, 0, -days).Format("02/Jan/2006:15:04:05 -0700"), rootName, specs[0].Location())
-	}
-	s.write(s.logs+"/access.log", log.String())
-	s.write(s.dir+"/access.log", log.String())
-	s.write(s.dir+"/published.tsv", time.Now().AddDate(0, 0, -3).UTC().Format(time.RFC3339)+"\t/"+rootName+"/"+specs[0].Location()+"\t5000\tvlc\n")
-	s.write(s.dir+"/new.toml", read(t, s.config))
-	s.once()
-	s.mkdir(s.dir + "/cache/fedora/releases/39")
-	s.write(s.dir+"/cache/fedora/releases/39/a.rpm", "old")
-
-	site := []here{
-		{"/etc/intelligentmirror/config.toml", s.config},
-		{"--listen :3180", "--listen 127.0.0.1:0"},
-		{"--cache-dir /srv/mirror", "--cache-dir " + s.dir + "/cache"},
-		{"/srv/mirror/fedora/linux", s.tree + upstreamBase},
-		{"http://mirror1.example.org:3180", copied},
-		{"/var/log/squid/access.log", s.dir + "/access.log"},
-		{"ssh proxy cat ", "cat "},
-		// What squid runs, asked as squid does.
-		{"url_rewrite_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},
-		{"store_id_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},
-	}
+	s, site := exampleSite(t)
 	commands := help(t, "imserve")
 	for name, text := range help(t, "imsync") {
 		commands[name] = text
@@ -153,15 +115,62 @@ func TestHelpExamples(t *testing.T) {
 	}
 }
 
+// exampleSite is a site with what examples name, and what stands there in its place.
+func exampleSite(t *testing.T) (*site, []here) {
+	t.Helper()
+	tool(t, "jq")
+	s := newSite(t)
+	specs := []testrepo.Spec{
+		{Name: "vlc", Version: "3.0.21", Release: "4.fc41", Size: 5000},
+		{Name: "mplayer", Version: "1.5", Release: "1", Size: 4000},
+	}
+	s.publish(specs)
+	source := s.another(t, "[sync]\nroots = [\""+rootName+"\"]\npackages = [\"*\"]")
+	source.once()
+	copied := source.serve().url
+	s.configure("[sync]\nroots = [\"" + rootName + "\"]\npackages = [\"*\"]")
+	s.write(s.config, read(t, s.config)+"\n[[replicate]]\nfrom = \""+copied+"\"\n")
+	var log strings.Builder // longer than what warms a replay up
+	for _, days := range []int{70, 50, 20, 2, 1} {
+		fmt.Fprintf(&log, "10.1.2.%d - - [%s] \"GET /%s/%s HTTP/1.1\" 200 5000 \"-\" \"libdnf\"\n", days,
+			time.Now().UTC().AddDate(0, 0, -days).Format("02/Jan/2006:15:04:05 -0700"), rootName, specs[0].Location())
+	}
+	s.write(s.logs+"/access.log", log.String())
+	s.write(s.dir+"/access.log", log.String())
+	s.write(s.dir+"/published.tsv", time.Now().AddDate(0, 0, -3).UTC().Format(time.RFC3339)+"\t/"+rootName+"/"+specs[0].Location()+"\t5000\tvlc\n")
+	s.write(s.dir+"/new.toml", read(t, s.config))
+	s.once()
+	s.mkdir(s.dir + "/cache/fedora/releases/39")
+	s.write(s.dir+"/cache/fedora/releases/39/a.rpm", "old")
+
+	return s, []here{
+		{"/etc/intelligentmirror/config.toml", s.config},
+		{"--listen :3180", "--listen 127.0.0.1:0"},
+		{"--cache-dir /srv/mirror", "--cache-dir " + s.dir + "/cache"},
+		{"/srv/mirror/fedora/linux", s.tree + upstreamBase},
+		{"http://mirror1.example.org:3180", copied},
+		{"/var/log/squid/access.log", s.dir + "/access.log"},
+		{"ssh proxy cat ", "cat "},
+		// What squid runs, asked as squid does.
+		{"url_rewrite_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},
+		{"store_id_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},
+	}
+}
+
+// inPlace is text with what a site has in the place of what it names.
+func inPlace(text string, site []here) string {
+	for _, h := range site {
+		text = strings.ReplaceAll(text, h.from, h.to)
+	}
+	return text
+}
+
 // example runs a line of a help's, in a site.
 func (s *site) example(line string, site []here) {
 	s.t.Helper()
 	said, forever := stays[line]
 	want := otherwise[line]
-	run := line
-	for _, h := range site {
-		run = strings.ReplaceAll(run, h.from, h.to)
-	}
+	run := inPlace(line, site)
 	cmd := exec.Command("sh", "-c", run)
 	if forever {
 		cmd = exec.Command("sh", "-c", "exec "+run+" >&2")
