@@ -39,16 +39,15 @@ const maxForm = 8 << 10
 // do does what a button of the status page asks for.
 func (s *Server) do(a *answer, name string) {
 	switch {
-	case !isAdmin(a.client, s.o.Config.Serve.Admins):
-		a.text(http.StatusForbidden, cache.Status{}, "This is for administrators.",
-			"They are the networks of serve.admins, and ask without a proxy in between.")
+	case !s.mayManage(a):
+		s.notAdmin(a, "This")
 		return
 	case a.r.Method != http.MethodPost:
 		a.Header().Set("Allow", http.MethodPost)
 		a.text(http.StatusMethodNotAllowed, cache.Status{}, a.r.Method+" changes nothing here.", "The buttons of /-/ send POST.")
 		return
 	}
-	if why := s.foreign(a.r); why != "" {
+	if why := s.foreign(a); why != "" {
 		a.text(http.StatusForbidden, cache.Status{}, "Refused: "+why, "Open /-/ by this machine's address or by its own name, and use the buttons there.")
 		return
 	}
@@ -92,8 +91,10 @@ func (s *Server) do(a *answer, name string) {
 // in an administrator's browser; "" where it can't. A browser says which site's page
 // has sent a form; what says nothing is no browser. That a name of somebody else's
 // leads to this address (DNS rebinding) no browser can tell: only names that are
-// this machine's own are taken.
-func (s *Server) foreign(r *http.Request) (why string) {
+// this machine's own are taken, unless the token comes with the request. A browser
+// has that for the name alone at which a person gave it.
+func (s *Server) foreign(a *answer) (why string) {
+	r := a.r
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return "this comes from another site's page."
 	}
@@ -101,8 +102,8 @@ func (s *Server) foreign(r *http.Request) (why string) {
 	if !ok {
 		return "the Host field is no host's name."
 	}
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		return "" // no browser
+	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" || s.byToken(a) {
+		return "" // no browser, or a person's word at this very name
 	}
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]

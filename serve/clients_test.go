@@ -88,11 +88,11 @@ func TestAccess(t *testing.T) {
 			}
 		})
 	}
-	const warned = "address=198.51.100.7"
+	const warned = "network=198.51.100.0/24"
 	if got := strings.Count(m.log.String(), warned); got != 1 {
 		t.Errorf("the refusal was logged %d times", got)
 	}
-	if want := `to_let_it_in="clients = [\"192.0.2.0/24\", \"198.51.100.7\"]"`; !strings.Contains(m.log.String(), want) {
+	if want := `to_let_it_in="clients = [\"192.0.2.0/24\", \"198.51.100.0/24\"]"`; !strings.Contains(m.log.String(), want) {
 		t.Errorf("the log does not say what to write: %s", m.log)
 	}
 	m.pass(refusalEvery)

@@ -116,7 +116,7 @@ func (s *Server) broken(a *answer, t target, err error) {
 	if a.gone() {
 		a.abort()
 	}
-	s.o.Log.Warn("an answer was broken off", "file", a.key.String(), "client", a.client.String(), "sent", a.sent, "error", err)
+	s.o.Log.Warn("an answer was broken off", "file", a.key.String(), "sent", a.sent, "error", err)
 	if errors.Is(err, cache.ErrWrongContent) || s.o.Cache.Has(a.key) {
 		// Wrong bytes may have gone, or others than those that come next time.
 		s.suspects.add(a.key)

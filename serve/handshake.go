@@ -71,12 +71,12 @@ func (f *refusals) handshake(c *inside, other string, err error) {
 		f.handshaken(c, slog.LevelWarn, "an intercepted connection was broken off: its client asks for another host within", "asked_for", other)
 		return
 	}
-	f.handshaken(c, slog.LevelInfo, "an intercepted connection came to nothing", "error", err)
+	f.handshaken(c, slog.LevelInfo, "an intercepted connection came to nothing", "error", nameless(err))
 }
 
 // handshaken logs what came of a handshake, each once in a while for each client.
 func (f *refusals) handshaken(c *inside, level slog.Level, what string, more ...any) {
 	if f.handshakes.due(handshake{c.client.addr, what}) {
-		f.log.With("client", c.client.String(), "host", c.authority()).Log(context.Background(), level, what, more...)
+		f.log.With("host", c.authority()).Log(context.Background(), level, what, more...)
 	}
 }

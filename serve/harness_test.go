@@ -68,6 +68,7 @@ type setup struct {
 	tend    bool         // keep the cache to its size
 	ca      *ca          // that the clients trust; nil has no tunnel intercepted
 	actions Actions
+	token   string // that makes an administrator; "" is none
 	runs    func(context.Context) (*Runs, error)
 }
 
@@ -81,7 +82,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	// Later than all that the upstream has.
 	m.clock.Store(time.Now().Add(24 * time.Hour).UnixNano())
 	now := func() time.Time { return time.Unix(0, m.clock.Load()) }
-	log := slog.New(slog.NewTextHandler(m.log, nil))
+	log := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	via := Pseudonym()
 
 	text := fmt.Sprintf("cache_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n%s\n%s\n", m.dir, m.up.URL, o.repo, o.config)
@@ -152,7 +153,13 @@ func newMirror(t testing.TB, o setup) *mirror {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.server = New(Options{Via: via,
+	var token *Token
+	if o.token != "" {
+		if token, err = NewToken(o.token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.server = New(Options{Via: via, Token: token,
 		Config: cfg, Cache: m.cache, Ledger: m.ledger, AccessLog: m.access, Version: "1.2.3", Hostname: "mirror.test",
 		Mirrors: func(repo string) *upstream.Mirrors { return mirrors[repo] },
 		Hosts:   hosts, Claims: o.claims, Learnt: func() upstream.Claims { return o.learnt }, Listed: o.listed,

@@ -243,7 +243,7 @@ func TestHitConnChanges(t *testing.T) {
 		{"none of the clients any more", 5000, func(m *mirror, _ string) {
 			cfg := *m.server.o.Config
 			cfg.Serve.Clients, cfg.Serve.Admins = config.Networks{}, config.Networks{}
-			m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil)
+			m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil, nil)
 		}, http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -393,7 +393,7 @@ clients = ["127.0.0.0/8", "10.0.0.0/8"]`})
 	}
 	cfg := *m.server.o.Config
 	cfg.Serve.TrustedProxies = config.Networks{}
-	m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil)
+	m.server.Reconfigure(&cfg, m.server.o.Mirrors, nil, nil)
 	if r := m.get(pkg, "X-Forwarded-For", "10.1.2.5"); r.StatusCode != http.StatusOK {
 		t.Error(r.Status)
 	}

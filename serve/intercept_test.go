@@ -501,14 +501,14 @@ func TestInterceptReconfigured(t *testing.T) {
 	address := "https://" + host + "/pub/r/" + pkg
 	m.by(client, http.MethodGet, address)
 	s := m.server.current.Load()
-	m.server.Reconfigure(s.o.Config, s.o.Mirrors, nil)
+	m.server.Reconfigure(s.o.Config, s.o.Mirrors, nil, nil)
 	if r := m.by(client, http.MethodGet, address); r.StatusCode != 200 || !r.Close {
 		t.Errorf("%s, the connection stays: %v", r.Status, !r.Close)
 	}
 	if r := m.send("CONNECT " + host + " HTTP/1.1\r\nHost: x\r\n\r\n"); r.StatusCode != 502 {
 		t.Errorf("no tunnel: %s", r.Status)
 	}
-	m.server.Reconfigure(s.o.Config, s.o.Mirrors, c.Authority)
+	m.server.Reconfigure(s.o.Config, s.o.Mirrors, c.Authority, nil)
 	if r := m.by(client, http.MethodGet, address); r.StatusCode != 200 || r.Close {
 		t.Errorf("%s", r.Status)
 	}

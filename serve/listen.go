@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -25,7 +24,7 @@ func (s *Server) listenerSide() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          libraryLog(s.o.Log),
 		// A handler of the library's own would answer without Cache-Status.
 		DisableGeneralOptionsHandler: true,
 		// A connection is a client's: what breaks an answer off breaks it.

@@ -38,6 +38,7 @@ func TestPages(t *testing.T) {
 		x.twice("/-/", "broken")
 		x.until(`document.querySelector("#live [role=alert]")?.innerText.includes("No mirror of r answers")`)
 	})
+	t.Run("by token", func(t *testing.T) { byToken(t, ctx, axe) })
 	t.Run("full disk", func(t *testing.T) {
 		dir := disk(t, 2<<20)
 		m := newMirror(t, setup{dir: filepath.Join(dir, "cache"), size: 1 << 30, minFree: 64 << 20})
@@ -96,6 +97,22 @@ func busy(t *testing.T, ctx context.Context, axe string) {
 	run(x, chromedp.Focus(chromedp.CSS("form[action='/-/do/run'] button")))
 	run(x, chromedp.KeyEvent(kb.Enter))
 	x.until(`document.querySelector(".done")?.innerText.includes("has been started")`)
+}
+
+// byToken: who asks from elsewhere gives the token when the browser asks for it, and
+// can then look and press.
+func byToken(t *testing.T, ctx context.Context, axe string) {
+	pressed := make(chan bool, 1)
+	m := newMirror(t, setup{config: "[serve]\nadmins = []\n", token: secret, actions: Actions{Run: func() error { pressed <- true; return nil }}})
+	x := m.tab(ctx, axe)
+	run(x, chromedp.Navigate("http://anna:"+secret+"@"+m.addr+"/-/"))
+	x.until(`document.getElementById("as-of").innerText == "live"`)
+	run(x, chromedp.Click(chromedp.CSS("form[action='/-/do/run'] button")))
+	x.until(`document.querySelector(".done")?.innerText.includes("has been started")`)
+	<-pressed
+	if log := m.log.String() + m.access.String(); strings.Contains(log, secret) || strings.Contains(log, "anna") {
+		t.Errorf("a log has the token, or who gave it:\n%s", log)
+	}
 }
 
 // someRuns is a night as the page has to show it.

@@ -254,10 +254,10 @@ func TestProxyDenied(t *testing.T) {
 	m.send("CONNECT 127.0.0.1:8443 HTTP/1.1\r\nHost: x\r\n\r\n")
 	m.ask("GET", "http://127.0.0.1:25/")
 	for _, want := range []string{
-		`place=` + named + ` client=127.0.0.1 to_allow_it="proxy_allow = [\"good.test\", \"localhost\"]"`,
-		`place=127.0.0.1:22 client=127.0.0.1 to_allow_it="connect_ports = [443, 8443, 22]"`,
-		`place=127.0.0.1:25 client=127.0.0.1 to_allow_it="connect_ports = [443, 8443, 25]"`,
-		`place=127.0.0.1:8443 client=127.0.0.1 to_allow_it="connect_hosts = [\"*.Good.test\", \"127.0.0.1\"]"`,
+		`place=` + named + ` to_allow_it="proxy_allow = [\"good.test\", \"localhost\"]"`,
+		`place=127.0.0.1:22 to_allow_it="connect_ports = [443, 8443, 22]"`,
+		`place=127.0.0.1:25 to_allow_it="connect_ports = [443, 8443, 25]"`,
+		`place=127.0.0.1:8443 to_allow_it="connect_hosts = [\"*.Good.test\", \"127.0.0.1\"]"`,
 	} {
 		if n := strings.Count(m.log.String(), want); n != 1 {
 			t.Errorf("%d times in the log: %s\n%s", n, want, m.log)

@@ -20,8 +20,9 @@ import (
 // what to write into the configuration to change that.
 type refusals struct {
 	log        *slog.Logger
-	whom       seldom[netip.Addr]
+	whom       seldom[netip.Prefix]
 	places     seldom[string]
+	tokens     seldom[netip.Prefix]
 	handshakes seldom[handshake]
 }
 
@@ -32,21 +33,43 @@ type handshake struct {
 }
 
 func newRefusals(log *slog.Logger, now func() time.Time) *refusals {
-	return &refusals{log: log, whom: seldom[netip.Addr]{now: now}, places: seldom[string]{now: now}, handshakes: seldom[handshake]{now: now}}
+	return &refusals{log: log, whom: seldom[netip.Prefix]{now: now}, places: seldom[string]{now: now}, tokens: seldom[netip.Prefix]{now: now}, handshakes: seldom[handshake]{now: now}}
 }
 
-// client logs that a was refused by the configuration c.
+// client logs that a was refused by the configuration c. The log names its network:
+// the address itself is the access log's.
 func (f *refusals) client(a netip.Addr, c *config.Serve) {
-	if f.whom.due(a) {
-		f.log.Warn("a client was refused: its address is in none of serve.clients", "address", a.String(), "to_let_it_in", clientsLine(c, a))
+	if network := networkOf(a); f.whom.due(network) {
+		f.log.Warn("a client was refused: its address is in none of serve.clients", "network", network.String(), "to_let_it_in", clientsLine(c, network))
 	}
+}
+
+// token logs that a has given a wrong token.
+func (f *refusals) token(a netip.Addr) {
+	if network := networkOf(a); f.tokens.due(network) {
+		f.log.Warn("a client was refused: what it gives is not the token of serve.admin_token", "network", network.String())
+	}
+}
+
+// networkOf is the network that an address is taken to be of: 256 addresses, or
+// those that one site's segment has by IPv6.
+func networkOf(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // a was no address
+	}
+	return p
 }
 
 // refuse answers a request for a place where this mirror leads nobody: why says
 // which rule has it so, and line is the one that would allow it.
 func (s *Server) refuse(a *answer, place, why, line string) {
 	if s.refusals.places.due(place) {
-		s.o.Log.Warn("a place was refused: "+why, "place", place, "client", a.client.String(), "to_allow_it", line)
+		s.o.Log.Warn("a place was refused: "+why, "place", place, "to_allow_it", line)
 	}
 	a.text(http.StatusForbidden, cache.Status{}, "This mirror does not lead to "+place+": "+why+".",
 		"If it should, ask its administrator: the mirror's log says which line to add.")
@@ -63,7 +86,7 @@ func (s *Server) deny(a *answer, err *upstream.DeniedError) {
 }
 
 // The lines of the configuration that change a refusal.
-func clientsLine(c *config.Serve, a netip.Addr) string {
+func clientsLine(c *config.Serve, network netip.Prefix) string {
 	var list []string
 	for _, p := range c.Clients {
 		if p.IsSingleIP() {
@@ -72,7 +95,7 @@ func clientsLine(c *config.Serve, a netip.Addr) string {
 			list = append(list, p.String())
 		}
 	}
-	return line("clients", "%q", append(list, a.String()))
+	return line("clients", "%q", append(list, network.String()))
 }
 
 func allowLine(c *config.Serve, host string) string {

@@ -17,7 +17,7 @@
 // way), listen.go, certificate.go, patience.go and hitconn.go with hitanswer.go
 // (the connections), setup.go with setup_sources.go (how clients are pointed here), page.go,
 // status.go, report.go, problems.go, bucket.go, chart.go and live.go (the status page), actions.go
-// (its buttons), and metrics.go, manifest.go, copies.go, claims.go, ready.go, accesslog.go and stats.go (what
+// with token.go (its buttons, and who may use them), and metrics.go, manifest.go, copies.go, claims.go, ready.go, accesslog.go and stats.go (what
 // the administrator and other machines see). squidline.go, squidhelper.go and squidwatch.go
 // are a program of their own, which squid starts.
 package serve
@@ -66,6 +66,8 @@ type Options struct {
 	// Authority vouches for the hosts of repositories where clients trust it; nil
 	// leaves all tunnels alone.
 	Authority *authority.Authority
+	// Token makes an administrator of who gives it; nil leaves it to addresses.
+	Token *Token
 	// Ledger is told what was served; nil keeps no account.
 	Ledger *cache.Ledger
 	// Refused is what mirrors had that was not taken; nil is not told.
@@ -176,11 +178,12 @@ func New(o Options) *Server {
 // servers of one machine behind each other are no loop.
 func Pseudonym() string { return "imserve-" + rand.Text()[:12] }
 
-// Reconfigure makes cfg, its mirrors and its CA (as in Options) the configuration of
-// the requests that come from now on. Its CacheDir is not looked at: the cache stays.
-func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors, ca *authority.Authority) {
+// Reconfigure makes cfg, its mirrors, its CA and its token (as in Options) the
+// configuration of the requests that come from now on. Its CacheDir is not looked
+// at: the cache stays.
+func (s *Server) Reconfigure(cfg *config.Config, mirrors func(repo string) *upstream.Mirrors, ca *authority.Authority, token *Token) {
 	next := *s.current.Load()
-	next.o.Config, next.o.Mirrors, next.o.Authority = cfg, mirrors, ca
+	next.o.Config, next.o.Mirrors, next.o.Authority, next.o.Token = cfg, mirrors, ca, token
 	next.hits = newHitFiles()
 	s.current.Store(&next)
 }

@@ -32,14 +32,16 @@ func (s *Server) setup(a *answer, name string) {
 		contentType = "text/x-shellscript; charset=utf-8"
 		err = setupScript.Execute(&body, p)
 	case "dnf5.repo":
-		body.WriteString(p.DNF5())
+		body.WriteString(p.DNF5(false))
+	case "dnf5-metalink.repo":
+		body.WriteString(p.DNF5(true))
 	case "apt.conf":
 		body.WriteString(p.AptConf())
 	case "apt-proxy":
 		contentType = "text/x-shellscript; charset=utf-8"
 		body.WriteString(p.AptProxy())
 	default:
-		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are setup.sh, dnf5.repo, apt.conf and apt-proxy below "+setupPath)
+		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.", "There are setup.sh, dnf5.repo, dnf5-metalink.repo, apt.conf and apt-proxy below "+setupPath)
 		return
 	}
 	if err != nil {
@@ -74,7 +76,7 @@ type setupGroup struct {
 }
 
 // setupSection is a section of a .repo file.
-type setupSection struct{ ID, Ours, Public string }
+type setupSection struct{ ID, Ours, Public, Metalink string }
 
 // setupFor is what the client of r is told.
 func (s *Server) setupFor(r *http.Request) *setupPage {
@@ -101,7 +103,7 @@ func (s *Server) setupFor(r *http.Request) *setupPage {
 		}
 		g := &p.Groups[i]
 		path := before + src.usual + behind
-		g.Sections = append(g.Sections, setupSection{src.id, p.Base + "/" + repo.Name + "/" + path, repo.Upstreams[0] + "/" + path})
+		g.Sections = append(g.Sections, setupSection{src.id, p.Base + "/" + repo.Name + "/" + path, repo.Upstreams[0] + "/" + path, p.Base + metalinkPage + repo.Name + "/" + strings.TrimSuffix(path, "/")})
 	}
 	for i := range cfg.Repos {
 		repo := &cfg.Repos[i]
@@ -170,8 +172,9 @@ func hostOf(field string) (host string, ok bool) {
 	return name + port, true
 }
 
-// DNF5 is what dnf5 lays over the repositories of Fedora.
-func (p *setupPage) DNF5() string {
+// DNF5 is what dnf5 lays over the repositories of Fedora: the addresses of this mirror
+// and of a public one, or this mirror's metalinks.
+func (p *setupPage) DNF5(metalink bool) string {
 	var b strings.Builder
 	b.WriteString("# Of " + p.Base + setupPath + ": for /etc/dnf/repos.override.d/90-intelligentmirror.repo\n")
 	for _, g := range p.Groups {
@@ -179,6 +182,10 @@ func (p *setupPage) DNF5() string {
 			continue
 		}
 		for _, section := range g.Sections {
+			if metalink {
+				b.WriteString("\n[" + section.ID + "]\nmetalink=" + section.Metalink + "\nmirrorlist=\nbaseurl=\n")
+				continue
+			}
 			b.WriteString("\n[" + section.ID + "]\nmetalink=\nmirrorlist=\nbaseurl=" + section.Ours + "," + section.Public + "\n")
 		}
 	}

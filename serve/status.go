@@ -39,13 +39,16 @@ func (s *Server) internal(a *answer, path string) {
 		a.asset("text/css; charset=utf-8", styleSheet)
 		return
 	}
+	if name, ok := strings.CutPrefix(path, metalinkPage); ok {
+		s.metalink(a, name)
+		return
+	}
 	if name, ok := strings.CutPrefix(path, setupPath); ok {
 		s.setup(a, name)
 		return
 	}
-	if !isAdmin(a.client, s.o.Config.Serve.Admins) {
-		a.text(http.StatusForbidden, cache.Status{}, "This page is for administrators.",
-			"They are the networks of serve.admins, and ask without a proxy in between.")
+	if !s.mayManage(a) {
+		s.notAdmin(a, "This page")
 		return
 	}
 	if strings.HasPrefix(path, storedPage) {

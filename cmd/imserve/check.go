@@ -42,6 +42,9 @@ func (p *program) check() error {
 	if _, err := authorityOf(cfg, slog.New(slog.DiscardHandler)); err != nil {
 		errs = append(errs, err)
 	}
+	if _, err := tokenOf(cfg); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := site.Keyrings(cfg); err != nil {
 		errs = append(errs, err)
 	}

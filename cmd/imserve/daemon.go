@@ -42,7 +42,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: p.logLevel}))
+	log := p.logger()
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
@@ -69,6 +69,10 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return &failure{exitUsage, err}
 	}
+	token, err := tokenOf(cfg)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
 	via := serve.Pseudonym()
 	if d.site, err = site.Open(cfg, site.Options{Program: "imserve", Via: via, Log: log}); err != nil {
 		return err
@@ -90,7 +94,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	defer metadata.Close()
 	d.server = serve.New(serve.Options{
 		Config: cfg, Cache: d.site.Cache, Mirrors: d.site.MirrorsNow(), Metadata: metadata, Hosts: d.site.Hosts(),
-		Claims: d.site.Claims, Learnt: d.site.Learnt, Listed: d.site.Generations.Listed, Authority: ca, Ledger: d.site.Ledger,
+		Claims: d.site.Claims, Learnt: d.site.Learnt, Listed: d.site.Generations.Listed, Authority: ca, Token: token, Ledger: d.site.Ledger,
 		Refused:   &d.site.Refused,
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}, uploads{d.site.Uploads}},

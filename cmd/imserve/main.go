@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"intelligentmirror/internal/applog"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/manual"
 	"intelligentmirror/internal/site"
@@ -68,13 +69,15 @@ func run(ctx context.Context, signals <-chan os.Signal, args []string, stdout, s
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(stderr, "imserve: %v\n", err)
+	code, text := exitUsage, fmt.Sprintf("imserve: %v", err)
 	var f *failure
 	if errors.As(err, &f) {
-		return f.code
+		code = f.code
+	} else {
+		text += "\nSee imserve --help."
 	}
-	fmt.Fprintln(stderr, "See imserve --help.")
-	return exitUsage
+	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), text)
+	return code
 }
 
 // program is one call of imserve.
@@ -84,6 +87,12 @@ type program struct {
 
 	configPath, listen, cacheDir string
 	logLevel                     slog.Level
+	logFormat                    applog.Format
+}
+
+// logger is the program's log, on standard error.
+func (p *program) logger() *slog.Logger {
+	return applog.New(p.stderr, applog.Options{Level: p.logLevel, Format: p.logFormat, Journal: applog.InJournal(p.stderr, os.Getenv)})
 }
 
 // command is the command line.
@@ -106,11 +115,15 @@ func (p *program) command() *cobra.Command {
 	flags.StringVar(&p.listen, "listen", "", "the `address` to answer on, host:port (serve.listen)")
 	flags.StringVar(&p.cacheDir, "cache-dir", "", "the `directory` of the cache (cache_dir)")
 	flags.TextVar(&p.logLevel, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
+	flags.TextVar(&p.logFormat, "log-format", applog.Text, "the `format` of the log: text or json")
 	root.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Validate the configuration, and print the effective one",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return p.check() },
+		Long: "Check reads the configuration and all that it names, says what is wrong with it, and prints what is in\n" +
+			"effect, each value with where it comes from. It changes nothing, and may run beside the mirror.",
+		Example: "  imserve check\n  imserve check --config new.toml >/dev/null && echo good",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return p.check() },
 	}, p.caCommand(), p.squidHelperCommand(), manual.Command(root))
 	return root
 }

@@ -56,6 +56,10 @@ func (d *daemon) tryReload() error {
 	if err != nil {
 		return err
 	}
+	token, err := tokenOf(cfg)
+	if err != nil {
+		return err
+	}
 	var more map[config.Address]net.Listener
 	if d.doors.open != nil {
 		if more, err = d.doors.missing(cfg.Serve.Listen); err != nil {
@@ -76,7 +80,7 @@ func (d *daemon) tryReload() error {
 		d.log.Warn(w)
 	}
 	d.sizesStay(cfg)
-	d.server.Reconfigure(cfg, d.site.MirrorsNow(), ca)
+	d.server.Reconfigure(cfg, d.site.MirrorsNow(), ca, token)
 	d.cert.Use(cert)
 	if d.doors.open == nil {
 		if !slices.Equal(cfg.Serve.Listen, d.cfg.Serve.Listen) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 
@@ -36,7 +35,7 @@ func (p *program) squidHelperCommand() *cobra.Command {
 
 // squidHelper answers squid until its end, or until the program is told to stop.
 func (p *program) squidHelper(cmd *cobra.Command, mirror string, storeID bool) error {
-	log := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: p.logLevel}))
+	log := p.logger()
 	o := serve.SquidHelperOptions{StoreID: storeID, Log: log}
 	var err error
 	if mirror != "" {

@@ -18,9 +18,9 @@ func newOnce(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "once",
 		Short: "Do one run: read the logs, plan, download",
-		Example: `  imsync once               a run now, with progress bars on a terminal
-  imsync once --dry-run     what it would fetch, and why
-  imsync once --json        the report for another program`,
+		Example: `  imsync once               # a run now, with progress bars on a terminal
+  imsync once --dry-run     # what it would fetch, and why
+  imsync once --json        # the report for another program`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			progress := newProgress(p.stderr)

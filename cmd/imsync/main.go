@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"intelligentmirror/internal/applog"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/manual"
 	"intelligentmirror/internal/site"
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
+	code, text := exitPartly, fmt.Sprintf("imsync: %v", err)
 	var usage *usageError
 	switch {
 	case err == nil:
@@ -51,17 +53,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errPartly):
 		return exitPartly
 	case errors.Is(err, imsync.ErrRunning):
-		fmt.Fprintf(stderr, "imsync: %v\n", err)
-		return exitRunning
+		code = exitRunning
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "imsync: %v\n", err)
-		return exitUsage
+		code = exitUsage
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "imsync: stopped; the next run goes on from here")
-		return exitPartly
+		text = "imsync: stopped; the next run goes on from here"
 	}
-	fmt.Fprintf(stderr, "imsync: %v\n", err)
-	return exitPartly
+	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), text)
+	return code
 }
 
 // usageError is what the user has to put right: a flag, or the configuration.
@@ -77,6 +76,7 @@ var errPartly = errors.New("done in part")
 type program struct {
 	stdout, stderr io.Writer
 	config, level  string
+	format         applog.Format
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -87,6 +87,9 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Long: `imsync reads the site's access logs, works out which packages are really used,
 and brings their newest versions, a seed list for fresh installs and what all
 of these depend on into the cache that imserve serves from.`,
+		Example: `  imsync plan      # what it would fetch, and why
+  imsync once      # a run now
+  imsync status`,
 		Version:       site.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -96,6 +99,7 @@ of these depend on into the cache that imserve serves from.`,
 	})
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
+	root.PersistentFlags().TextVar(&p.format, "log-format", applog.Text, "the `format` of the log: text or json")
 	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newReplicate(p), newRun(p), newStatus(p),
 		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), manual.Command(root))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
@@ -116,7 +120,7 @@ func (p *program) logger(def slog.Level) (*slog.Logger, error) {
 			return nil, &usageError{fmt.Errorf("--log-level %q: debug, info, warn or error", p.level)}
 		}
 	}
-	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+	return applog.New(p.stderr, applog.Options{Level: level, Format: p.format, Journal: applog.InJournal(p.stderr, os.Getenv)}), nil
 }
 
 // load reads the configuration; what is wrong with it is the user's to put right.

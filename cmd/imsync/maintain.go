@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,28 +19,44 @@ import (
 )
 
 func newStatus(p *program) *cobra.Command {
-	var asJSON bool
+	var asJSON, watched bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the last, the next and the running run, and what the cache has saved",
+		Long: `status shows the last, the next and the running run, how large the cache is, and
+what it has saved. With --watch it is shown again every two seconds, or less often
+where measuring the cache takes long, until it is interrupted; where standard output
+is no terminal, whenever it has changed.`,
 		Example: `  imsync status
+  imsync status --watch
   imsync status --json | jq .bytes_wasted`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(slog.LevelWarn, nil, func(a *imsync.Agent, _ *config.Config) error {
-				s, err := a.Status(cmd.Context())
-				if err != nil {
-					return err
+				show := func(w io.Writer) error {
+					s, err := a.Status(cmd.Context())
+					if err != nil {
+						return err
+					}
+					if asJSON {
+						return writeJSON(w, s)
+					}
+					writeStatus(w, s)
+					return nil
 				}
-				if asJSON {
-					return writeJSON(p.stdout, s)
+				if !watched {
+					return show(p.stdout)
 				}
-				writeStatus(p.stdout, s)
-				return nil
+				return watch(cmd.Context(), p.stdout, terminal(p.stdout, os.Getenv), func() (string, error) {
+					var b strings.Builder
+					err := show(&b)
+					return b.String(), err
+				})
 			})
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	c.Flags().BoolVar(&watched, "watch", false, "show it again and again, until it is interrupted")
 	return c
 }
 

@@ -9,16 +9,15 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"intelligentmirror/internal/cache"
 	imsync "intelligentmirror/sync"
 )
 
-// newProgress shows a run's downloads: as bars where w is a terminal, else as a
-// plain line now and then.
+// newProgress shows a run's downloads: as bars where w is a terminal that can move its
+// cursor, else as a plain line now and then. Neither has colours.
 func newProgress(w io.Writer) imsync.Progress {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if terminal(w, os.Getenv) != nil {
 		return &bars{w: w}
 	}
 	return &lines{w: w, now: time.Now}

@@ -30,7 +30,7 @@ fifth of a repository at once, nothing of it goes until --confirm says so.
 From the bucket, where there is one, goes what was deleted here so, what no kept
 metadata lists for longer than generation_keep, and what none tells of for longer than
 bucket_keep. What is stored here and missing there is uploaded.`,
-		Example: `  imsync prune --dry-run    what would go, and why
+		Example: `  imsync prune --dry-run    # what would go, and why
   imsync prune --confirm fedora/updates/39/Everything/x86_64
   imsync prune --json | jq '.removed[] | select(.rule == "space")'`,
 		Args: none,

@@ -27,10 +27,10 @@ named are read in place of those of sync.logs, and count from then on; - is
 standard input. A line that was read before does not count again, wherever it
 comes from. Names that have left their repositories, as the last run found, are
 left out.`,
-		Example: `  imsync rank                        the first 50
-  imsync rank -n 0 --json            all of them, for another program
+		Example: `  imsync rank                        # the first 50
+  imsync rank -n 0 --json            # all of them, for another program
   ssh proxy cat access.log | imsync rank -
-  imsync rank --explain vlc          where its score comes from`,
+  imsync rank --explain vlc          # where its score comes from`,
 		RunE: func(cmd *cobra.Command, logs []string) error {
 			if n < 0 {
 				return &usageError{fmt.Errorf("-n %d: how many names to print; 0 is all", n)}

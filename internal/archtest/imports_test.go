@@ -27,7 +27,7 @@ type part struct {
 var parts = map[string]part{
 	"cmd": {
 		imports: []string{"serve", "sync", "popularity", "internal/site", "internal/config", "internal/generation",
-			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket"},
+			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket", "internal/applog"},
 		reason: "cmd wires what the others do",
 	},
 	"contrib": {
@@ -73,6 +73,9 @@ var parts = map[string]part{
 	},
 	"internal/manual": {
 		reason: "a manual page is made of a command line, whatever that does",
+	},
+	"internal/applog": {
+		reason: "how a log is written is the same whoever writes what; the others are handed a logger",
 	},
 	"internal/manifest": {
 		reason: "the server that is copied and the agent that copies agree on it, and on nothing else",

@@ -80,6 +80,7 @@ type Serve struct {
 	TLSKey         string    // a file with its key; "" where TLSCert is
 	Clients        Networks  // who may ask; never empty
 	Admins         Networks  // who may see and do more at /-/
+	AdminToken     string    // a file with a secret, absolute: who gives that may, too; "" is none
 	TrustedProxies Networks  // whose X-Forwarded-For is believed
 	Proxy          bool      // whether absolute-form requests are answered
 	ProxyDeny      Networks  // where a proxied request may not lead

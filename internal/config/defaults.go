@@ -97,6 +97,9 @@ func (c *Config) complete(o Options) {
 			c.origins[key] = origin{text: "default, with the networks of this host"}
 		}
 	}
+	if c.Serve.AdminToken != "" && c.Serve.TLSCert == "" {
+		c.caveats = append(c.caveats, "serve.admin_token: without serve.tls_cert whoever is on the way can read the token, unless a proxy in front of this machine speaks TLS")
+	}
 	if c.Serve.AccessLog == "" && c.StateDir != "" {
 		c.Serve.AccessLog = filepath.Join(c.StateDir, "access.log")
 	}

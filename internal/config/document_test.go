@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,9 +16,11 @@ type documented struct {
 }
 
 var (
-	docHead    = regexp.MustCompile(`(?m)^(##|###) (.+)\n`)
-	docType    = regexp.MustCompile("^\nType: ([^.]+)\\. Default: (required|`.*`)\n")
-	docExample = regexp.MustCompile("(?ms)^```toml\n(.*?)^```$")
+	docHead = regexp.MustCompile(`(?m)^(##|###) (.+)\n`)
+	docType = regexp.MustCompile("^\nType: ([^.]+)\\. Default: (required|`.*`)\n")
+	// docIndented is docExample where it may stand in a list.
+	docIndented = regexp.MustCompile("(?ms)^ *```toml\n(.*?)^ *```$")
+	docExample  = regexp.MustCompile("(?ms)^```toml\n(.*?)^```$")
 )
 
 // readDocument takes docs/CONFIGURATION.md apart: its keys, "serve.listen" or
@@ -170,6 +173,31 @@ func TestDocumentExamples(t *testing.T) {
 	}
 	if len(examples) < 40 {
 		t.Errorf("only %d examples were found", len(examples))
+	}
+}
+
+// TestExamplesInDocuments holds that what other documents have of a configuration is
+// one, too.
+func TestExamplesInDocuments(t *testing.T) {
+	names, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range append(names, "../../README.md") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docIndented.FindAllStringSubmatch(string(data), -1) {
+			found++
+			if _, err := fromText(m[1]); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, m[1])
+			}
+		}
+	}
+	if found < 45 {
+		t.Errorf("only %d examples were found", found)
 	}
 }
 

@@ -46,6 +46,7 @@ func settings(c *Config) []setting {
 		one("serve.tls_key", &v.TLSKey, optionalFile()),
 		atLeastOne(networks("serve.clients", &v.Clients), `"0.0.0.0/0" and "::/0" let everyone in`),
 		networks("serve.admins", &v.Admins),
+		one("serve.admin_token", &v.AdminToken, optionalFile()),
 		networks("serve.trusted_proxies", &v.TrustedProxies),
 		one("serve.proxy", &v.Proxy, boolean()),
 		networks("serve.proxy_deny", &v.ProxyDeny),

@@ -3,6 +3,7 @@
 # which it is not there. Signatures are checked as before. It may be run again, and takes back all that it did:
 #
 #     sh setup.sh [--root DIR]           point the machine, or the one below DIR, at the mirror
+#     sh setup.sh --metalink             with metalinks of the mirror's for dnf, which name the public ones too
 #     sh setup.sh --undo [--root DIR]    leave everything as it was before
 #
 # dnf5:         /etc/dnf/repos.override.d/90-intelligentmirror.repo
@@ -34,10 +35,10 @@ die() {
 	exit 1
 }
 
-# rewrite prints a file of repositories with those that the mirror has pointed at it: in place (edit), or as
-# what dnf5 lays over it (override).
+# rewrite MODE FILE BYLIST prints a file of repositories with those that the mirror has pointed at it: in place (edit),
+# or as what dnf5 lays over it (override). Where BYLIST is not empty they get metalinks.
 rewrite() {
-	awk -v mode="$1" -v rules="$work/rules" -v base="$mirror" '
+	awk -v mode="$1" -v bylist="$3" -v rules="$work/rules" -v base="$mirror" '
 	BEGIN {
 		FS = "\t"
 		while ((getline <rules) > 0) {
@@ -70,7 +71,7 @@ rewrite() {
 		}
 		return 0
 	}
-	function flush(    i, j, key, value, urls, count, known, done, list, first) {
+	function flush(    i, j, key, value, urls, count, known, done, list, first, place) {
 		key = ""
 		for (i = 1; i <= lines; i++) {
 			if (line[i] ~ /^[ \t]+[^ \t]/ && key != "") value = line[i]
@@ -91,19 +92,27 @@ rewrite() {
 		for (j = 1; j <= count && !known; j++) known = found(urls[j])
 		if (known && theirs == "") theirs = list
 		count = split(theirs, urls, /[ \t,]+/)
+		if (known && bylist) {
+			place = base "/-/setup/metalink" substr(ours, length(base) + 1)
+			sub(/\/$/, "", place)
+		}
 		for (i = 1; i <= lines; i++) {
 			if (mode == "edit") print known && (i in where) ? "#im#" line[i] : line[i]
 			if (mode == "edit" && known && (i in where) && !done++) {
 				print "#im+ " base "/-/setup/ put this here; setup.sh --undo takes it away"
-				print "baseurl=" ours
-				for (j = 1; j <= count; j++) if (urls[j] != "") print "        " urls[j]
+				if (bylist) print "metalink=" place
+				else {
+					print "baseurl=" ours
+					for (j = 1; j <= count; j++) if (urls[j] != "") print "        " urls[j]
+				}
 				print "#im-"
 			}
 		}
 		if (mode == "override" && known) {
 			value = ours
 			for (j = 1; j <= count; j++) if (urls[j] != "") value = value "," urls[j]
-			print "[" id "]\nmetalink=\nmirrorlist=\nbaseurl=" value
+			if (bylist) print "[" id "]\nmetalink=" place "\nmirrorlist=\nbaseurl="
+			else print "[" id "]\nmetalink=\nmirrorlist=\nbaseurl=" value
 		}
 		if (known) print "    " id >"/dev/stderr"
 		for (i in where) delete where[i]
@@ -155,17 +164,18 @@ undo() {
 
 dnf5() {
 	repo_files etc/yum.repos.d | while IFS= read -r file; do
-		rewrite override "$file" 2>>"$work/found"
+		rewrite override "$file" "$metalink" 2>>"$work/found"
 	done >"$work/new"
 	if [ -s "$work/new" ]; then
 		{ printf '# %s/-/setup/ made this file; setup.sh --undo takes it away.\n' "$mirror" && cat "$work/new"; } | put "$root/$override" 644
 	fi
 }
 
+# edit DIR BYLIST changes the files of repositories below a directory.
 edit() {
-	repo_files "$@" | while IFS= read -r file; do
+	repo_files "$1" | while IFS= read -r file; do
 		: >"$work/here"
-		rewrite edit "$file" >"$work/new" 2>"$work/here"
+		rewrite edit "$file" "$2" >"$work/new" 2>"$work/here"
 		[ ! -s "$work/here" ] || put "$file" 644 <"$work/new"
 		cat "$work/here" >>"$work/found"
 	done
@@ -186,17 +196,18 @@ END_OF_CONF
 }
 
 main() {
-	root='' undo=''
+	root='' undo='' metalink=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--undo) undo=1 ;;
+		--metalink) metalink=1 ;;
 		--root)
 			[ $# -gt 1 ] || die '--root needs a directory'
 			root=${2%/}
 			shift
 			;;
 		-h | --help)
-			printf 'usage: sh setup.sh [--undo] [--root DIR]\n'
+			printf 'usage: sh setup.sh [--undo | --metalink] [--root DIR]\n'
 			exit 0
 			;;
 		*) die "no such option: $1 (try --help)" ;;
@@ -214,8 +225,8 @@ main() {
 	undo >/dev/null # what an earlier run did, for another address maybe
 	rules >"$work/rules"
 	: >"$work/found"
-	if [ -x "$root/usr/bin/dnf5" ]; then dnf5; else edit etc/yum.repos.d; fi
-	edit etc/zypp/repos.d
+	if [ -x "$root/usr/bin/dnf5" ]; then dnf5; else edit etc/yum.repos.d "$metalink"; fi
+	edit etc/zypp/repos.d ''
 	if [ -d "$root/etc/apt/apt.conf.d" ]; then apt; fi
 	[ -s "$work/found" ] || die "nothing was done: no repository of this machine is one that $mirror has"
 	printf 'asked of %s first, and of the public mirrors where it is not there:\n' "$mirror"
