@@ -16,6 +16,13 @@ import (
 // damaged, not whole, another group's or another version's.
 var ErrCounts = errors.New("these counts can't be taken in")
 
+// CountsFile is what imsync calls, in its state directory, the file that Export has
+// written, and CountsPage where imserve has it for administrators.
+const (
+	CountsFile = "counts.gz"
+	CountsPage = "/-/counts"
+)
+
 // countsVersion is the version of what Export writes. A reader refuses another.
 const countsVersion = 1
 

@@ -97,7 +97,7 @@ of these depend on into the cache that imserve serves from.`,
 	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
 	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newReplicate(p), newRun(p), newStatus(p),
-		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), manual.Command(root))
+		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), newExportCounts(p), newImportCounts(p), manual.Command(root))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return &usageError{fmt.Errorf("unknown command %q (imsync --help lists them)", args[0])}
@@ -155,6 +155,9 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 		Site: s, Progress: progress, Log: log, Stdin: os.Stdin,
 		Replicated: func(r *imsync.ReplicaReport, err error) { logReplica(log, r, err) },
 	})
+	if errors.Is(err, imsync.ErrGroupKey) {
+		err = &usageError{err}
+	}
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

@@ -103,6 +103,8 @@ type Sync struct {
 	Logs       []string   // globs of access logs, absolute
 	JSONFields []LogField // where lines in JSON have what, the preferred first
 	ClientCap  int        // packages that a client's day can count for; 0 is no limit
+	Group      []string   // URLs of the imserves whose machines make one ranking with this one
+	GroupKey   string     // the file with the secret that these machines share, absolute; "" is no group
 	Packages   []Pattern  // the seed list; "@name" is a comps group
 	Exclude    []Pattern
 	Arches     []string // architectures that are fetched, and noarch; none is all
