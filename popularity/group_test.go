@@ -309,11 +309,14 @@ func TestGroupPast(t *testing.T) {
 			t.Error("once more:", diff)
 		}
 	}
-	if done := a.takes(a.counts()); !done.Own {
+	if done := a.takes(a.counts()); done.Requests != 0 || done.Past != 0 {
 		t.Errorf("its own counts: %+v", done)
 	}
 	if n := count(t, a.store, "members"); n != 0 {
 		t.Errorf("it is a member of its own: %d", n)
+	}
+	if diff := cmp.Diff(want, ranks(t, a.store)); diff != "" {
+		t.Error("with its own counts:", diff)
 	}
 }
 

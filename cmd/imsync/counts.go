@@ -131,12 +131,8 @@ func importCounts(ctx context.Context, a *imsync.Agent, file string, stdin io.Re
 
 // writeExchanged prints what came of one machine's counts.
 func writeExchanged(stdout, stderr io.Writer, x imsync.Exchanged) {
-	switch {
-	case x.Error != "":
+	if x.Error != "" {
 		fmt.Fprintf(stderr, "imsync: %s: %s\n", x.From, x.Error)
-		return
-	case x.Own:
-		fmt.Fprintf(stdout, "%s: this machine's own counts; nothing to take in\n", x.From)
 		return
 	}
 	fmt.Fprintf(stdout, "%s: counts of %s: %d requests were new, of %d days", x.From, moment(x.Made), x.Requests, x.Days)
