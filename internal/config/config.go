@@ -89,6 +89,7 @@ type Serve struct {
 	Packages       []Pattern
 	Metadata       []Pattern
 	Extra          []Pattern
+	Announce       bool     // whether the local network is told of this server by mDNS
 	Siblings       []string // URLs of other caches of the site, without the last slash
 	AccessLog      string   // an absolute path, or StandardOutput
 }

@@ -58,6 +58,7 @@ func settings(c *Config) []setting {
 		many("serve.metadata", &v.Metadata, pathPattern()),
 		many("serve.extra", &v.Extra, pathPattern()),
 		many("serve.siblings", &v.Siblings, checked("URL", `a URL such as "http://10.0.0.12:3180"`, parseUpstream)),
+		one("serve.announce", &v.Announce, boolean()),
 		one("serve.access_log", &v.AccessLog, logFile()),
 
 		one("sync.schedule", &s.Schedule, checked("cron schedule",
