@@ -398,3 +398,34 @@ func TestGroupSecretChanges(t *testing.T) {
 		t.Errorf("after it: %d", got)
 	}
 }
+
+// BenchmarkExchange gives on what was counted of 1,000,000 lines of a month, all of whose
+// days are open, to a database that has nothing, and to one that has it.
+func BenchmarkExchange(b *testing.B) {
+	const lines = 1_000_000
+	clock := now
+	a := newMember(b, &clock, secret)
+	writeMonth(b, a.dir+"/log", lines)
+	ingest1(b, a.store, a.dir+"/log")
+	counts := a.counts()
+	b.Run("export", func(b *testing.B) {
+		for b.Loop() {
+			counts = a.counts()
+		}
+		b.ReportMetric(float64(len(counts)), "bytes")
+	})
+	b.Run("import", func(b *testing.B) {
+		for b.Loop() {
+			newMember(b, &clock, secret).takes(counts)
+		}
+	})
+	b.Run("import again", func(b *testing.B) {
+		other := newMember(b, &clock, secret)
+		other.takes(counts)
+		for b.Loop() {
+			if done := other.takes(counts); done.Requests != 0 {
+				b.Fatalf("%+v", done)
+			}
+		}
+	})
+}
