@@ -129,7 +129,7 @@ func TestReplicaWindow(t *testing.T) {
 	}
 	b.now = time.Date(2026, 11, 23, 5, 59, 59, 0, time.Local)
 	r, err = b.agent.Replicate(t.Context(), ReplicateOptions{From: other.URL})
-	if err != nil || !strings.Contains(r.Stopped, "is over") || asked.Load() == 0 {
+	if err != nil || !strings.Contains(r.Stopped, "is over") {
 		t.Errorf("at its end: %v, %+v, asked %d times", err, r, asked.Load())
 	}
 	if past, err := b.agent.history.replicas(); err != nil || len(past) != 1 || !past[0].LastSuccess.IsZero() {
