@@ -151,6 +151,10 @@ func (d *daemon) heed(ctx, ended context.Context) {
 			d.tell(stateStopping)
 			return
 		case <-ended.Done():
+			// It may have ended so soon that both are true.
+			if ctx.Err() != nil {
+				d.tell(stateStopping)
+			}
 			return
 		}
 	}
