@@ -64,16 +64,18 @@ type clientDay struct {
 type visit struct {
 	clientDay
 	records, last, lastPath uint32
+	hash                    uint64 // of the client, as the database has it
 }
 
 // batch collects the requests of lines until they are committed. It remembers
 // targets and clients over batches. It is not for concurrent use; but what is in
-// dirs, paths and clients does not change any more, so that a snapshot of them
-// may be read while the batch goes on.
+// dirs and paths does not change any more, so that a snapshot of them may be read
+// while the batch goes on.
 type batch struct {
 	resolve   func(host, path string) (repo, rest string, ok bool)
 	isPackage func(path string) bool
 	salt      []byte
+	group     *group // nil: a client has one hash on all days
 	seeds     memoSeeds
 
 	targets     memo     // verdicts
@@ -183,7 +185,7 @@ func (b *batch) visit(l *parsed, day int64) uint32 {
 	i, ok := b.visitIndex[k]
 	if !ok {
 		i = uint32(len(b.visits))
-		b.visits = append(b.visits, visit{clientDay: k})
+		b.visits = append(b.visits, visit{clientDay: k, hash: b.hashOn(k)})
 		b.visitIndex[k] = i
 	}
 	b.current[k.client] = i
@@ -278,6 +280,15 @@ func (b *batch) client(l *parsed) uint32 {
 	b.addresses.put(l.clientKey, uint64(i))
 	b.remembered += 64
 	return i
+}
+
+// hashOn is the hash of a client as the database has it on a day.
+func (b *batch) hashOn(k clientDay) uint64 {
+	h := b.clients[k.client]
+	if b.group != nil {
+		h = b.group.client(h, int64(k.day))
+	}
+	return h
 }
 
 // hash is a salted hash, in which nothing of s can be found again.

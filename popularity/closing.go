@@ -15,6 +15,10 @@ import (
 // brought here once a week still find the clients that other logs have shown.
 const keepClients = 8 * secondsPerDay
 
+// keepMember is how long, in seconds, days wait for a member of the group that was
+// heard of, and is not any more.
+const keepMember = 32 * secondsPerDay
+
 // dayCount is what is left of a name's day when the day is closed.
 type dayCount struct{ clients, weight, requests, bytes, lastSeen int64 }
 
@@ -22,11 +26,14 @@ type dayCount struct{ clients, weight, requests, bytes, lastSeen int64 }
 type overlap struct{ clients, weight int64 }
 
 // closeDays turns the days that are to be closed into numbers, and forgets their
-// clients and the paths that no open day refers to. The ranking stays the same.
+// clients and the paths that no open day refers to. The ranking stays the same. A
+// day waits for the members of the group, see group.go.
 func (s *Store) closeDays(ctx context.Context) error {
 	now := s.opt.Clock().Unix()
-	const due = "FROM open_days WHERE (day + 1) * 86400 <= ? AND read <= ?"
-	args := []any{now - keepClients, now - keepClients}
+	// With another secret than a day was begun with nobody is known again on it.
+	const due = `FROM open_days WHERE hashed <> ?1 OR ((day + 1) * 86400 + ?2 <= ?3 AND read + ?2 <= ?3
+		AND (?1 = '' OR NOT EXISTS (SELECT 1 FROM members WHERE made + ?4 >= ?3 AND made < (day + 1) * 86400 + ?2)))`
+	args := []any{s.group.name(), keepClients, now, keepMember}
 	var n int
 	if err := s.db.QueryRowContext(ctx, "SELECT count(*) "+due, args...).Scan(&n); err != nil || n == 0 {
 		return err

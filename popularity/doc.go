@@ -25,6 +25,10 @@
 //     of its lines read for eight days; then only numbers are left of it. A line
 //     that comes later still counts and opens the day again, but can no longer
 //     be told from one that was counted before the day was closed.
+//   - Several machines make one ranking (Export, Import): of a day that is open on
+//     them it is the one that a single database would make of all their logs, in
+//     whatever order and however often they take in each other's counts, and of a
+//     closed one no client counts twice. See group.go.
 //   - A root, the directory above repodata/repomd.xml, is known from the first
 //     client on that asked for its repomd.xml. A package belongs to the longest
 //     known root above it; that is worked out when ranking, so a root that
@@ -40,5 +44,6 @@
 // scanner.go (lines become requests), output.go, flush.go and bulk.go (requests
 // go into the database while more are read), source.go and known.go (a log's
 // content, and how far it was read), ingest.go (all of these in order), lines.go (lines for who counts otherwise), tables.go
-// and closing.go (a day becomes numbers), rank.go and explain.go.
+// and closing.go (a day becomes numbers), rank.go and explain.go, and for several
+// machines group.go, exchange.go, export.go and import.go.
 package popularity

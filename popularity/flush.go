@@ -17,11 +17,14 @@ type job struct {
 	records []record
 	visits  []visit
 	missing map[uint32][]uint64
-	clients []uint64   // snapshots of the batch's
-	dirs    []string   //
+	dirs    []string   // snapshots of the batch's
 	paths   []pathInfo //
 	roots   []rootInfo // that are in the batch
 	tally   tally
+
+	// again says that the job may well hold nothing but what the database has: days
+	// of which that is so are left as they are.
+	again bool
 
 	added    int64    // requests that were new
 	newRoots []string // that were not known
@@ -47,13 +50,7 @@ func (w *writer) commit(ctx context.Context, j *job) error {
 	}
 	defer tx.Rollback()
 	now := w.s.opt.Clock().Unix()
-	if err := w.writePaths(ctx, tx, j); err != nil {
-		return err
-	}
-	if err := writeRoots(ctx, tx, j); err != nil {
-		return err
-	}
-	if err := w.writeRequests(ctx, tx, j, now); err != nil {
+	if err := w.write(ctx, tx, j, now); err != nil {
 		return err
 	}
 	id, l := j.at.id, &j.at
@@ -73,6 +70,17 @@ func (w *writer) commit(ctx context.Context, j *job) error {
 	}
 	j.at.id = id
 	return nil
+}
+
+// write writes what the job has counted.
+func (w *writer) write(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
+	if err := w.writePaths(ctx, tx, j); err != nil {
+		return err
+	}
+	if err := writeRoots(ctx, tx, j); err != nil {
+		return err
+	}
+	return w.writeRequests(ctx, tx, j, now)
 }
 
 // writePaths sees to it that the paths of the job's records have ids.
@@ -199,7 +207,7 @@ func (w *writer) sort(j *job) (ends []int) {
 }
 
 // hash is a visit's client as SQLite has it: signed, which means nothing.
-func (j *job) hash(visit int) int64 { return int64(j.clients[j.visits[visit].client]) }
+func (j *job) hash(visit int) int64 { return int64(j.visits[visit].hash) }
 
 // asked appends to list what records ask for, ordered by path and each path once.
 func (w *writer) asked(list []asked, records []record) []asked {
@@ -234,6 +242,7 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 		}
 		var list, merged []asked
 		var blobs []byte // of the rows that are not written yet
+		changed := !j.again
 		for _, i := range visits[day] {
 			list = w.asked(list[:0], w.sorted[ends[i]-int(j.visits[i].records):ends[i]])
 			missing := j.missing[uint32(i)]
@@ -244,6 +253,10 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 			for _, h := range have.missing {
 				missing = addMissing(missing, h)
 			}
+			if j.again && slices.Equal(merged, have.asked) && slices.Equal(missing, have.missing) {
+				continue
+			}
+			changed = true
 			from := len(blobs)
 			blobs = appendAsked(blobs, merged)
 			middle := len(blobs)
@@ -259,8 +272,11 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 		if _, _, err := write.flush(ctx); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read) VALUES (?, ?)
-			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(day), now); err != nil {
+		if !changed {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read, hashed) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(day), now, w.s.group.name()); err != nil {
 			return err
 		}
 	}

@@ -28,9 +28,11 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{seeds: newMemoSeeds(), resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
+	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{seeds: newMemoSeeds(), resolve: s.opt.Resolve, isPackage: s.opt.IsPackage, group: s.group}}
 	in.batch.next(nil)
-	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
+	if s.group != nil {
+		in.batch.salt = s.group.salt()
+	} else if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)
 	}
 	if in.knowns, err = s.loadKnowns(ctx); err != nil {

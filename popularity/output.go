@@ -39,7 +39,7 @@ func (o *output) commit() error {
 	b := &o.in.batch
 	j := &job{
 		file: o.path, at: here(o.head, o.off, o.tail), read: o.off - o.committed,
-		records: b.records, visits: b.visits, missing: b.missing, clients: b.clients, dirs: b.dirs, paths: b.paths, tally: b.tally,
+		records: b.records, visits: b.visits, missing: b.missing, dirs: b.dirs, paths: b.paths, tally: b.tally,
 	}
 	if o.own {
 		j.at.id = o.end.id

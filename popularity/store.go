@@ -52,20 +52,25 @@ type Options struct {
 	// Stdin is what the log named Stdin holds; nil: nothing.
 	Stdin io.Reader
 
+	// Group is the secret of the machines that make one ranking together; empty:
+	// this one counts alone.
+	Group []byte
+
 	Clock func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: no log
 }
 
 // Store is a popularity database. Its methods may be called concurrently, by
-// several processes too: an Ingest waits for another of the same Store, and
+// several processes too: an Ingest or Import waits for another of the same Store, and
 // Rank and Roots see what was committed when they began.
 type Store struct {
 	path   string
 	db     *sql.DB
 	opt    Options
 	fields *jsonNode  // of opt.Fields; nil: none
+	group  *group     // of opt.Group; nil: none
 	limit  int        // requests in a batch
-	one    sync.Mutex // held by Ingest
+	one    sync.Mutex // held by Ingest and Import
 }
 
 // Open opens the database at path, and creates it, readable by its owner
@@ -95,7 +100,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
 	}
-	s := &Store{path: path, db: db, opt: o, limit: batchRequests}
+	s := &Store{path: path, db: db, opt: o, group: newGroup(o.Group), limit: batchRequests}
 	if len(o.Fields) > 0 {
 		s.fields = newJSONNode(o.Fields)
 	}

@@ -85,7 +85,7 @@ func newMirror(t testing.TB, o setup) *mirror {
 	log := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	via := Pseudonym()
 
-	text := fmt.Sprintf("cache_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n%s\n%s\n", m.dir, m.up.URL, o.repo, o.config)
+	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [\"%s/r\"]\n%s\n%s\n", m.dir, t.TempDir(), m.up.URL, o.repo, o.config)
 	cfg, err := config.Load(config.Options{
 		Getenv:     func(string) string { return "" },
 		Interfaces: func() ([]net.Addr, error) { return nil, nil },

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/popularity"
 )
 
 // internal answers for the server's own pages, below /-/.
@@ -76,13 +77,15 @@ func (s *Server) internal(a *answer, path string) {
 		s.manifest(a)
 	case claimsPath:
 		s.claims(a)
+	case popularity.CountsPage:
+		s.counts(a)
 	case "/-/generations":
 		s.generations(a)
 	case "/-/metrics":
 		s.metricsPage(a)
 	default:
 		a.text(http.StatusNotFound, cache.Status{}, "Not found: there is no such page.",
-			"There are /-/, /-/setup/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/claims, /-/healthz and /-/readyz.")
+			"There are /-/, /-/setup/, /-/status.json, /-/metrics, /-/manifest, /-/generations, /-/counts, /-/claims, /-/healthz and /-/readyz.")
 	}
 }
 

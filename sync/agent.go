@@ -61,6 +61,9 @@ func New(o Options) (*Agent, error) {
 	cfg := o.Site.Config
 	var err error
 	counting := countingOptions(cfg)
+	if counting.Group, err = groupSecret(cfg.Sync.GroupKey); err != nil {
+		return nil, err
+	}
 	counting.Stdin, counting.Clock, counting.Log = o.Stdin, o.Now, o.Log
 	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), counting)
 	if err != nil {
@@ -88,7 +91,7 @@ func countingOptions(cfg *config.Config) popularity.Options {
 func (a *Agent) Close() error { return errors.Join(a.ranks.Close(), a.history.Close()) }
 
 // Ingest reads the new lines of the logs that the globs find, the configured
-// ones without any.
+// ones without any. In a group, the others then get what has been counted.
 func (a *Agent) Ingest(ctx context.Context, logs ...string) (popularity.Report, error) {
 	if len(logs) == 0 {
 		logs = a.site.Config.Sync.Logs
@@ -97,6 +100,7 @@ func (a *Agent) Ingest(ctx context.Context, logs ...string) (popularity.Report, 
 	if err != nil {
 		return report, fmt.Errorf("read the access logs: %w", err)
 	}
+	a.publishCounts(ctx)
 	return report, nil
 }
 
@@ -248,6 +252,10 @@ func (r *run) observe(ctx context.Context) error {
 	var err error
 	if r.report.Logs, err = r.Ingest(ctx); err != nil {
 		return err
+	}
+	if len(r.site.Config.Sync.Group) > 0 {
+		r.report.Group = r.Exchange(ctx)
+		r.publishCounts(ctx) // for those who hear of the others from here alone
 	}
 	if r.ranks, err = r.Rank(ctx); err != nil {
 		return err

@@ -74,12 +74,7 @@ func (a *Agent) Replicate(ctx context.Context, o ReplicateOptions) (*ReplicaRepo
 		return nil, err
 	}
 	defer unlock()
-	var limit upstream.RateLimiter
-	if how.Rate > 0 {
-		// A second's worth may come at once; grab asks for a buffer at a time.
-		limit = rate.NewLimiter(rate.Limit(how.Rate), max(int(how.Rate), 64<<10))
-	}
-	origin, done := a.site.Origin(how.From, how.Parallel, limit)
+	origin, done := a.site.Origin(how.From, how.Parallel, limitOf(how))
 	defer done()
 	r := newReplication(a, how, o.Confirm, origin)
 	r.reached.Started = r.report.Started
@@ -92,6 +87,15 @@ func (a *Agent) Replicate(ctx context.Context, o ReplicateOptions) (*ReplicaRepo
 		a.log.Warn("what was copied can't be remembered", "error", herr)
 	}
 	return r.report, err
+}
+
+// limitOf is the limit to what comes from a cache that is copied; nil is none.
+func limitOf(how config.Replica) upstream.RateLimiter {
+	if how.Rate <= 0 {
+		return nil
+	}
+	// A second's worth may come at once; grab asks for a buffer at a time.
+	return rate.NewLimiter(rate.Limit(how.Rate), max(int(how.Rate), 64<<10))
 }
 
 // replication is one copy of another cache under way.

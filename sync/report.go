@@ -54,6 +54,10 @@ type Report struct {
 	// United is the files that were stored several times, and are once now.
 	United cache.United `json:"united,omitzero"`
 
+	// Group is what came of the counts of the group's other machines, in the order of
+	// sync.group. None of it is one of the failures.
+	Group []Exchanged `json:"group,omitempty"`
+
 	Logs  popularity.Report `json:"-"`
 	Plan  Result            `json:"-"`
 	Room  int64             `json:"-"` // bytes that the cache had room for, where that is less than the budget; else -1

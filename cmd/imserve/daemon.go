@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"intelligentmirror/internal/announce"
 	"intelligentmirror/internal/bucket"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/site"
@@ -34,6 +35,7 @@ type daemon struct {
 	cert   *serve.Certificate
 	doors  *doors
 	server *serve.Server
+	known  *announce.Announcer // to the local network
 }
 
 // serve runs the mirror until ctx ends.
@@ -56,7 +58,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 			err = &failure{exitFailed, err}
 		}
 	}()
-	d := &daemon{p: p, log: log, first: cfg, cfg: cfg, reloads: newReloads(), cert: serve.NewCertificate()}
+	d := &daemon{p: p, log: log, first: cfg, cfg: cfg, reloads: newReloads(), cert: serve.NewCertificate(), known: announce.New(log)}
 	if d.supervisor, err = newSupervisor(os.Getenv, os.Getpid()); err != nil {
 		return err
 	}
@@ -117,6 +119,11 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener) error {
 		d.server.Add(l)
 	}
 	d.tell(stateReady)
+	d.announce()
+	// It is withdrawn before the answers that are under way have ended.
+	announcing, withdraw := context.WithCancel(ctx)
+	defer withdraw()
+	beside.Go(func() { d.known.Run(announcing) })
 	beside.Go(func() { d.heed(ctx, ended) })
 	beside.Go(func() { d.watch(ended) })
 	beside.Go(func() { d.site.Cache.Tend(ended) })
@@ -124,6 +131,15 @@ func (d *daemon) run(ctx context.Context, listeners []net.Listener) error {
 		beside.Go(func() { d.site.Uploads.Tend(ended) })
 	}
 	return d.server.Serve(ctx)
+}
+
+// announce has the local network told of where the server is now.
+func (d *daemon) announce() {
+	services := announced(d.cfg, d.doors.places(d.cfg.Serve.Listen), net.Interfaces)
+	if d.cfg.Serve.Announce && len(services) == 0 {
+		d.log.Warn("serve.announce has no effect: plain HTTP is spoken nowhere but on this machine itself")
+	}
+	d.known.Use(services)
 }
 
 // heed does what signals ask for, one after the other, until the server is told
@@ -144,6 +160,10 @@ func (d *daemon) heed(ctx, ended context.Context) {
 			d.tell(stateStopping)
 			return
 		case <-ended.Done():
+			// It may have ended so soon that both are true.
+			if ctx.Err() != nil {
+				d.tell(stateStopping)
+			}
 			return
 		}
 	}

@@ -17,6 +17,14 @@ type doors struct {
 	cert *serve.Certificate
 	// open is what is open of the configuration; nil where sockets were handed over.
 	open map[config.Address]net.Listener
+	// handed is where the sockets are that were handed over.
+	handed []place
+}
+
+// place is where a socket is.
+type place struct {
+	addr  net.Addr
+	plain bool // plain HTTP is spoken there also where there is a certificate
 }
 
 // plainSocket is the name of a socket that was handed over on which plain HTTP is
@@ -43,6 +51,7 @@ func openDoors(want []config.Address, sockets []inherited, cert *serve.Certifica
 			}
 			return nil, nil, err
 		}
+		d.handed = append(d.handed, place{l.Addr(), in.name == plainSocket})
 		list = append(list, d.door(l, in.name == plainSocket))
 	}
 	return d, list, nil
@@ -54,6 +63,20 @@ func (d *doors) door(l net.Listener, plain bool) net.Listener {
 		return l
 	}
 	return d.cert.Secure(l)
+}
+
+// places is where the server listens, in the order of want.
+func (d *doors) places(want []config.Address) []place {
+	if d.open == nil {
+		return d.handed
+	}
+	var list []place
+	for _, a := range want {
+		if l := d.open[a]; l != nil {
+			list = append(list, place{l.Addr(), a.Plain})
+		}
+	}
+	return list
 }
 
 // missing opens those of want that are not open yet. After an error none of them is.

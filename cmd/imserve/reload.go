@@ -92,6 +92,7 @@ func (d *daemon) tryReload() error {
 		}
 	}
 	d.cfg = cfg
+	d.announce()
 	return nil
 }
 

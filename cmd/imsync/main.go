@@ -101,7 +101,7 @@ of these depend on into the cache that imserve serves from.`,
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
 	root.PersistentFlags().TextVar(&p.format, "log-format", applog.Text, "the `format` of the log: text or json")
 	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newReplicate(p), newRun(p), newStatus(p),
-		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), manual.Command(root))
+		newReplay(p), newVerify(p), newPurge(p), newHold(p), newRelease(p), newImport(p), newExportCounts(p), newImportCounts(p), manual.Command(root))
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return &usageError{fmt.Errorf("unknown command %q (imsync --help lists them)", args[0])}
@@ -159,6 +159,9 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 		Site: s, Progress: progress, Log: log, Stdin: os.Stdin,
 		Replicated: func(r *imsync.ReplicaReport, err error) { logReplica(log, r, err) },
 	})
+	if errors.Is(err, imsync.ErrGroupKey) {
+		err = &usageError{err}
+	}
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

@@ -141,6 +141,11 @@ func writeNotes(w io.Writer, r *imsync.Report) {
 	for _, f := range r.Logs.Failed {
 		fmt.Fprintf(w, "note: the log %s can't be read to its end: %s\n", f.Path, f.Error)
 	}
+	for _, x := range r.Group {
+		if x.Error != "" {
+			fmt.Fprintf(w, "note: the counts of %s are not taken in: %s\n", x.From, x.Error)
+		}
+	}
 	n := 0
 	for _, m := range r.Plan.Seeds {
 		if m.Note() {

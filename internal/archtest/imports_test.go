@@ -27,7 +27,8 @@ type part struct {
 var parts = map[string]part{
 	"cmd": {
 		imports: []string{"serve", "sync", "popularity", "internal/site", "internal/config", "internal/generation",
-			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket", "internal/applog"},
+			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket", "internal/applog",
+			"internal/announce"},
 		reason: "cmd wires what the others do",
 	},
 	"contrib": {
@@ -70,6 +71,9 @@ var parts = map[string]part{
 	"internal/cache": {
 		tests:  []string{"internal/upstream"}, // its scenarios run with the mirrors that it will have
 		reason: "freshness is decided in the cache alone; its sources and catalogs reach it as interfaces",
+	},
+	"internal/announce": {
+		reason: "what is told to the network are names and ports, whoever answers there",
 	},
 	"internal/manual": {
 		reason: "a manual page is made of a command line, whatever that does",

@@ -96,6 +96,7 @@ type Serve struct {
 	Packages       []Pattern
 	Metadata       []Pattern
 	Extra          []Pattern
+	Announce       bool     // whether the local network is told of this server by mDNS
 	Siblings       []string // URLs of other caches of the site, without the last slash
 	AccessLog      string   // an absolute path, or StandardOutput
 }
@@ -110,6 +111,8 @@ type Sync struct {
 	Logs       []string   // globs of access logs, absolute
 	JSONFields []LogField // where lines in JSON have what, the preferred first
 	ClientCap  int        // packages that a client's day can count for; 0 is no limit
+	Group      []string   // URLs of the imserves whose machines make one ranking with this one
+	GroupKey   string     // the file with the secret that these machines share, absolute; "" is no group
 	Packages   []Pattern  // the seed list; "@name" is a comps group
 	Exclude    []Pattern
 	Arches     []string // architectures that are fetched, and noarch; none is all

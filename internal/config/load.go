@@ -84,6 +84,9 @@ func Load(o Options) (*Config, error) {
 	if (c.Serve.CACert == "") != (c.Serve.CAKey == "") {
 		l.report(c.file, "serve.ca_cert", document.line("serve"), "a CA is a certificate and its key; set serve.ca_key too, or neither of them")
 	}
+	if len(c.Sync.Group) > 0 && c.Sync.GroupKey == "" {
+		l.report(c.file, "sync.group_key", document.line("sync"), "a group without its secret; set it to the file that has it, the same on each machine of sync.group")
+	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b *Problem) int { return a.Line - b.Line })
 		errs := make([]error, len(l.problems))

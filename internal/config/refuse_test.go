@@ -74,6 +74,7 @@ func TestRefuses(t *testing.T) {
 		{"a zone", "[serve]\nadmins = ['fe80::1%eth0']", `:2: serve.admins: "fe80::1%eth0": an address without a zone; expected ...`},
 		{"IPv4 in IPv6", "[serve]\nadmins = ['::ffff:10.0.0.1']", `:2: serve.admins: "::ffff:10.0.0.1": write it as "10.0.0.1"; expected ...`},
 		{"a certificate without a key", "[serve]\ntls_cert = '/c'", `:1: serve.tls_key: a certificate without its key; set it to the file that has it`},
+		{"a group without its secret", "[sync]\ngroup = ['http://h:3180']", `:1: sync.group_key: a group without its secret; set it to the file that has it, the same on each machine of sync.group`},
 		{"a key without a certificate", "[serve]\ntls_key = '/k'", `:1: serve.tls_cert: a key without its certificate; set it to the file that has it`},
 		{"a CA without its key", "[serve]\nca_cert = '/c'", `:1: serve.ca_cert: a CA is a certificate and its key; set serve.ca_key too, or neither of them`},
 		{"a CA's key alone", "[serve]\nca_key = '/k'", `:1: serve.ca_cert: a CA is a certificate and its key; set serve.ca_key too, or neither of them`},

@@ -64,6 +64,7 @@ func settings(c *Config) []setting {
 		many("serve.metadata", &v.Metadata, pathPattern()),
 		many("serve.extra", &v.Extra, pathPattern()),
 		many("serve.siblings", &v.Siblings, checked("URL", `a URL such as "http://10.0.0.12:3180"`, parseUpstream)),
+		one("serve.announce", &v.Announce, boolean()),
 		one("serve.access_log", &v.AccessLog, logFile()),
 
 		one("sync.schedule", &s.Schedule, checked("cron schedule",
@@ -72,6 +73,8 @@ func settings(c *Config) []setting {
 		many("sync.logs", &s.Logs, fileGlob()),
 		many("sync.json_fields", &s.JSONFields, logField()),
 		one("sync.client_cap", &s.ClientCap, integer(0, 1_000_000)),
+		many("sync.group", &s.Group, checked("URL", `the URL of another imserve such as "http://mirror2.example.org:3180"`, parseUpstream)),
+		one("sync.group_key", &s.GroupKey, optionalFile()),
 		many("sync.packages", &s.Packages, pattern()),
 		many("sync.exclude", &s.Exclude, pattern()),
 		many("sync.arches", &s.Arches, checked("architecture", `an architecture such as "x86_64"`, parseArch)),

@@ -16,13 +16,23 @@ import (
 // haproxy starts HAProxy in front of the group and returns its socket for commands.
 func (g *group) haproxy() (socket string) {
 	g.t.Helper()
-	socket = g.up.dir + "/admin.sock"
+	return g.haproxyOf(nodes)
+}
+
+// haproxyOf starts HAProxy in front of the first n nodes alone.
+func (g *group) haproxyOf(n int) (socket string) {
+	g.t.Helper()
+	socket = fmt.Sprintf("%s/admin%d.sock", g.up.dir, n)
 	replace := map[string]string{
 		"bind :3180": "bind FRONT", "/run/haproxy/admin.sock": socket, "log /dev/log local0": "log stdout format raw local0",
 		"\tuser haproxy\n": "", "\tgroup haproxy\n": "",
 	}
-	for i, n := range g.nodes {
-		replace[fmt.Sprintf("server imserve%d 192.0.2.%d:3180", i+1, 11+i)] = fmt.Sprintf("server imserve%d %s", i+1, n.addr)
+	for i, node := range g.nodes {
+		line := fmt.Sprintf("server imserve%d %s", i+1, node.addr)
+		if i >= n {
+			line = "# " + line
+		}
+		replace[fmt.Sprintf("server imserve%d 192.0.2.%d:3180", i+1, 11+i)] = line
 	}
 	g.balance("haproxy", "haproxy.cfg", replace, "-db", "-f")
 	return socket
@@ -58,6 +68,54 @@ func (g *group) awaitState(socket string, i int, status string) {
 		}
 		return false
 	})
+}
+
+// TestGroupGrows holds that a third node, which comes to two, takes over its share of
+// the files and no more, has it from the two, and not from upstream, and that nothing
+// moves between them.
+func TestGroupGrows(t *testing.T) {
+	const clients, count = 5, 300
+	g := newGroup(t)
+	paths := g.publish(count)
+	divided := func(client int) []string { return share(paths, client, clients) }
+	g.haproxyOf(nodes - 1)
+	g.none(g.pass(clients, divided))
+	if got := g.downloads(); len(got) != count || !once(got) {
+		t.Errorf("upstream sent %d files to two nodes, want each of %d once", len(got), count)
+	}
+	before := g.awaitStored(count)
+	if len(before[0])+len(before[1]) != count || len(before[2]) != 0 {
+		t.Fatalf("two nodes have %d and %d files, the third %d", len(before[0]), len(before[1]), len(before[2]))
+	}
+
+	g.haproxyOf(nodes)
+	g.none(g.pass(clients, divided))
+	if got := g.downloads(); len(got) > 0 {
+		t.Errorf("the third node's share costs upstream %d files: %.200q", len(got), got)
+	}
+	// Nothing new on the two; each of the third's files was one of theirs.
+	after := g.awaitStored(count + len(g.nodes[2].packages()))
+	for i := range 2 {
+		if !slices.Equal(slices.Sorted(slices.Values(before[i])), slices.Sorted(slices.Values(after[i]))) {
+			t.Errorf("node %d has other files than before", i+1)
+		}
+	}
+	moved := len(after[2])
+	t.Logf("of %d files %d are the third node's now", count, moved)
+	if moved < count/6 || moved > count/2 {
+		t.Errorf("%d of %d files have moved to the third node, want about a third", moved, count)
+	}
+	for _, i := range []int{0, 1} {
+		left := 0
+		for _, path := range before[i] {
+			if slices.Contains(after[2], path) {
+				left++
+			}
+		}
+		if left == 0 {
+			t.Errorf("node %d keeps all of its share", i+1)
+		}
+	}
 }
 
 // TestGroup holds what a group of three behind HAProxy is for: each file is stored and
