@@ -112,6 +112,9 @@ func writeImport(w io.Writer, r *imsync.ImportReport) {
 	})
 	fmt.Fprintf(w, "\n%d packages, %s\n", r.Files, size(r.Bytes))
 	for _, x := range r.Roots {
+		if x.Unlisted > 0 {
+			fmt.Fprintf(w, "%s: %d packages are left out: the cache's own metadata does not list them\n", x.Root, x.Unlisted)
+		}
 		for _, f := range x.Failed {
 			fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
 		}
