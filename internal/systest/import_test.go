@@ -34,7 +34,8 @@ func TestAptImported(t *testing.T) {
 			if tt.keyed {
 				a.configure("[serve]\nmetadata_max_age = \"0s\"", fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
 			}
-			a.issue(a.build("1"))
+			first := a.build("1")
+			a.issue(first)
 			a.up.Stop()
 			in := a.imsync("import", a.tree+upstreamBase, "--repo", "fedora")
 			if in.code != tt.code {
@@ -67,6 +68,17 @@ func TestAptImported(t *testing.T) {
 			}
 			if has := files(t, m.dir+"/cache/archives"); has["hello_2_amd64.deb"] == "" {
 				t.Errorf("apt has %q, not upstream's next", slices.Sorted(maps.Keys(has)))
+			}
+			// The older tree has nothing more to give: with keys only what the suite lists now
+			// may be stored.
+			old := a.dir + "/old"
+			for name, b := range first {
+				a.mkdir(filepath.Dir(old + "/" + name))
+				a.write(old+"/"+name, string(b))
+			}
+			again := a.imsync("import", old, "--repo", "fedora")
+			if left := strings.Contains(again.stdout, "2 packages are left out"); again.code != 0 || left != tt.keyed || !strings.Contains(again.stdout, "the cache's own stays") {
+				t.Errorf("the older tree: %+v", again)
 			}
 			if v := a.imsync("verify"); v.code != 0 {
 				t.Errorf("verify: %+v", v)

@@ -53,6 +53,8 @@ func TestKeptBackIsTold(t *testing.T) {
 	if err != nil || string(got.body) != string(first) {
 		t.Errorf("half of the new metadata: status %d, %d bytes, %v", got.status, len(got.body), err)
 	}
+	// The log is written when the client has its answer.
+	s.await("the log's word", func() bool { return told()["the log"] })
 	for where, says := range told() {
 		if !says {
 			t.Errorf("%s does not say that new metadata is kept back", where)
