@@ -154,7 +154,7 @@ func findRoots(tree *os.Root, repo string) ([]generation.Root, error) {
 func (a *Agent) adopt(ctx context.Context, tree *os.Root, root generation.Root, x *ImportedRoot) error {
 	store := a.site.Generations
 	had := a.site.Cache.Has(store.Entry(root))
-	g, err := store.Adopt(ctx, a.site.Cache, root, tree)
+	g, err := store.Import(ctx, a.site.Cache, root, tree)
 	for _, u := range g.Unfit {
 		x.Failed = append(x.Failed, Failure{u.Key.String(), u.Err.Error()})
 	}
@@ -201,7 +201,7 @@ type taking struct {
 // packages takes over what g lists.
 func (t *taking) packages(ctx context.Context, root generation.Root, g *generation.Generation) error {
 	if root.Kind == generation.Debian {
-		skipped, err := t.site.Generations.Contents(g, func(k cache.Key, w cache.Want) error { return t.take(ctx, k, w, nil) })
+		skipped, err := t.site.Generations.EachPackage(g, func(k cache.Key, w cache.Want) error { return t.take(ctx, k, w, nil) })
 		if err == nil && skipped > 0 {
 			t.fail(root.String(), fmt.Errorf("%d packages that the indices describe badly", skipped))
 		}

@@ -13,8 +13,8 @@ import (
 	"intelligentmirror/internal/upstream"
 )
 
-// Adopted is a root's metadata out of a mirror's tree on this machine.
-type Adopted struct {
+// Imported is a root's metadata out of a mirror's tree on this machine.
+type Imported struct {
 	*Generation // nil where it can't be had
 	// Unfit is the indices of a suite that the tree has, and in no form as the suite
 	// lists them: a mirror's job was under way.
@@ -30,35 +30,35 @@ type Unfit struct {
 // errNoPackages says that a tree has a suite, and nothing that tells its packages.
 var errNoPackages = errors.New("none of the Packages files that it lists is in the tree as it is listed")
 
-// Adopt is Stage for a mirror's tree on this machine, whose top is the repo's. Of a
+// Import is Stage for a mirror's tree on this machine, whose top is the repo's. Of a
 // suite it is not clients that say which indices are brought, but the tree: those that
 // it has, verified. An index that is wrong there is in Unfit and costs the packages
 // that it lists; a suite without any Packages file is an error.
-func (s *Store) Adopt(ctx context.Context, c *cache.Cache, r Root, tree *os.Root) (a Adopted, err error) {
+func (s *Store) Import(ctx context.Context, c *cache.Cache, r Root, tree *os.Root) (in Imported, err error) {
 	from := upstream.Directory(tree)
 	if r.Kind != Debian {
 		done, err := s.Stage(ctx, c, r, from)
-		return Adopted{Generation: done.Generation}, err
+		return Imported{Generation: done.Generation}, err
 	}
 	g, done, err := s.ask(ctx, c, r, from)
 	if err != nil {
-		return a, err
+		return in, err
 	}
 	s.settle(c, g)
-	if g.offered, a.Unfit, err = indicesIn(ctx, tree, g); err != nil {
-		return a, fmt.Errorf("%s: %w", r, err)
+	if g.offered, in.Unfit, err = indicesIn(ctx, tree, g); err != nil {
+		return in, fmt.Errorf("%s: %w", r, err)
 	}
 	if err := s.gather(ctx, c, g, from, &done); err != nil {
-		return a, err
+		return in, err
 	}
-	a.Generation = g
-	return a, nil
+	in.Generation = g
+	return in, nil
 }
 
-// Contents calls fn with each package that g, which is whole, lists, and what it
+// EachPackage calls fn with each package that g, which is whole, lists, and what it
 // promises of it; skipped is how many it does not describe as it should. An error of
 // fn ends it.
-func (s *Store) Contents(g *Generation, fn func(cache.Key, cache.Want) error) (skipped int, err error) {
+func (s *Store) EachPackage(g *Generation, fn func(cache.Key, cache.Want) error) (skipped int, err error) {
 	var all []item
 	skipped, err = g.Root.layout().packages(s, g, func(location string, w cache.Want) { all = append(all, item{location, w}) })
 	if err != nil {

@@ -28,7 +28,7 @@ type Generation struct {
 	held  bool   // its root is held at it
 	from  string // the address of the mirror's entry file; "" where the tree has it
 	// offered is the files that are brought, by the first of their names; nil: what
-	// the layout says. See Adopt.
+	// the layout says. See Import.
 	offered map[string]bool
 }
 
