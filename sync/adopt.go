@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"intelligentmirror/internal/cache"
@@ -31,8 +33,11 @@ type ImportedRoot struct {
 	Bytes   int64  `json:"bytes"`
 	Stored  int    `json:"stored"`  // packages that the cache had already
 	Missing int    `json:"missing"` // packages that the metadata lists and the tree has not
+	// Unlisted is the packages that were left out because the cache has other metadata
+	// of the suite, which does not list them: that vouches for a .deb, and nothing else.
+	Unlisted int `json:"unlisted"`
 	// Current says that the tree's metadata is now the cache's; it is not where the
-	// cache had a repomd.xml of its own.
+	// cache had a repomd.xml or InRelease of its own.
 	Current bool      `json:"current"`
 	Failed  []Failure `json:"failed"`
 }
@@ -40,8 +45,9 @@ type ImportedRoot struct {
 // ErrNoMirror says that a directory is no tree of a mirror.
 var ErrNoMirror = errors.New("no mirror's tree")
 
-// Import copies the repositories of a mirror's tree into the cache: dir is the
-// top of repo. Each file is verified against its repository's metadata; what that
+// Import copies the repositories of a mirror's tree into the cache, those of RPM
+// packages and Debian's: dir is the top of repo. Each file is verified against its
+// repository's metadata, which has to be signed as the configuration asks; what that
 // does not list is left out, and what is wrong or not there is a failure of that
 // file alone, and a miss. dir is only read. A run may not be under way
 // (ErrRunning). The error wraps ErrNoMirror where dir has no repository or is the
@@ -64,6 +70,9 @@ func (a *Agent) Import(ctx context.Context, dir, repo string) (*ImportReport, er
 	roots, err := findRoots(tree, repo)
 	if err != nil {
 		return fail(err)
+	}
+	if len(roots) == 0 {
+		return fail(fmt.Errorf("there is no repodata/repomd.xml, and no InRelease or Release, in it: %w", ErrNoMirror))
 	}
 	report := &ImportReport{Roots: []*ImportedRoot{}}
 	for _, root := range roots {
@@ -101,86 +110,151 @@ func (a *Agent) outside(dir string) error {
 	return nil
 }
 
-// findRoots finds the repositories of a tree that is repo's.
+// findRoots finds the repositories of a tree that is repo's, those of RPM packages,
+// Debian's suites and flat ones. A link to one is another name of it, as stable is of
+// bookworm.
 func findRoots(tree *os.Root, repo string) ([]generation.Root, error) {
 	var roots []generation.Root
+	add := func(file string) error {
+		r, ok := generation.RootOf(cache.Key{Repo: repo, Path: file})
+		if !ok || slices.Contains(roots, r) {
+			return nil
+		}
+		if _, err := cache.NewKey(repo, (&url.URL{Path: file}).EscapedPath()); err != nil {
+			return err
+		}
+		roots = append(roots, r)
+		return nil
+	}
 	err := fs.WalkDir(tree.FS(), ".", func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case e.IsDir() && p != "." && strings.HasPrefix(e.Name(), "."):
 			return fs.SkipDir
-		case !strings.HasSuffix("/"+p, "/repodata/repomd.xml"):
-			return nil
+		case e.Type().IsRegular():
+			return add(p)
+		case e.Type()&fs.ModeSymlink != 0:
+			for _, entry := range append(generation.EntryFiles(), "") {
+				file := path.Join(p, entry)
+				if fi, err := tree.Stat(filepath.FromSlash(file)); err != nil || !fi.Mode().IsRegular() {
+					continue
+				}
+				if err := add(file); err != nil {
+					return err
+				}
+			}
 		}
-		at := strings.TrimSuffix(path.Dir(path.Dir(p)), ".")
-		root, err := generation.ParseRoot(repo + "/" + at)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		roots = append(roots, root)
 		return nil
 	})
-	if err == nil && len(roots) == 0 {
-		err = fmt.Errorf("there is no repodata/repomd.xml in it: %w", ErrNoMirror)
-	}
 	return roots, err
 }
 
 // adopt takes over one repository.
 func (a *Agent) adopt(ctx context.Context, tree *os.Root, root generation.Root, x *ImportedRoot) error {
-	from := upstream.Directory(tree)
-	own, err := root.Key("repodata/repomd.xml")
+	store := a.site.Generations
+	had := a.site.Cache.Has(store.Entry(root))
+	g, err := store.Import(ctx, a.site.Cache, root, tree)
+	for _, u := range g.Unfit {
+		x.Failed = append(x.Failed, Failure{u.Key.String(), u.Err.Error()})
+	}
 	if err != nil {
 		return err
 	}
-	had := a.site.Cache.Has(own)
-	g, err := a.site.Generations.Stage(ctx, a.site.Cache, root, from)
-	if err != nil {
+	t := taking{Agent: a, tree: tree, from: upstream.Directory(tree), root: x}
+	flip := func() error {
+		if had && store.Digest(root) != g.Digest {
+			return nil // the cache's own stays
+		}
+		if err := store.Flip(g.Generation); err != nil {
+			return err
+		}
+		x.Current = !had
+		return nil
+	}
+	if a.site.ListedOnly(root) {
+		// Its packages can't be stored before they are listed.
+		if err := flip(); err != nil {
+			return err
+		}
+		t.listed = true
+	}
+	if err := t.packages(ctx, root, g.Generation); err != nil {
+		return err
+	}
+	if t.listed {
+		return nil
+	}
+	return flip()
+}
+
+// taking is the packages of one repository on their way out of a tree.
+type taking struct {
+	*Agent
+	tree *os.Root
+	from cache.Source
+	root *ImportedRoot
+	// listed says that only what the cache's metadata promises can be stored.
+	listed bool
+}
+
+// packages takes over what g lists.
+func (t *taking) packages(ctx context.Context, root generation.Root, g *generation.Generation) error {
+	if root.Kind == generation.Debian {
+		skipped, err := t.site.Generations.EachPackage(g, func(k cache.Key, w cache.Want) error { return t.take(ctx, k, w, nil) })
+		if err == nil && skipped > 0 {
+			t.fail(root.String(), fmt.Errorf("%d packages that the indices describe badly", skipped))
+		}
 		return err
 	}
 	stats, err := g.Packages(func(p *repodata.Package) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		k, err := root.Key(p.Location)
 		if err != nil {
 			return nil // no request can name it
 		}
-		if _, err := tree.Stat(filepath.FromSlash(k.Path)); errors.Is(err, fs.ErrNotExist) {
-			x.Missing++
-			return nil
-		}
 		d, err := cache.NewDigest(p.Checksum.Type, p.Checksum.Hex)
-		if err == nil {
-			var out cache.Outcome
-			out, err = a.site.Cache.Bring(ctx, k, cache.Want{Digest: d, Size: p.Size}, from)
-			switch {
-			case err != nil:
-			case out.Stored || out.Joined:
-				x.Stored++
-			default:
-				x.Files++
-				x.Bytes += p.Size
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			x.Failed = append(x.Failed, Failure{k.String(), err.Error()})
-		}
-		return nil
+		return t.take(ctx, k, cache.Want{Digest: d, Size: p.Size}, err)
 	})
-	if err != nil {
+	if err == nil && stats.Skipped > 0 {
+		t.fail(root.String(), fmt.Errorf("%d packages that the metadata describes badly: %v", stats.Skipped, stats.Refused[0]))
+	}
+	return err
+}
+
+// take takes over one package of which the metadata promises w, or can't because of
+// unusable. The error is ctx's.
+func (t *taking) take(ctx context.Context, k cache.Key, w cache.Want, unusable error) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if stats.Skipped > 0 {
-		x.Failed = append(x.Failed, Failure{x.Root, fmt.Sprintf("%d packages that the metadata describes badly: %v", stats.Skipped, stats.Refused[0])})
-	}
-	if had {
+	x := t.root
+	if _, err := t.tree.Stat(filepath.FromSlash(k.Path)); errors.Is(err, fs.ErrNotExist) {
+		x.Missing++
 		return nil
 	}
-	if err := a.site.Generations.Flip(g.Generation); err != nil {
-		return err
+	if unusable != nil {
+		t.fail(k.String(), unusable)
+		return nil
 	}
-	x.Current = true
+	if now, _ := t.site.Generations.Lookup(k); t.listed && now != w {
+		x.Unlisted++
+		return nil
+	}
+	out, err := t.site.Cache.Bring(ctx, k, w, t.from)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		t.fail(k.String(), err)
+	case err != nil:
+	case out.Stored || out.Joined:
+		x.Stored++
+	default:
+		x.Files++
+		x.Bytes += w.Size
+	}
 	return nil
+}
+
+// fail notes what could not be taken over.
+func (t *taking) fail(path string, err error) {
+	t.root.Failed = append(t.root.Failed, Failure{path, err.Error()})
 }

@@ -128,7 +128,13 @@ func (a *Agent) Once(ctx context.Context) (*Report, error) {
 	defer unlock()
 	r := a.begin()
 	stop := r.tellProgress(&r.reached)
-	err = a.inWindow(ctx, r.report, r.do)
+	err = a.inWindow(ctx, r.report, func(ctx context.Context) error {
+		err := r.do(ctx)
+		if err == nil {
+			r.verifyShare(ctx)
+		}
+		return err
+	})
 	stop()
 	r.report.finish(a.now())
 	r.remember(err)

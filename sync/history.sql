@@ -64,6 +64,13 @@ CREATE TABLE IF NOT EXISTS verify (
     report TEXT NOT NULL  -- as imsync verify --json prints it
 );
 
+-- The same of the nights, each of which reads a part; kept when all is read, too.
+CREATE TABLE IF NOT EXISTS verify_nightly (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    after  TEXT NOT NULL,
+    report TEXT NOT NULL
+);
+
 -- The other caches that were copied into this one, and the last time that each was.
 CREATE TABLE IF NOT EXISTS replica (
     source  TEXT PRIMARY KEY,  -- its URL

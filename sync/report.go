@@ -53,6 +53,9 @@ type Report struct {
 
 	// United is the files that were stored several times, and are once now.
 	United cache.United `json:"united,omitzero"`
+	// Verified is the part of the cache that was read back; nil where none was due. A
+	// wrong file that could not be fetched again is one of the failures.
+	Verified *ReadBack `json:"verified,omitempty"`
 
 	// Group is what came of the counts of the group's other machines, in the order of
 	// sync.group. None of it is one of the failures.
@@ -173,6 +176,18 @@ func (r *Report) pruned(p *Pruned) {
 		}
 	}
 	r.Failures += len(p.Guarded)
+}
+
+// readBack notes what reading a part of the cache back has shown.
+func (r *Report) readBack(v ReadBack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Verified = &v
+	for _, w := range v.Wrong {
+		if !w.Repaired {
+			r.Failures++
+		}
+	}
 }
 
 // failedRoots puts into failed why the metadata of a root could not be had, and

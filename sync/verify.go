@@ -2,10 +2,9 @@ package sync
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -66,14 +65,15 @@ const (
 // by ctx is gone on with by the next. A second one at the same time is ErrRunning;
 // a run may be under way.
 func (a *Agent) Verify(ctx context.Context, o VerifyOptions) (*VerifyReport, error) {
-	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync-verify.lock"))
+	unlock, err := a.lockVerify()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	r := &VerifyReport{Started: a.now(), Wrong: []WrongFile{}}
+	at := a.history.byHand()
 	if !o.Restart {
-		if err := a.history.place(r); err != nil {
+		if err := at.read(r); err != nil {
 			return nil, fmt.Errorf("see how far the last one came: %w", err)
 		}
 	}
@@ -81,8 +81,27 @@ func (a *Agent) Verify(ctx context.Context, o VerifyOptions) (*VerifyReport, err
 	if o.Rate > 0 {
 		limit = rate.NewLimiter(rate.Limit(o.Rate), int(max(o.Rate, 1<<20)))
 	}
+	err = a.readBack(ctx, r, at, limit, o.Repair, math.MaxInt64)
+	r.Finished = a.now()
+	if err != nil {
+		return r, errors.Join(err, at.keep(r))
+	}
+	return r, at.forget()
+}
+
+// lockVerify lets no other begin to read the cache back, in any process.
+func (a *Agent) lockVerify() (unlock func(), err error) {
+	return lock(filepath.Join(a.site.Config.StateDir, "imsync-verify.lock"))
+}
+
+// errEnough ends the reading of a part.
+var errEnough = errors.New("as much is read as should be now")
+
+// readBack goes on with r until that has all files, or most bytes: errEnough. It writes
+// down at which place it is, so that another can go on. Bytes are read as limit lets it.
+func (a *Agent) readBack(ctx context.Context, r *VerifyReport, at bookmark, limit *rate.Limiter, repair bool, most int64) error {
 	kept, keptBytes := r.Files, r.Bytes
-	err = a.site.Cache.Audit(ctx, r.After, limit.WaitN, func(f cache.Finding) error {
+	return a.site.Cache.Audit(ctx, r.After, limit.WaitN, func(f cache.Finding) error {
 		r.Files++
 		r.Bytes += f.Size
 		r.After = f.Key.String()
@@ -91,7 +110,7 @@ func (a *Agent) Verify(ctx context.Context, o VerifyOptions) (*VerifyReport, err
 		}
 		if f.Wrong != nil {
 			w := WrongFile{Path: f.Key.String(), Error: f.Wrong.Error()}
-			if o.Repair {
+			if repair {
 				if err := a.repair(ctx, f); err != nil {
 					w.Error += "; " + err.Error()
 				} else {
@@ -100,68 +119,15 @@ func (a *Agent) Verify(ctx context.Context, o VerifyOptions) (*VerifyReport, err
 			}
 			r.Wrong = append(r.Wrong, w)
 		}
-		if r.Files-kept < keepPlaceEvery && r.Bytes-keptBytes < keepPlaceBytesEvery && f.Wrong == nil {
-			return nil
+		if r.Files-kept >= keepPlaceEvery || r.Bytes-keptBytes >= keepPlaceBytesEvery || f.Wrong != nil {
+			kept, keptBytes = r.Files, r.Bytes
+			if err := at.keep(r); err != nil {
+				return err
+			}
 		}
-		kept, keptBytes = r.Files, r.Bytes
-		return a.history.keepPlace(r)
-	})
-	r.Finished = a.now()
-	if err != nil {
-		return r, errors.Join(err, a.history.keepPlace(r))
-	}
-	return r, a.history.forgetPlace()
-}
-
-// repair puts a wrong file aside, and fetches it again.
-func (a *Agent) repair(ctx context.Context, f cache.Finding) error {
-	if err := a.site.Cache.PutAside(f); err != nil {
-		return fmt.Errorf("it can't be put aside: %w", err)
-	}
-	mirrors := a.site.Mirrors(f.Key.Repo)
-	if mirrors == nil {
-		return errors.New("it is put aside; no repo has it, the next request for it fetches it again")
-	}
-	w, _ := a.site.Generations.Lookup(f.Key)
-	if _, err := a.site.Cache.Bring(ctx, f.Key, w, mirrors.Grab()); err != nil {
-		return fmt.Errorf("it is put aside, and can't be fetched again: %w", err)
-	}
-	if err := a.site.Generations.Mend(f.Key); err != nil {
-		return fmt.Errorf("the copy of it below .im/gen can't be mended: %w", err)
-	}
-	return nil
-}
-
-// place takes up where a Verify was broken off, if one was.
-func (h *history) place(r *VerifyReport) error {
-	var after string
-	var report []byte
-	err := h.db.QueryRow(`SELECT after, report FROM verify`).Scan(&after, &report)
-	if errors.Is(err, sql.ErrNoRows) {
+		if r.Bytes >= most {
+			return errEnough
+		}
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(report, r); err != nil {
-		return err
-	}
-	r.After, r.Resumed = after, true
-	return nil
-}
-
-// keepPlace writes down how far r is.
-func (h *history) keepPlace(r *VerifyReport) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	_, err = h.db.Exec(`INSERT INTO verify (id, after, report) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET after = ?1, report = ?2`, r.After, b)
-	return err
-}
-
-// forgetPlace lets the next Verify begin with the first file.
-func (h *history) forgetPlace() error {
-	_, err := h.db.Exec(`DELETE FROM verify`)
-	return err
+	})
 }

@@ -27,7 +27,7 @@ func TestVerifyResumes(t *testing.T) {
 	at := *whole
 	at.Files, at.After = 2, benchRoot+"/"+pkgSpec("b", "1").Location()
 	at.Wrong = []WrongFile{{Path: "r/found before", Error: "wrong"}}
-	if err := b.agent.history.keepPlace(&at); err != nil {
+	if err := b.agent.history.byHand().keep(&at); err != nil {
 		t.Fatal(err)
 	}
 	rest, err := verify(t.Context(), VerifyOptions{})
@@ -37,7 +37,7 @@ func TestVerifyResumes(t *testing.T) {
 	if again, err := verify(t.Context(), VerifyOptions{}); err != nil || again.Resumed || again.Files != whole.Files || len(again.Wrong) != 0 {
 		t.Errorf("the next: %+v, %v", again, err)
 	}
-	if err := b.agent.history.keepPlace(&at); err != nil {
+	if err := b.agent.history.byHand().keep(&at); err != nil {
 		t.Fatal(err)
 	}
 	if anew, err := verify(t.Context(), VerifyOptions{Restart: true, Rate: 1 << 30}); err != nil || anew.Resumed || len(anew.Wrong) != 0 {

@@ -265,12 +265,15 @@ func newImport(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import DIR --repo NAME",
 		Short: "Adopt an existing mirror tree",
-		Long: `import copies the repositories of an existing mirror's tree into the cache: DIR is
-what the upstreams of the repo have at their top. Each package is verified against
-its repository's metadata. What the cache has already stays, metadata too; what is
-wrong is listed and left out. DIR is only read, and may be rsync's.`,
-		Example: `  imsync import /srv/mirror/fedora/linux --repo fedora`,
-		Args:    exactly(1, "the directory to import"),
+		Long: `import copies the repositories of an existing mirror's tree into the cache, those of
+RPM packages and Debian's suites, flat ones too: DIR is what the upstreams of the repo
+have at their top. Each package is verified against its repository's metadata, and that
+by its signature where the repo has gpg_keys. What the cache has already stays, metadata
+too; what is wrong is listed and left out. DIR is only read, and may be rsync's,
+reposync's, debmirror's or apt-mirror's.`,
+		Example: `  imsync import /srv/mirror/fedora/linux --repo fedora
+  imsync import /var/spool/apt-mirror/mirror/deb.debian.org/debian --repo debian`,
+		Args: exactly(1, "the directory to import"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if repo == "" {
 				return &usageError{errors.New("--repo: the name of the repo that the directory is a mirror of")}

@@ -81,11 +81,7 @@ func bytesOf(files []imsync.Removed) (n int64) {
 // writeVerify prints what reading the cache back has shown.
 func writeVerify(w io.Writer, r *imsync.VerifyReport) {
 	for _, f := range r.Wrong {
-		if f.Repaired {
-			fmt.Fprintf(w, "repaired: %s: %s\n", f.Path, f.Error)
-		} else {
-			fmt.Fprintf(w, "wrong: %s: %s\n", f.Path, f.Error)
-		}
+		writeWrong(w, f)
 	}
 	fmt.Fprintf(w, "%d files, %s read", r.Files, size(r.Bytes))
 	if r.Resumed {
@@ -96,6 +92,14 @@ func writeVerify(w io.Writer, r *imsync.VerifyReport) {
 		fmt.Fprintf(w, "; of %d no digest is known", r.Unknown)
 	}
 	fmt.Fprintln(w)
+}
+
+func writeWrong(w io.Writer, f imsync.WrongFile) {
+	if f.Repaired {
+		fmt.Fprintf(w, "repaired: %s: %s\n", f.Path, f.Error)
+	} else {
+		fmt.Fprintf(w, "wrong: %s: %s\n", f.Path, f.Error)
+	}
 }
 
 // writeImport prints what was adopted.
@@ -112,6 +116,9 @@ func writeImport(w io.Writer, r *imsync.ImportReport) {
 	})
 	fmt.Fprintf(w, "\n%d packages, %s\n", r.Files, size(r.Bytes))
 	for _, x := range r.Roots {
+		if x.Unlisted > 0 {
+			fmt.Fprintf(w, "%s: %d packages are left out: the cache's own metadata does not list them\n", x.Root, x.Unlisted)
+		}
 		for _, f := range x.Failed {
 			fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
 		}

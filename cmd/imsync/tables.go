@@ -63,6 +63,7 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 	writeRoots(w, r, cfg)
 	if r.Unchanged {
 		fmt.Fprintln(w, "\nNothing has changed since a run of the last day that had nothing to fetch.")
+		writeVerified(w, r.Verified)
 		writeNotes(w, r)
 		writeFailures(w, r)
 		return
@@ -87,8 +88,20 @@ func writeReport(w io.Writer, r *imsync.Report, cfg *config.Config) {
 	for _, f := range r.Deleted {
 		fmt.Fprintf(w, "deleted: %s (%s): %s\n", f.Path, size(f.Bytes), f.Why)
 	}
+	writeVerified(w, r.Verified)
 	writeNotes(w, r)
 	writeFailures(w, r)
+}
+
+// writeVerified prints what reading a part of the cache back has shown, where that was due.
+func writeVerified(w io.Writer, v *imsync.ReadBack) {
+	if v == nil {
+		return
+	}
+	fmt.Fprintf(w, "read back: %d files, %s; %d wrong\n", v.Files, size(v.Bytes), len(v.Wrong))
+	for _, f := range v.Wrong {
+		writeWrong(w, f)
+	}
 }
 
 // writePlan prints what a run would do.

@@ -20,6 +20,8 @@ type Finding struct {
 	// Wrong is why the bytes are not those that were stored or that metadata
 	// promises; nil where they are.
 	Wrong error
+	// Should is what the bytes should be, as far as that is known.
+	Should Want
 	// Unknown says that there is nothing to compare them with.
 	Unknown bool
 
@@ -104,6 +106,7 @@ func (c *Cache) audit(ctx context.Context, k Key, pause func(context.Context, in
 		found.Unknown = true
 		return found, nil
 	}
+	found.Should = Want{Digest: should, Size: size}
 	if err := readPaced(ctx, st.file, h, pause); err != nil {
 		if ctx.Err() != nil {
 			return found, ctx.Err()

@@ -108,6 +108,7 @@ const StandardOutput = "-"
 type Sync struct {
 	Schedule   string     // in cron's five fields, or as "@daily"
 	Poll       Duration   // how often the roots in use are looked at; 0 is never
+	Verify     Duration   // in which time the nights read all that is stored back; 0 is never
 	Logs       []string   // globs of access logs, absolute
 	JSONFields []LogField // where lines in JSON have what, the preferred first
 	ClientCap  int        // packages that a client's day can count for; 0 is no limit

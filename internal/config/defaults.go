@@ -37,6 +37,7 @@ func defaults() *Config {
 		Sync: Sync{
 			Schedule:   "17 2 * * *",
 			Poll:       Duration(time.Hour),
+			Verify:     Duration(30 * day),
 			JSONFields: DefaultLogFields(),
 			ClientCap:  2000,
 			Packages:   []Pattern{"mplayer", "vlc", "vlc-plugins-freeworld", "gstreamer1*", "gstreamer-plugins-*"},

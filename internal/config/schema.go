@@ -70,6 +70,7 @@ func settings(c *Config) []setting {
 		one("sync.schedule", &s.Schedule, checked("cron schedule",
 			`minute, hour, day, month, weekday (0 to 6, 0 is Sunday) such as "17 2 * * *"`, parseSchedule)),
 		one("sync.poll", &s.Poll, durationOrNever(Duration(time.Second))),
+		one("sync.verify", &s.Verify, durationOrNever(Duration(day))),
 		many("sync.logs", &s.Logs, fileGlob()),
 		many("sync.json_fields", &s.JSONFields, logField()),
 		one("sync.client_cap", &s.ClientCap, integer(0, 1_000_000)),

@@ -44,7 +44,7 @@ func (s *Store) unread(g *Generation) (files []file) {
 	if !g.Root.layout().grows() {
 		return nil
 	}
-	read, wanted := g.read(), g.Root.layout().wanted(s, g.Root, g.list)
+	read, wanted := g.read(), s.wanted(g)
 	for _, f := range g.list.files {
 		if !read[f.name] && wanted(f) {
 			files = append(files, f)

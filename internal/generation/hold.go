@@ -192,25 +192,3 @@ func (s *Store) isHeld(r Root) bool {
 	known := s.roots.Load().all[r]
 	return known != nil && len(known.held) > 0
 }
-
-// Mend gives the kept generations of k's roots the stored file k where their own
-// copy of that metadata file is damaged: the two were one file, and one was
-// replaced.
-func (s *Store) Mend(k cache.Key) error {
-	var errs []error
-	for _, r := range s.find(k) {
-		for digest, c := range r.kept {
-			w, listed := r.in(c, k)
-			to := filepath.Join(s.path(digest), r.layout().own(k.Path, w))
-			if fi, err := os.Lstat(to); err != nil || !fi.Mode().IsRegular() || !listed {
-				continue
-			}
-			if ok, err := holds(to, w); ok || err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
-		}
-	}
-	return errors.Join(errs...)
-}

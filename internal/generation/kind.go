@@ -108,6 +108,9 @@ func (g *Generation) sibling(name string) file {
 	return file{name: name, at: []string{at}, from: []string{at}}
 }
 
+// EntryFiles are the files, below a root of any kind, by which it is found.
+func EntryFiles() []string { return append(rpm{}.entries(), debian{}.entries()...) }
+
 // RootOf is the root that k is an entry file of.
 func RootOf(k cache.Key) (Root, bool) {
 	dir, base := path.Split(k.Path)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -254,5 +256,46 @@ func TestVet(t *testing.T) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLapseIsTold: whoever reads the log learns that metadata goes back, and why; not
+// before the day is over.
+func TestLapseIsTold(t *testing.T) {
+	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	repomd := func(at int) []byte {
+		return fmt.Appendf(nil, `<repomd><data type="x"><checksum type="sha256">ab</checksum><location href="repodata/x"/><timestamp>%d</timestamp></data></repomd>`, at)
+	}
+	var log bytes.Buffer
+	dir := t.TempDir()
+	s, err := generation.Open(generation.Options{
+		Dir: dir, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := cache.Key{Repo: "r", Path: "x/repodata/repomd.xml"}
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "r/x/repodata"), 0o755), os.WriteFile(filepath.Join(dir, k.String()), repomd(1_700_000_000), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		later time.Duration
+		want  error
+		told  bool
+	}{
+		{0, upstream.ErrLags, false}, {24*time.Hour - time.Second, upstream.ErrLags, false}, {time.Second, nil, true},
+	} {
+		now = now.Add(tt.later)
+		log.Reset()
+		err := s.Vet(k, repomd(1_600_000_000), false)
+		if !errors.Is(err, tt.want) {
+			t.Errorf("at %s: %v, want %v", now, err, tt.want)
+		}
+		if told := strings.Contains(log.String(), "metadata goes back: no mirror has had the one that is held for a day"); told != tt.told {
+			t.Errorf("at %s the log says %q", now, &log)
+		}
+		if tt.want != nil && !strings.Contains(err.Error(), "2023-11-14T22:13:20Z") {
+			t.Errorf("the refusal does not say what is held: %v", err)
+		}
 	}
 }

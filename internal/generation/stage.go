@@ -27,6 +27,17 @@ type Generation struct {
 	was   string // the digest of the entry file that was in the tree when upstream was asked
 	held  bool   // its root is held at it
 	from  string // the address of the mirror's entry file; "" where the tree has it
+	// offered is the files that are brought, by the first of their names; nil: what
+	// the layout says. See Import.
+	offered map[string]bool
+}
+
+// wanted reports which of g's files have to be there before it becomes current.
+func (s *Store) wanted(g *Generation) func(file) bool {
+	if g.offered != nil {
+		return func(f file) bool { return g.offered[f.at[0]] }
+	}
+	return g.Root.layout().wanted(s, g.Root, g.list)
 }
 
 // Staged says what Stage did.
@@ -280,7 +291,7 @@ func (s *Store) complete(ctx context.Context, c *cache.Cache, g *Generation, fro
 	if err := s.unreadable.why(g.Digest); err != nil {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	wanted := r.layout().wanted(s, r, g.list)
+	wanted := s.wanted(g)
 	for _, f := range g.list.files {
 		if !wanted(f) {
 			continue
@@ -415,8 +426,13 @@ func holds(p string, w cache.Want) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	return reads(f, w)
+}
+
+// reads reports whether r has the promised bytes, by reading them.
+func reads(r io.Reader, w cache.Want) (bool, error) {
 	h := w.Digest.New()
-	n, err := io.Copy(h, f)
+	n, err := io.Copy(h, r)
 	if err != nil {
 		return false, err
 	}

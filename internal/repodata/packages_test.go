@@ -2,6 +2,8 @@ package repodata
 
 import (
 	"errors"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -105,6 +107,18 @@ func FuzzScanPackages(f *testing.F) {
 	f.Add(stanza("", "") + stanza("Filename", "../x.deb"))
 	f.Add(stanza("Size", "") + "\n \n\t.\n")
 	f.Add("Tag: " + strings.Repeat("x", maxField) + "\n" + stanza("", ""))
+	// Debian's own, where this is a Debian machine.
+	names, err := filepath.Glob(debianLists + "/*debian*_Packages*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := exec.Command("sh", "-c", `/usr/lib/apt/apt-helper cat-file "$1" | head -c 8000`, "sh", name).Output()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		list, stats, _ := scanPackages(text)
 		for _, p := range list {

@@ -78,6 +78,12 @@ func (s *Site) signing(r generation.Root) *generation.Signing {
 	}
 }
 
+// ListedOnly reports whether a package of r is stored only where r's current
+// metadata lists it: its signature is the metadata's.
+func (s *Site) ListedOnly(r generation.Root) bool {
+	return r.Kind == generation.Debian && s.signing(r) != nil
+}
+
 // listedCheck is what a Debian package of a repo with keys has to pass: metadata
 // that one of them has signed lists its digest.
 func (s *Site) listedCheck(k cache.Key, ring *repodata.Keyring) *cache.Check {

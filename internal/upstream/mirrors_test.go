@@ -203,6 +203,31 @@ func TestWrongContentIsNoOutage(t *testing.T) {
 	}
 }
 
+// TestWrongContentRests: a mirror that has sent a page in place of a file is asked
+// behind the others for a while; the request that met it gets the next one's file.
+func TestWrongContentRests(t *testing.T) {
+	ck := newClock()
+	a, b := newAnswers(t, text("<html>")), newAnswers(t, text("right"))
+	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
+	defer client.Close()
+	c := store(t, client.Mirrors("r", []string{a.URL, b.URL}), ck.now)
+	for _, tt := range []struct {
+		name, file string
+		later      time.Duration
+		asked      bool // the first mirror
+	}{
+		{"the first time", "1", 0, true}, {"while it rests", "2", 0, false}, {"when it has rested", "3", maxCheapRest, true}, {"again", "4", minRest, false},
+	} {
+		ck.pass(tt.later)
+		if got, err := fetch(t, c, tt.file); err != nil || got != "right" {
+			t.Errorf("%s: %q, %v", tt.name, got, err)
+		}
+		if n := a.count(); n > 0 != tt.asked {
+			t.Errorf("%s: it was asked %d times", tt.name, n)
+		}
+	}
+}
+
 // TestUnreachable: what is said when nobody can be asked, and whether that was
 // for silence.
 func TestUnreachable(t *testing.T) {
