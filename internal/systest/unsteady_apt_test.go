@@ -56,33 +56,33 @@ func TestUnsteadySuite(t *testing.T) {
 				}
 				return err
 			})
-			u.live(fmt.Sprintf("gpg_keys = [%q]", a.key), nil, func(server *server) map[string][]string {
+			u.live(fmt.Sprintf("gpg_keys = [%q]", a.key), func() map[string]caller {
 				if _, err := exec.LookPath("apt-get"); err != nil && os.Getenv("CI") != "true" {
 					t.Log("without apt-get the clients are all of the test's own")
 					return nil
 				}
-				return a.machines(server)
-			})
+				return a.machines(u.server)
+			}, func(at int) { u.usual(at, func(int) {}) })
 		})
 	}
 }
 
-// machines are what two machines with apt do again and again.
-func (a *suiteArchive) machines(server *server) map[string][]string {
+// machines are two machines with apt: one that updates each time, and one that goes by
+// the first publication, whose packages it has had from here.
+func (a *suiteArchive) machines(server *server) map[string]caller {
 	a.t.Helper()
-	const fetch = `"$@" clean && "$@" --download-only --yes install steady p003`
-	current, behind := a.machine(a.line(server, "127.0.0.7")), a.machine(a.line(server, "127.0.0.8"))
-	// It knows the first publication, and has had its packages from here.
-	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "steady", "p003"}} {
-		if _, err := behind.run(args...); err != nil {
+	const update, fetch, list = `"$@" update && `, `"$@" clean && "$@" --download-only --yes install steady `, ` && ls "$0"`
+	current, late := a.machine(a.line(server, "127.0.0.7")), a.machine(a.line(server, "127.0.0.8"))
+	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "steady", behind}} {
+		if _, err := late.run(args...); err != nil {
 			a.t.Fatal(err)
 		}
 	}
 	line := func(m debianMachine, script string) []string {
-		return slices.Concat([]string{"sh", "-c", script, "sh", m.apt}, m.args)
+		return slices.Concat([]string{"sh", "-c", script, m.dir + "/cache/archives", m.apt}, m.args)
 	}
-	return map[string][]string{
-		"apt":        line(current, `"$@" update && "$@" clean && "$@" --download-only --yes install steady`),
-		"apt behind": line(behind, fetch),
+	return map[string]caller{
+		"apt":        {line: line(current, update+fetch+list)},
+		"apt behind": {line(late, fetch+behind+list), line(late, update+fetch+behind+list)},
 	}
 }
