@@ -52,6 +52,7 @@ type unsteady struct {
 	entryFile string                      // below both
 	lists     func(entry []byte) []string // the metadata that a client asks for next
 	around    int                         // answers between two steps of metadata
+	options   map[string][]string         // of createrepo_c, by the directories of editions
 	sameNames bool                        // that is called the same in all publications
 	server    *server
 	own       *server // to it, for the test itself
@@ -60,6 +61,7 @@ type unsteady struct {
 	editions  []edition
 	byEntry   map[string]*edition // by the digest of repomd.xml
 
+	states  int // of the mirrors, in which clients came by
 	offline atomic.Bool
 	over    chan struct{} // closed when the last publication is whole upstream
 
@@ -112,8 +114,9 @@ func (u *unsteady) publish(packages int, build func(dir string, at time.Time, pr
 	}
 }
 
-// newUnsteady makes one of RPM packages.
-func newUnsteady(t *testing.T) *unsteady {
+// newUnsteady makes one of RPM packages, whose metadata testrepo makes or, with
+// createrepo, createrepo_c.
+func newUnsteady(t *testing.T, createrepo bool) *unsteady {
 	t.Helper()
 	s := newSite(t)
 	u := &unsteady{site: s, base: "/" + rootName, top: s.repo, entryFile: "repodata/repomd.xml", around: unsteadyAround}
@@ -128,7 +131,11 @@ func newUnsteady(t *testing.T) *unsteady {
 		for _, p := range programs {
 			specs = append(specs, testrepo.Spec{Name: p.name, Version: p.version, Release: "1", Size: p.size})
 		}
-		return testrepo.Build(dir, specs, testrepo.BuildOptions{Seed: 1, Time: at})
+		err := testrepo.Build(dir, specs, testrepo.BuildOptions{Seed: 1, Time: at})
+		if err == nil && createrepo {
+			err = u.describe(dir, at, specs)
+		}
+		return err
 	})
 	return u
 }
@@ -147,19 +154,24 @@ func (u *unsteady) sync(mirror string, e edition, o testrepo.Order, part float64
 		u.t.Fatal(err)
 	}
 	for _, s := range steps[:int(part*float64(len(steps)))] {
-		if mirror == u.top && !s.Gone {
-			u.mu.Lock()
-			u.came[s.Path] = true
-			u.mu.Unlock()
-		}
-		if err := s.Do(); err != nil {
-			u.t.Fatal(err)
-		}
-		if isMetadata(s.Path) {
-			u.pause(u.around) // most clients come by while it is so
-		} else {
-			u.pause(unsteadyBetween)
-		}
+		u.do(mirror, s)
+	}
+}
+
+// do makes one step of a mirror's and waits for clients.
+func (u *unsteady) do(mirror string, s testrepo.Step) {
+	u.t.Helper()
+	if !s.Gone {
+		u.seen(mirror, map[string]stamp{s.Path: {}})
+	}
+	if err := s.Do(); err != nil {
+		u.t.Fatal(err)
+	}
+	u.states++
+	if isMetadata(s.Path) {
+		u.pause(u.around) // most clients come by while it is so
+	} else {
+		u.pause(unsteadyBetween)
 	}
 }
 
@@ -168,7 +180,7 @@ func (u *unsteady) sync(mirror string, e edition, o testrepo.Order, part float64
 // out of reach for a week, no client fails that would have succeeded if the mirror had
 // stood still, and no file differs from the digest that its metadata gave.
 func TestUnsteadyMirror(t *testing.T) {
-	u := newUnsteady(t)
+	u := newUnsteady(t, false)
 	list, url := u.lister()
 	u.live("", func() map[string]caller { list(0); return u.programs(url) }, func(at int) { u.usual(at, list) })
 }
@@ -257,7 +269,7 @@ func (u *unsteady) live(repo string, programs func() map[string]caller, round fu
 	for _, wrong := range u.wrong[:min(len(u.wrong), 20)] {
 		t.Error(wrong)
 	}
-	t.Logf("%d answers, %d of them wrong: %v", u.answers, len(u.wrong), u.statuses)
+	t.Logf("%d publications in %d states, %d answers, %d of them wrong: %v", len(u.editions), u.states, u.answers, len(u.wrong), u.statuses)
 	if u.statuses["200"] < 300 {
 		t.Errorf("%d files were had: too few for this test", u.statuses["200"])
 	}
