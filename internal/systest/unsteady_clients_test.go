@@ -211,10 +211,10 @@ func (u *unsteady) wake(name string, line []string) {
 	}
 }
 
-// programs are the real clients that are here, by their names: some that want the
-// newest each time, and some that go by the metadata of the first publication, some
-// of whose packages they have had from here.
-func (u *unsteady) programs(list string) map[string]caller {
+// programs are the real clients, by their names: some that want the newest each time,
+// and some that go by the metadata of the first publication, some of whose packages
+// they have had from here. In a short test there are only those that it names.
+func (u *unsteady) programs(list string, short ...string) map[string]caller {
 	u.t.Helper()
 	callers := map[string]caller{}
 	if os.Geteuid() != 0 {
@@ -222,22 +222,31 @@ func (u *unsteady) programs(list string) map[string]caller {
 		return callers
 	}
 	url := u.server.url + u.base
-	for name, entry := range map[string]string{"dnf, baseurl": "baseurl=" + url + "\n", "dnf, metalink": "metalink=" + list + "\n"} {
+	dnf := func(entry string) *machine {
 		m := u.machine(url)
-		m.entry = entry
-		callers[name] = caller{line: m.downloads("--refresh", "steady")}
+		m.entry = entry + "\n"
+		return m
 	}
-	late := u.machine(url)
-	late.entry = "baseurl=" + url + "\n"
-	c := caller{late.downloads("--setopt=metadata_expire=never", "steady", behind), late.downloads("--refresh", behind)}
-	u.first(c.line)
-	callers["dnf behind"] = c
-
-	callers["zypper"] = caller{line: u.unsigned(url).downloads("refresh --force", "steady")}
-	g := u.unsigned(url)
-	c = caller{g.downloads("", "steady", behind), g.downloads("refresh --force", behind)}
-	u.first(g.downloads("refresh", "steady", behind))
-	callers["zypper behind"] = c
+	for name, make := range map[string]func() caller{
+		"dnf, baseurl":  func() caller { return caller{line: dnf("baseurl="+url).downloads("--refresh", "steady")} },
+		"dnf, metalink": func() caller { return caller{line: dnf("metalink="+list).downloads("--refresh", "steady")} },
+		"zypper":        func() caller { return caller{line: u.unsigned(url).downloads("refresh --force", "steady")} },
+		"dnf behind": func() caller {
+			m := dnf("baseurl=" + url)
+			c := caller{m.downloads("--setopt=metadata_expire=never", "steady", behind), m.downloads("--refresh", behind)}
+			u.first(c.line)
+			return c
+		},
+		"zypper behind": func() caller {
+			g := u.unsigned(url)
+			u.first(g.downloads("refresh", "steady", behind))
+			return caller{g.downloads("", "steady", behind), g.downloads("refresh --force", behind)}
+		},
+	} {
+		if *unsteadyRounds > 1 || len(short) == 0 || slices.Contains(short, name) {
+			callers[name] = make()
+		}
+	}
 	return callers
 }
 

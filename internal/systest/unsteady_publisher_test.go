@@ -50,8 +50,9 @@ func TestUnsteadyPublisher(t *testing.T) {
 		tool(t, name)
 	}
 	u := newUnsteady(t, true)
+	u.around = unsteadyAround / 4 // there are so many more states
 	list, url := u.lister()
-	u.live("", func() map[string]caller { list(0); return u.programs(url) }, func(at int) { u.published(at, list) })
+	u.live("", func() map[string]caller { list(0); return u.programs(url, "dnf, metalink", "dnf behind", "zypper") }, func(at int) { u.published(at, list) })
 }
 
 // published is a round of what a publisher does.

@@ -14,8 +14,9 @@ func TestUnsteadyRsync(t *testing.T) {
 		tool(t, name)
 	}
 	u := newUnsteady(t, false)
+	u.around = unsteadyAround / 4 // there are so many more states
 	list, url := u.lister()
-	u.live("", func() map[string]caller { list(0); return u.programs(url) }, func(at int) { u.mirrored(at, list) })
+	u.live("", func() map[string]caller { list(0); return u.programs(url, "dnf, baseurl", "zypper behind") }, func(at int) { u.mirrored(at, list) })
 }
 
 // mirrored is a round of what rsync does. Of files it takes the names in order:

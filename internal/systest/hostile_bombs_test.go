@@ -1,0 +1,110 @@
+package systest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// compressedPacket is an OpenPGP message that unpacks to so many bytes, where a
+// signature should be.
+func compressedPacket(t testing.TB, size int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, openpgp.SignatureType, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := packet.SerializeCompressed(nopCloser{w}, packet.CompressionZLIB, nil)
+	for left := size; err == nil && left > 0; left -= 1 << 20 {
+		_, err = z.Write(make([]byte, 1<<20))
+	}
+	if err = errors.Join(err, z.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// nopCloser keeps what closes its packet from closing the armor around it.
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// TestHostileSuiteBombs is TestHostileSuite for what is small and unpacks to much, or
+// takes much to be unpacked, in each compression that indices have, and for what is
+// just large.
+func TestHostileSuiteBombs(t *testing.T) {
+	forged := func(packed func() ([]byte, error)) func(*betrayed) {
+		return func(b *betrayed) {
+			p, err := packed()
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.lie(b.forge(p))
+		}
+	}
+	bomb := func(c testrepo.Compression) betrayal {
+		return betrayal{
+			suite: testrepo.Suite{Packed: []testrepo.Compression{c}}, reason: "unpacks to more than is allowed", metric: "metadata",
+			// Of long lines, so that a slow machine is through with as much as it may unpack in the client's time.
+			lie: forged(func() ([]byte, error) {
+				return testrepo.Bomb(c, "Package: x\n", "Package: x\nDescription: "+strings.Repeat("x", 4000)+"\n\n", 80<<20)
+			}),
+		}
+	}
+	greedy := func(c testrepo.Compression) betrayal {
+		return betrayal{
+			suite: testrepo.Suite{Packed: []testrepo.Compression{c}}, reason: "asks for a window", metric: "metadata",
+			lie: forged(func() ([]byte, error) { return testrepo.Greedy(c, "Package: x\n", 2<<30) }),
+		}
+	}
+	endless := func(pattern, reason string) betrayal {
+		return betrayal{apart: true, keys: true, reason: reason, metric: "length", lie: func(b *betrayed) {
+			b.lie(b.build("3"))
+			b.liar.On(pattern, testrepo.Endless())
+		}}
+	}
+	for name, x := range map[string]betrayal{
+		"Packages.gz":                             bomb(testrepo.Gzip),
+		"Packages.xz":                             bomb(testrepo.XZ),
+		"Packages.zst":                            bomb(testrepo.Zstd),
+		"Packages.xz, a dictionary of 2 GiB":      greedy(testrepo.XZ),
+		"Packages.zst, a window of 2 GiB":         greedy(testrepo.Zstd),
+		"Release without end":                     endless("*/Release", "more than 4 MiB"),
+		"Release.gpg without end":                 endless("*/Release.gpg", "more than the"),
+		"Release.gpg that unpacks to 64 MiB":      {apart: true, keys: true, reason: "bad signature", metric: "signature", lie: packedSignature},
+		"InRelease of 20,000 files by a stranger": {keys: true, reason: "signed by a key that is not among", metric: "signature", lie: vastRelease},
+	} {
+		t.Run(name, x.run)
+	}
+}
+
+// packedSignature has a publication whose signature is a bomb.
+func packedSignature(b *betrayed) {
+	b.t.Helper()
+	b.lie(b.build("3"))
+	b.lie(map[string][]byte{"dists/stable/Release.gpg": compressedPacket(b.t, 64<<20)})
+}
+
+// vastRelease has a publication, signed by a stranger, that lists more than any does.
+func vastRelease(b *betrayed) {
+	b.t.Helper()
+	ours, stranger := b.suite.Inline, newSuiteKey(b.t)
+	b.suite.Inline = func(text []byte) ([]byte, error) {
+		for i := range 20_000 {
+			text = fmt.Appendf(text, " %s %d main/binary-amd64/other-%d.gz\n", digest(nil), i, i)
+		}
+		return stranger.inline(text)
+	}
+	defer func() { b.suite.Inline = ours }()
+	b.lie(b.build("3"))
+}
