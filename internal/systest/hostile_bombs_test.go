@@ -2,10 +2,12 @@ package systest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -107,4 +109,57 @@ func vastRelease(b *betrayed) {
 	}
 	defer func() { b.suite.Inline = ours }()
 	b.lie(b.build("3"))
+}
+
+// TestHostileRun: what imserve passes on unread and imsync reads, advisories, groups and
+// modules, is no way to fill the memory of a run, which fetches what there is to fetch
+// without them, and says why.
+func TestHostileRun(t *testing.T) {
+	for _, tt := range []struct {
+		typ, name, head, unit, reason string
+		c                             testrepo.Compression
+		fetched                       int
+	}{
+		{"updateinfo", "updateinfo.xml", "<updates>", "<update><pkglist/></update>", "unpacks to more than is allowed", testrepo.Gzip, 1},
+		{"updateinfo", "updateinfo.xml", "<updates><update><pkglist><collection>", `<package name="a" version="1" release="1" arch="x"/>`, "unpacks to more than is allowed", testrepo.Zstd, 1},
+		{"group", "comps.xml", "<comps><group><id>a</id><packagelist>", `<packagereq type="mandatory">a</packagereq>`, "more than 16 MiB", testrepo.XZ, 1},
+		// Which packages are a module's is not known then: none is better than all.
+		{"modules", "modules.yaml", "document: modulemd\ndata: [", "a, ", "a document of more than 1 MiB", testrepo.Zstd, 0},
+	} {
+		t.Run(tt.name+" "+tt.head, func(t *testing.T) {
+			s := newSite(t, "[sync]\npackages = [\"good\"]\nroots = [\""+rootName+"\"]")
+			specs := []testrepo.Spec{{Name: "good", Version: "1", Release: "1", Size: 20_000}}
+			err := testrepo.Build(s.repo, specs, testrepo.BuildOptions{Extra: []testrepo.Metadata{{Type: tt.typ, Name: tt.name, Text: "none"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			packed, err := testrepo.Bomb(tt.c, tt.head, tt.unit, 128<<20)
+			if err == nil {
+				err = testrepo.Forge(s.repo, tt.typ, packed, 0)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := s.startImsync("once", "--json")
+			if code := p.wait(); code != 1 {
+				t.Errorf("exit code %d, want 1: done in part", code)
+			}
+			var r report
+			if err := json.Unmarshal(p.stdout.Bytes(), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Failures != 1 || r.Fetched != tt.fetched || len(r.Roots) != 1 || len(r.Roots[0].Failed) != 1 || !strings.Contains(r.Roots[0].Failed[0].Error, tt.reason) {
+				t.Errorf("want %d fetched, one failure, %q: %s", tt.fetched, tt.reason, p.stdout.String())
+			}
+			usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+			if !ok {
+				t.Fatal("no account of what the process took")
+			}
+			if n := usage.Maxrss << 10; n > hostileBound && raceFlag != "-race=true" {
+				t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
+			} else {
+				t.Logf("%d MiB were resident at the most", n>>20)
+			}
+		})
+	}
 }
