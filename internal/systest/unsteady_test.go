@@ -17,7 +17,7 @@ import (
 )
 
 // unsteadyRounds is how often a mirror goes through all that it does; with -unsteady=20
-// the tests of this file take half an hour.
+// each of the tests takes half an hour.
 var unsteadyRounds = flag.Int("unsteady", 1, "how often the mirrors of TestUnsteady... go through all that they do")
 
 // perRound is how many publications come in a round.
@@ -221,7 +221,12 @@ func (u *unsteady) live(repo string, programs func() map[string]caller, round fu
 	second := filepath.Join(u.dir, "second")
 	u.second = filepath.Join(second, strings.TrimPrefix(u.top, u.tree))
 	for _, dir := range []string{u.top, u.second} {
-		if err := os.CopyFS(dir, os.DirFS(u.editions[0].dir)); err != nil {
+		// With the files' times, as mirrors have them.
+		steps, err := testrepo.Sync(dir, u.editions[0].dir, testrepo.Careful, unsteadySeed)
+		for _, s := range steps {
+			err = errors.Join(err, s.Do())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
