@@ -139,7 +139,7 @@ func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (sk
 			continue
 		}
 		stats, err := s.scanPackages(filepath.Join(g.dir, f.name), fn)
-		if errors.Is(err, repodata.ErrTooLarge) || errors.Is(err, repodata.ErrLocation) {
+		if errors.Is(err, repodata.ErrTooLarge) || errors.Is(err, repodata.ErrWindow) || errors.Is(err, repodata.ErrLocation) {
 			return skipped, fmt.Errorf("%s: %w", f.at[0], err)
 		}
 		if err != nil {

@@ -132,7 +132,7 @@ func TestHostileMirror(t *testing.T) {
 		{"primary is a page", false, false, primary(testrepo.Portal()), "not what upstream should send"},
 		{"primary is another repository's", false, false, func(r *rivals) {
 			r.liar.On("*-primary.xml.gz", testrepo.Redirect(r.liar.URL+"/other"))
-			other, err := testrepo.Bomb(primaryHead+"</metadata>", " ", 4000)
+			other, err := testrepo.Bomb(testrepo.Gzip, primaryHead+"</metadata>", " ", 4000)
 			if err == nil {
 				err = r.liar.Put("/other", other)
 			}
@@ -160,14 +160,14 @@ func TestHostileMirror(t *testing.T) {
 		}, "lists no primary"},
 
 		{"a bomb", false, false, func(r *rivals) {
-			b, err := testrepo.Bomb(primaryHead, "<package/>", 64<<20)
+			b, err := testrepo.Bomb(testrepo.Gzip, primaryHead, "<package/>", 64<<20)
 			if err != nil {
 				r.Fatal(err)
 			}
 			r.forge(b, 4<<20)
 		}, "unpacks to more than is allowed"},
 		{"a bomb in one text", false, false, func(r *rivals) {
-			b, err := testrepo.Bomb(primaryHead, " ", 64<<20)
+			b, err := testrepo.Bomb(testrepo.Gzip, primaryHead, " ", 64<<20)
 			if err != nil {
 				r.Fatal(err)
 			}

@@ -9,8 +9,8 @@ import (
 )
 
 // maxComps bounds a comps.xml, unpacked, in bytes. Fedora's have 2 MB, most of
-// them translations.
-const maxComps = 64 << 20
+// them translations. A group is held in memory as a whole, some times over.
+const maxComps = 16 << 20
 
 // Group is a group of a comps.xml: what someone who installs it gets.
 type Group struct {
@@ -32,7 +32,7 @@ type xmlGroup struct {
 	Groups []string `xml:"grouplist>groupid"`
 }
 
-// ScanComps reads a comps.xml, unpacked, of at most 64 MiB, and calls fn for
+// ScanComps reads a comps.xml, unpacked, of at most 16 MiB, and calls fn for
 // each group and environment in its order; one without an id is passed over. The
 // document type declaration that real ones begin with is no error where it
 // declares nothing itself. An error of fn ends the scan and is returned as it

@@ -19,6 +19,8 @@ const maxWindow = 128 << 20
 var (
 	// ErrTooLarge is returned by the reader of Decompress behind its limit.
 	ErrTooLarge = errors.New("unpacks to more than is allowed")
+	// ErrWindow is returned for data that takes more memory to unpack than anybody gives.
+	ErrWindow = fmt.Errorf("asks for a window of more than %d MiB", maxWindow>>20)
 	// ErrZchunk is returned for a zchunk file. They are stored and served as they
 	// are; the same data is there in another form to be read.
 	ErrZchunk = errors.New("zchunk data, which is not unpacked here")
@@ -28,7 +30,7 @@ var (
 // of their streams if several follow each other. What is none of these comes out
 // as it is. Data that is cut short or damaged is an error, and so are more than
 // limit unpacked bytes (ErrTooLarge; limit itself is allowed) or data that needs
-// a window of more than 128 MiB. Close frees what unpacking takes; it does not
+// a window of more than 128 MiB (ErrWindow). Close frees what unpacking takes; it does not
 // close r, and neither is r read to its end in all cases. The reader is for one
 // goroutine.
 func Decompress(r io.Reader, limit int64) (io.ReadCloser, error) {
@@ -66,7 +68,7 @@ func Decompress(r io.Reader, limit int64) (io.ReadCloser, error) {
 		u.format, u.r = "plain", br
 	}
 	if err != nil {
-		return nil, fmt.Errorf("unpack: %w", noEOF(err))
+		return nil, fmt.Errorf("unpack: %w", better(err))
 	}
 	return u, nil
 }
@@ -95,7 +97,7 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	}
 	u.left -= int64(n)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("unpack %s: %w", u.format, noEOF(err))
+		err = fmt.Errorf("unpack %s: %w", u.format, better(err))
 	}
 	u.err = err
 	return n, err
@@ -108,6 +110,14 @@ func (u *unpacker) Close() error {
 		u.close = nil
 	}
 	return nil
+}
+
+// better is err as callers know it.
+func better(err error) error {
+	if errors.Is(err, xz.ErrMemlimit) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return ErrWindow
+	}
+	return noEOF(err)
 }
 
 // noEOF makes an end that came too soon one that cannot be taken for the end.

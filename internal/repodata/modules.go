@@ -8,9 +8,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxModules bounds a modules.yaml, unpacked, in bytes. Enterprise Linux 8 has
-// 5 MB.
-const maxModules = 64 << 20
+// What a modules.yaml may have at the most, unpacked, in bytes: all of it, of which
+// Enterprise Linux 8 has 5 MB, and one document, which there has less than a
+// hundredth of that. The decoder makes a tree of a document, of 120 times its size.
+const (
+	maxModules        = 16 << 20
+	maxModuleDocument = 1 << 20
+)
 
 // Modules is what a modules.yaml says.
 type Modules struct {
@@ -49,18 +53,22 @@ type yamlModule struct {
 	} `yaml:"data"`
 }
 
-// ReadModules reads a modules.yaml, unpacked, of at most 64 MiB. Documents of
-// other kinds are passed over, and one that has not what its kind has is left
+// ReadModules reads a modules.yaml, unpacked, of at most 16 MiB, of documents of at
+// most 1 MiB. Documents of other kinds are passed over, and one that has not what its kind has is left
 // out. An error says that it is no YAML, or comes from r.
 func ReadModules(r io.Reader) (*Modules, error) {
 	limited := &io.LimitedReader{R: r, N: maxModules + 1}
-	d := yaml.NewDecoder(limited)
+	each := &documents{r: limited}
+	d := yaml.NewDecoder(each)
 	m := &Modules{Defaults: map[string]string{}}
 	for {
 		var doc yamlModule
 		err := d.Decode(&doc)
 		if limited.N <= 0 {
 			return nil, fmt.Errorf("modules.yaml: more than %d MiB", maxModules>>20)
+		}
+		if each.size > maxModuleDocument {
+			return nil, fmt.Errorf("modules.yaml: a document of more than %d MiB", maxModuleDocument>>20)
 		}
 		var mistyped *yaml.TypeError
 		switch {
@@ -74,6 +82,40 @@ func ReadModules(r io.Reader) (*Modules, error) {
 		}
 		m.add(&doc)
 	}
+}
+
+// documents reads a stream of YAML documents, and no further where one of them has
+// more than maxModuleDocument bytes.
+type documents struct {
+	r      io.Reader
+	size   int  // of the document, up to here
+	dashes int  // at the beginning of the line
+	inLine bool // behind something else
+}
+
+func (d *documents) Read(p []byte) (int, error) {
+	if d.size > maxModuleDocument {
+		return 0, errors.New("the document is too large")
+	}
+	n, err := d.r.Read(p)
+	for _, c := range p[:n] {
+		d.size++
+		switch {
+		case c == '\n':
+			d.dashes, d.inLine = 0, false
+		case c != '-' || d.inLine:
+			d.inLine = true
+		default:
+			// Three of them begin a document, whatever the one before has left open.
+			if d.dashes++; d.dashes == 3 {
+				d.size = 0
+			}
+		}
+		if d.size > maxModuleDocument {
+			return n, errors.New("the document is too large")
+		}
+	}
+	return n, err
 }
 
 // add takes over one document.

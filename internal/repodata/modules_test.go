@@ -79,6 +79,27 @@ func TestModules(t *testing.T) {
 	}
 }
 
+// TestLargeModules: what a decoder would make a tree of that fills the memory is not
+// read to its end, and many small documents are.
+func TestLargeModules(t *testing.T) {
+	const junk = "document: other\ndata: ["
+	for _, tt := range []struct {
+		name, text, want string
+	}{
+		{"many documents", strings.Repeat(nodejs, 3<<19/len(nodejs)), ""},
+		{"a large document", "---\n" + junk + strings.Repeat("a,", 2<<20) + "]\n", "a document of more than 1 MiB"},
+		{"dashes within", junk + strings.Repeat(" --- ,\n", 1<<20) + "]\n", "a document of more than 1 MiB"},
+		{"more than all may have", strings.Repeat("---\n#"+strings.Repeat("x", 1<<19)+"\n", 33), "more than 16 MiB"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ReadModules(strings.NewReader(tt.text))
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestRealModules(t *testing.T) {
 	files, streams, packages := 0, 0, 0
 	err := filepath.WalkDir(sharedData(t, "repodata"), func(path string, e fs.DirEntry, err error) error {

@@ -34,7 +34,7 @@ type suiteKey struct {
 	public           []byte // armored
 }
 
-func newSuiteKey(t *testing.T) suiteKey {
+func newSuiteKey(t testing.TB) suiteKey {
 	t.Helper()
 	c := &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 2048, DefaultHash: crypto.SHA256}
 	e, err := openpgp.NewEntity("A suite", "", "suite@example.org", c)

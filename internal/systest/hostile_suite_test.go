@@ -33,18 +33,36 @@ func (b *betrayed) lie(files map[string][]byte) {
 	}
 }
 
-// index is where the suite has the index that the test's client asks for.
-const index = "dists/stable/main/binary-amd64/Packages.gz"
+// index is where the suite has the index that the test's client asks for, in its
+// first compression.
+func (b *betrayed) index() string { return "dists/stable/" + b.indexName() }
+
+func (b *betrayed) indexName() string {
+	name := "main/binary-amd64/Packages."
+	if len(b.suite.Packed) > 0 {
+		return name + string(b.suite.Packed[0])
+	}
+	return name + "gz"
+}
+
+// entries are the entry files that clients of the suite ask for.
+func (b *betrayed) entries() []string {
+	if b.suite.Inline == nil {
+		return []string{"dists/stable/Release", "dists/stable/Release.gpg"}
+	}
+	return []string{"dists/stable/InRelease"}
+}
 
 // forge is a publication with another index, whose digest its InRelease has; it is
 // signed as the suite is.
 func (b *betrayed) forge(packed []byte) map[string][]byte {
 	b.t.Helper()
 	files := b.build("3")
+	index := b.index()
 	old := files[index]
 	text := strings.Replace(string(files["dists/stable/Release"]),
-		fmt.Sprintf(" %s %d main/binary-amd64/Packages.gz", digest(old), len(old)),
-		fmt.Sprintf(" %s %d main/binary-amd64/Packages.gz", digest(packed), len(packed)), 1)
+		fmt.Sprintf(" %s %d %s", digest(old), len(old), b.indexName()),
+		fmt.Sprintf(" %s %d %s", digest(packed), len(packed), b.indexName()), 1)
 	signed, err := b.suite.Inline([]byte(text))
 	if err != nil {
 		b.t.Fatal(err)
@@ -52,6 +70,12 @@ func (b *betrayed) forge(packed []byte) map[string][]byte {
 	files[index], files["dists/stable/Release"], files["dists/stable/InRelease"] = packed, []byte(text), signed
 	files[path.Join(path.Dir(index), "by-hash/SHA256", digest(packed))] = packed
 	return files
+}
+
+// text is what the honest mirror's indices say, in whatever compression.
+func (b *betrayed) text() []byte {
+	b.t.Helper()
+	return gunzip(b.t, b.has["dists/stable/main/binary-amd64/Packages.gz"])
 }
 
 var filenames = regexp.MustCompile(`(?m)^Filename: (.+)$`)
@@ -68,9 +92,11 @@ func (b *betrayed) updates(server *server) {
 		}
 		return got
 	}
-	same("dists/stable/InRelease")
-	same(index)
-	for _, m := range filenames.FindAllSubmatch(gunzip(b.t, b.has[index]), -1) {
+	for _, name := range b.entries() {
+		same(name)
+	}
+	same(b.index())
+	for _, m := range filenames.FindAllSubmatch(b.text(), -1) {
 		same(string(m[1]))
 	}
 }
@@ -106,7 +132,7 @@ func TestHostileSuite(t *testing.T) {
 	packages := func(f testrepo.Fault) func(*betrayed) { return fault("*.deb", f) }
 	stray := func(to string) func(*betrayed) {
 		return func(b *betrayed) {
-			text := string(gunzip(b.t, b.has[index]))
+			text := string(b.text())
 			at := filenames.FindStringSubmatchIndex(text)
 			b.lie(b.forge(gzipped(b.t, text[:at[2]]+to+text[at[3]:])))
 		}
@@ -132,7 +158,7 @@ func TestHostileSuite(t *testing.T) {
 		}, "signed by a key that is not among", "signature"},
 		{"another index under the signature", true, func(b *betrayed) {
 			b.lie(b.has)
-			text := strings.Replace(string(b.has["dists/stable/InRelease"]), digest(b.has[index]), digest(nil), 1)
+			text := strings.Replace(string(b.has["dists/stable/InRelease"]), digest(b.has[b.index()]), digest(nil), 1)
 			b.lie(map[string][]byte{"dists/stable/InRelease": []byte(text)})
 		}, "bad signature", "signature"},
 		{"an older InRelease", true, func(b *betrayed) {
@@ -155,14 +181,6 @@ func TestHostileSuite(t *testing.T) {
 			b.lie(b.forge([]byte("none")))
 			b.liar.On("*/binary-amd64/*", testrepo.Status(404))
 		}, "promised by the metadata", "length"},
-		{"a bomb", false, func(b *betrayed) {
-			// Of long lines, so that a slow machine is through with as much as it may unpack in the client's time.
-			packed, err := testrepo.Bomb("Package: x\n", "Package: x\nDescription: "+strings.Repeat("x", 4000)+"\n\n", 80<<20)
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			b.lie(b.forge(packed))
-		}, "unpacks to more than is allowed", "metadata"},
 		{"a package that climbs", false, stray("../../../etc/passwd"), "`..`", "metadata"},
 		{"a package that climbs, escaped", false, stray("pool/%2e%2e/%2e%2e/passwd"), "`..`", "metadata"},
 		{"a package elsewhere", false, stray("http://198.51.100.1/hello.deb"), "a URL with a scheme", "metadata"},
@@ -170,41 +188,69 @@ func TestHostileSuite(t *testing.T) {
 		{"packages are endless", false, packages(testrepo.Endless()), "more than the", "length"},
 		{"packages are pages", false, packages(testrepo.Portal()), "promised by the metadata", "length"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			key := newSuiteKey(t)
-			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, key)
-			tree := t.TempDir()
-			b := &betrayed{suiteArchive: a, liar: testrepo.Start(t, tree)}
-			a.base, a.others = b.liar.URL, []string{a.up.URL}
-			extra := []string{"[serve]\nmetadata_max_age = \"0s\""}
-			if tt.keys {
-				extra = append(extra, fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
-			}
-			a.configure(extra...)
-			a.issue(a.build("1"))
-			b.lie(a.has)
-			server := a.serve()
-			for range 2 { // what clients want of it is known from then on
-				b.updates(server)
-			}
-			a.issue(a.build("2"))
-			if err := errors.Join(os.RemoveAll(filepath.Join(tree, upstreamBase)), os.MkdirAll(tree, 0o755)); err != nil {
-				t.Fatal(err)
-			}
-			tt.lie(b)
-			b.updates(server)
-			if log := server.stderr.String(); !strings.Contains(log, tt.reason) {
-				t.Errorf("the log does not say %q", tt.reason)
-			}
-			if n := server.refusals(tt.metric); n == 0 {
-				t.Errorf("the metrics do not tell of %q", tt.metric)
-			}
-			if raceFlag != "-race=true" {
-				if n := server.peak(); n > hostileBound {
-					t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
-				}
-			}
-			server.insist()
-		})
+		t.Run(tt.name, betrayal{keys: tt.keys, lie: tt.lie, reason: tt.reason, metric: tt.metric}.run)
+	}
+}
+
+// betrayal is one thing that a hostile mirror of a suite does.
+type betrayal struct {
+	suite  testrepo.Suite // how the suite is made
+	apart  bool           // it has a Release with Release.gpg
+	keys   bool           // imserve has its key
+	lie    func(*betrayed)
+	reason string // in the log
+	metric string
+}
+
+// run has clients update before and after the first mirror has become hostile.
+func (x betrayal) run(t *testing.T) {
+	key := newSuiteKey(t)
+	x.suite.Name, x.suite.ByHash = "stable", true
+	if x.apart {
+		x.suite.Detached = key.detached
+	} else {
+		x.suite.Inline = key.inline
+	}
+	a := newSuiteArchive(t, x.suite, key)
+	tree := t.TempDir()
+	b := &betrayed{suiteArchive: a, liar: testrepo.Start(t, tree)}
+	a.base, a.others = b.liar.URL, []string{a.up.URL}
+	extra := []string{"[serve]\nmetadata_max_age = \"0s\""}
+	if x.keys {
+		extra = append(extra, fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key))
+	}
+	a.configure(extra...)
+	a.issue(a.build("1"))
+	b.lie(a.has)
+	server := a.serve()
+	for range 2 { // what clients want of it is known from then on
+		b.updates(server)
+	}
+	a.issue(a.build("2"))
+	if err := errors.Join(os.RemoveAll(filepath.Join(tree, upstreamBase)), os.MkdirAll(tree, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	x.lie(b)
+	b.updates(server)
+	if log := server.stderr.String(); !strings.Contains(log, x.reason) {
+		t.Errorf("the log does not say %q", x.reason)
+	}
+	if n := server.refusals(x.metric); n == 0 {
+		t.Errorf("the metrics do not tell of %q", x.metric)
+	}
+	server.bounded()
+	server.insist()
+}
+
+// bounded checks that the process has not had more memory than it may.
+func (p *process) bounded() {
+	p.t.Helper()
+	if raceFlag == "-race=true" {
+		return // the race detector's memory is not the program's
+	}
+	if n := p.peak(); n > hostileBound {
+		p.t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
+	} else {
+		p.t.Logf("%d MiB were resident at the most", n>>20)
 	}
 }

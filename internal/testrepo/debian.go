@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ulikunitz/xz"
 )
 
 // Deb is a Debian package of a test.
@@ -48,15 +46,17 @@ type Suite struct {
 	Valid time.Duration
 	// ByHash has each index under its digest too.
 	ByHash bool
+	// Packed is how each index is to be had; nil is gzip and xz.
+	Packed []Compression
 	// Inline makes the InRelease, and Detached the Release.gpg, of a Release; where
 	// one of them is nil there is no such file.
 	Inline, Detached func(release []byte) ([]byte, error)
 }
 
 // BuildSuite makes the files of a suite of these packages, all in its component
-// main, by their paths below the top of the archive: packages, Packages.gz and
-// Packages.xz for each architecture, Release and what signs that. They are the
-// caller's to publish, in whatever order.
+// main, by their paths below the top of the archive: packages, a packed Packages or
+// several for each architecture, Release and what signs that. They are the caller's
+// to publish, in whatever order.
 func BuildSuite(debs []Deb, o Suite) (map[string][]byte, error) {
 	flat := o.Name == ""
 	files := map[string][]byte{}
@@ -84,18 +84,15 @@ func BuildSuite(debs []Deb, o Suite) (map[string][]byte, error) {
 	}
 	var sums strings.Builder
 	for _, dir := range slices.Sorted(maps.Keys(lists)) {
-		for _, pack := range []Compression{Plain, Gzip, XZ} {
-			packed, err := packIndex(lists[dir].Bytes(), pack)
+		for _, c := range append([]Compression{Plain}, o.packed()...) {
+			packed, suffix, err := pack(lists[dir].Bytes(), c)
 			if err != nil {
 				return nil, err
 			}
-			name := path.Join(dir, "Packages")
-			if pack != Plain {
-				name += "." + string(pack)
-			}
+			name := path.Join(dir, "Packages") + suffix
 			sum := fmt.Sprintf("%x", sha256.Sum256(packed))
 			fmt.Fprintf(&sums, " %s %d %s\n", sum, len(packed), name)
-			if pack == Plain {
+			if c == Plain {
 				continue // listed, and not there, as archives have it
 			}
 			files[path.Join(root, name)] = packed
@@ -135,29 +132,11 @@ func (o Suite) release(archs []string) string {
 	return b.String()
 }
 
-// packIndex is an index in a compression.
-func packIndex(text []byte, c Compression) ([]byte, error) {
-	var b bytes.Buffer
-	switch c {
-	case Gzip:
-		w := gzip.NewWriter(&b)
-		if _, err := w.Write(text); err != nil {
-			return nil, err
-		}
-		err := w.Close()
-		return b.Bytes(), err
-	case XZ:
-		w, err := xz.NewWriter(&b)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(text); err != nil {
-			return nil, err
-		}
-		err = w.Close()
-		return b.Bytes(), err
+func (o Suite) packed() []Compression {
+	if o.Packed == nil {
+		return []Compression{Gzip, XZ}
 	}
-	return text, nil
+	return o.Packed
 }
 
 // control is what the package says of itself.

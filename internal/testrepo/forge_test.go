@@ -1,10 +1,7 @@
 package testrepo
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/xml"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,18 +58,35 @@ func TestForge(t *testing.T) {
 	}
 }
 
+// TestBomb holds that a bomb unpacks to what
+// it is meant to be.
 func TestBomb(t *testing.T) {
-	const size = 3 << 20
-	b, err := Bomb("<head>", "<unit/>", size)
-	if err != nil {
-		t.Fatal(err)
+	const size = 3<<20 + 500
+	for _, c := range []Compression{Gzip, XZ, Zstd} {
+		b, err := Bomb(c, "<head>", "<unit/>", size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(unpack(t, b, "."+string(c)))
+		if len(text) != size || !strings.HasPrefix(text, "<head><unit/><unit/>") || len(b) > size/200 {
+			t.Errorf("%s: %d bytes of %d", c, len(text), len(b))
+		}
 	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestGreedy holds that what asks for a dictionary is sound but for that.
+func TestGreedy(t *testing.T) {
+	text := strings.Repeat("Jack is a dull boy. ", 20_000)
+	for _, c := range []Compression{XZ, Zstd} {
+		b, err := Greedy(c, text, 1<<26)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(unpack(t, b, "."+string(c))); got != text {
+			t.Errorf("%s: %d bytes", c, len(got))
+		}
 	}
-	text, err := io.ReadAll(z)
-	if err != nil || len(text) < size || !strings.HasPrefix(string(text), "<head><unit/><unit/>") || len(b) > size/200 {
-		t.Errorf("%d bytes of %d, %v", len(text), len(b), err)
+	if _, err := Greedy(Gzip, text, 1<<26); err == nil {
+		t.Error("gzip asks for a dictionary")
 	}
 }

@@ -19,7 +19,7 @@ type host struct {
 	guests chan struct{} // the same for clients
 
 	mu       sync.Mutex
-	failures int // since the last success
+	failures int // since the last success, each after a rest
 	until    time.Time
 	cheap    bool // the last failure cost hardly any time
 	probing  bool
@@ -76,11 +76,16 @@ const (
 	restFactor   = 10 // at most a tenth of the time is lost to a mirror that is down
 )
 
-// failed notes a failure that took cost, and how long the host rests for it.
+// failed notes a failure that took cost, and how long the host rests for it: twice as
+// long for each time that it has failed before, and rested. What many requests meet at
+// once is one failure, and so is what those meet that ask a host in its rest.
 func (h *host) failed(now time.Time, cost time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cheap = cost < cheapFailure
+	if h.failures > 0 && now.Add(-cost).Before(h.until) {
+		h.failures--
+	}
 	rest := max(restFactor*cost, minRest) << min(h.failures, 8)
 	most := maxRest
 	if h.cheap {

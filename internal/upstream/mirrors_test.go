@@ -51,7 +51,16 @@ func TestHealth(t *testing.T) {
 	check("after a cheap failure", "bca", "bca")
 	c.pass(minRest)
 	check("a second later", "abc", "abc")
+	c.pass(10 * time.Millisecond)
 	for range 20 {
+		a.failed(c.now(), 10*time.Millisecond) // the first after its rest, the others with it
+	}
+	c.pass(2*minRest - 1)
+	check("after a second failure that twenty requests met", "bca", "bca")
+	c.pass(1)
+	check("after twice a failure's rest", "abc", "abc")
+	for range 20 {
+		c.pass(maxCheapRest + 10*time.Millisecond)
 		a.failed(c.now(), 10*time.Millisecond)
 	}
 	c.pass(maxCheapRest - 1)
@@ -67,7 +76,16 @@ func TestHealth(t *testing.T) {
 	check("at the end of its rest, when a client's request is not the one to find out", "bca", "bca")
 	a.worked()
 	check("when it has answered a probe", "abc", "abc")
+	a.failed(c.now(), 2*time.Second)
 	for range 20 {
+		a.failed(c.now(), 3*time.Second)
+	}
+	c.pass(restFactor*3*time.Second - 1)
+	check("after a failure that many requests met, the last of them for long", "bc", "bca")
+	c.pass(1)
+	check("after its rest", "bca", "bca")
+	for range 20 {
+		c.pass(maxRest + time.Minute)
 		a.failed(c.now(), time.Minute)
 	}
 	c.pass(maxRest - 1)
