@@ -71,6 +71,11 @@ func (c *Cache) List(repo, dir string) ([]DirEntry, error) {
 // repository and in them by path, until visit returns an error, which it then
 // returns, or ctx ends. A file that comes or goes meanwhile may be missed.
 func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
+	return c.eachStored(ctx, func(k Key, st *stored) error { return visit(k, st.facts) })
+}
+
+// eachStored is Walk for who needs to know the file itself, which is closed.
+func (c *Cache) eachStored(ctx context.Context, visit func(Key, *stored) error) error {
 	return fs.WalkDir(c.tree.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -97,7 +102,7 @@ func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
 			return fmt.Errorf("list the cache: %w", err)
 		}
 		st.file.Close()
-		return visit(k, st.facts)
+		return visit(k, st)
 	})
 }
 

@@ -147,18 +147,18 @@ func (t *tree) commit(p *Partial, to string) (replaced int64, err error) {
 // removed, each time, before the file was in it.
 const mostRenames = 100
 
-// rename gives the file from its name, in a directory that it makes. An eviction
-// that has left that directory empty may be removing it.
+// rename gives the file from its name, in a directory that it makes where it is
+// missing. An eviction that has left that directory empty may be removing it.
 func (t *tree) rename(from, to string) error {
 	for i := 1; ; i++ {
-		err := t.root.MkdirAll(path.Dir(to), 0o755)
-		if err == nil {
-			err = t.root.Rename(from, to)
-		}
+		err := t.root.Rename(from, to)
 		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
 			return err
 		}
 		if _, gone := t.root.Lstat(from); gone != nil {
+			return err
+		}
+		if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
