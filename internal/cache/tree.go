@@ -51,9 +51,12 @@ func openTree(dir string) (*tree, error) {
 func (t *tree) open(k Key) (*stored, error) { return t.openAt(k.String()) }
 
 // openAt is open for a name below the cache directory.
-func (t *tree) openAt(name string) (*stored, error) {
+func (t *tree) openAt(name string) (*stored, error) { return openIn(t.root, name, name) }
+
+// openIn is open for the file that dir has as base; name is below the cache directory.
+func openIn(dir *os.Root, base, name string) (*stored, error) {
 	// Not to wait at a named pipe that somebody put there.
-	file, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := dir.OpenFile(base, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.EAGAIN) {
 		// Whoever evicts has made sure that nobody reads it, and is deleting it.
 		return nil, fmt.Errorf("%s is being evicted: %w", name, fs.ErrNotExist)
