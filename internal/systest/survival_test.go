@@ -41,6 +41,7 @@ func TestSurvival(t *testing.T) {
 	const sure = "[sync]\ncandidates = [\"rename\", \"dependency\"]"
 	s := newSite(t, sure)
 	s.up.SetSendBuffer(16 << 10)
+	s.mkdir(s.cached()) // whoever is killed early has not come to make it
 	s.publish(specs)
 	s.log(specs)
 	good := known{}
