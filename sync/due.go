@@ -17,6 +17,15 @@ import (
 // lookEvery is how often the clock is looked at.
 const lookEvery = time.Minute
 
+// putOff is by how much a job comes after its time at the most, so that not all sites
+// ask a mirror in one moment: no more than a part of the time to the next, and of what
+// is left of the window.
+const (
+	putOff       = 5 * time.Minute
+	putOffPart   = 10
+	putOffWindow = 2
+)
+
 // due is a job with the times of its schedule. It runs once for each time that has
 // come since it last began, or for several together, on whosever account: a timer of
 // cron's that comes late, since the machine has slept, finds that nothing is due.
@@ -26,17 +35,37 @@ type due struct {
 	window config.Window
 	job    cron.Job
 	now    func() time.Time
+	random func() float64 // in [0, 1), from any goroutine
 	log    *slog.Logger
 
 	mu   sync.Mutex
 	last time.Time // when it last began; zero: it never did
 }
 
-// Run implements cron.Job, for cron, whose timer has fired.
-func (d *due) Run() {
+// onTime runs the job some moments after cron's timer has fired, unless ctx ends before.
+func (d *due) onTime(ctx context.Context) {
+	wait := time.NewTimer(time.Duration(d.random() * float64(d.most())))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return
+	}
 	if d.begin(0) {
 		d.job.Run()
 	}
+}
+
+// most is by how much the job is put off now, at the most.
+func (d *due) most() time.Duration {
+	now, most := d.now(), putOff
+	if next := d.Next(now); !next.IsZero() {
+		most = min(most, next.Sub(now)/putOffPart)
+	}
+	if end, open := d.window.Closes(now.Local()); open && !end.IsZero() {
+		most = min(most, end.Sub(now)/putOffWindow)
+	}
+	return most
 }
 
 // catchUp runs the job if it should have begun before more than late.
@@ -72,7 +101,7 @@ func (d *due) begin(late time.Duration) bool {
 func keep(ctx context.Context, log *slog.Logger, jobs []*due) {
 	c := cron.New(cron.WithLogger(cronLog{log}))
 	for _, d := range jobs {
-		c.Schedule(d, d)
+		c.Schedule(d, cron.FuncJob(func() { d.onTime(ctx) }))
 	}
 	c.Start()
 	tick := time.NewTicker(lookEvery)
@@ -82,7 +111,7 @@ func keep(ctx context.Context, log *slog.Logger, jobs []*due) {
 		case <-tick.C:
 			for _, d := range jobs {
 				// Cron, if it is awake, goes first.
-				d.catchUp(lookEvery)
+				d.catchUp(lookEvery + d.most())
 			}
 		case <-ctx.Done():
 		}

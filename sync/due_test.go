@@ -40,6 +40,7 @@ func TestDue(t *testing.T) {
 		last                  string // when it last began; "" is at the start
 		takes                 time.Duration
 		steps                 []step
+		random                float64
 	}{
 		{"a machine that sleeps", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 0, []step{
 			{"before its time", 0, 2 * time.Hour, 0},
@@ -48,37 +49,51 @@ func TestDue(t *testing.T) {
 			{"the next night", 0, 18 * time.Hour, 3},
 			{"cron's timer, which stood still, comes late", 0, 5*time.Hour + 30*time.Minute, 3},
 			{"two nights together", 49 * time.Hour, 2 * time.Minute, 4},
-		}},
+		}, 0},
 		{"a clock that is set", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 0, []step{
 			{"its time", 0, 3 * time.Hour, 1},
 			{"put back, not behind it", -30 * time.Minute, 2 * time.Minute, 1},
 			{"put back, so that it comes again", -2 * time.Hour, 3 * time.Hour, 2},
 			{"put forward to before the next", 20 * time.Hour, 2 * time.Minute, 2},
 			{"put forward over it", 3 * time.Hour, 2 * time.Minute, 3},
-		}},
+		}, 0},
 		{"a clock that was wrong", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "2031-01-01T00:00:00Z", 0, []step{
 			{"before its time", 0, 2 * time.Hour, 0},
 			{"its time", 0, time.Hour, 1},
-		}},
+		}, 0},
+		{"put off", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 0, []step{
+			{"its time", 0, 2*time.Hour + 21*time.Minute, 0},
+			{"after it", 0, 5 * time.Minute, 1},
+			{"asleep over the next, which is not put off", 30 * time.Hour, 7 * time.Minute, 2},
+		}, 0.9},
+		{"put off, as far as the window goes", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{From: 60, To: 140}, "", 0, []step{
+			{"its time", 0, 2*time.Hour + 18*time.Minute, 0},
+			{"after it", 0, time.Minute, 1},
+		}, 0.9},
+		{"put off by a tenth", "CRON_TZ=UTC * * * * *", "2026-11-23T00:00:30Z", config.Window{}, "", 0, []step{
+			{"its time", 0, 31 * time.Second, 0},
+			{"after it", 0, 5 * time.Second, 1},
+			{"the next", 0, time.Minute, 2},
+		}, 0.9},
 		{"the night without its hour", "CRON_TZ=Europe/Berlin 17 2 * * *", "2026-03-28T12:00:00+01:00", config.Window{}, "", 0, []step{
 			{"03:17", 0, 14*time.Hour + 20*time.Minute, 1},
 			{"the next night", 0, 23 * time.Hour, 2},
-		}},
+		}, 0},
 		{"the night with its hour twice", "CRON_TZ=Europe/Berlin 17 2 * * *", "2026-10-24T12:00:00+02:00", config.Window{}, "", 0, []step{
 			{"02:17", 0, 14*time.Hour + 20*time.Minute, 1},
 			{"02:17 again", 0, time.Hour, 1},
 			{"the next night", 0, 24 * time.Hour, 2},
-		}},
+		}, 0},
 		{"a window that is over", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{From: 60, To: 360}, "", 0, []step{
 			{"it has slept until noon", 12 * time.Hour, 2 * time.Minute, 0},
 			{"caught up when it opens", 0, 13*time.Hour + 5*time.Minute, 1},
 			{"the next", 0, 2 * time.Hour, 2},
-		}},
+		}, 0},
 		{"a run that is long", "CRON_TZ=UTC 17 * * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 90 * time.Minute, []step{
 			{"one under way", 0, time.Hour, 1},
 			{"one left out", 0, time.Hour, 1},
 			{"the one after it", 0, 20 * time.Minute, 2},
-		}},
+		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// Windows are of the machine's own zone.
@@ -102,7 +117,7 @@ func TestDue(t *testing.T) {
 				}
 				runs := 0
 				chain := cron.NewChain(cron.SkipIfStillRunning(cron.DiscardLogger))
-				d := &due{Schedule: schedule, window: c.window, now: clock.now, log: slog.New(slog.DiscardHandler), last: clock.now()}
+				d := &due{Schedule: schedule, window: c.window, now: clock.now, random: func() float64 { return c.random }, log: slog.New(slog.DiscardHandler), last: clock.now()}
 				d.job = chain.Then(cron.FuncJob(func() {
 					runs++
 					time.Sleep(c.takes)

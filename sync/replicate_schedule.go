@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -87,7 +88,8 @@ func (a *Agent) copiesDue(ctx context.Context, chain cron.Chain, all []config.Re
 			a.copyNow(ctx, r)
 		}))
 		jobs = append(jobs, &due{
-			Schedule: schedule, name: "a copy of " + r.From, window: r.Window, job: job, now: a.now, log: a.log, last: last[r.From],
+			Schedule: schedule, name: "a copy of " + r.From, window: r.Window, job: job,
+			now: a.now, random: rand.Float64, log: a.log, last: last[r.From],
 		})
 		a.log.Info("waiting to copy", "from", r.From, "schedule", r.Schedule, "next", schedule.Next(a.now()))
 	}

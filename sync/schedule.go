@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	}
 	jobs := []*due{{
 		Schedule: schedule, name: "a run", window: a.site.Config.Sync.Window, job: chain.Then(cron.FuncJob(once)),
-		now: a.now, log: a.log, last: last,
+		now: a.now, random: rand.Float64, log: a.log, last: last,
 	}}
 	copies, err := a.copiesDue(ctx, chain, replicas)
 	if err != nil {
