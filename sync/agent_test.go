@@ -315,8 +315,13 @@ parallel = 1`, nil, pkgSpec("a", "1"), pkgSpec("b", "1"), pkgSpec("c", "1"))
 		})
 	}})
 	b.up.On("*/b-1-1.x86_64.rpm", testrepo.Stall(10_000).Times(1))
-	done := make(chan *Report, 1)
-	go func() { done <- b.once() }()
+	done := make(chan error, 1)
+	var r *Report
+	go func() {
+		var err error
+		r, err = b.agent.Once(t.Context())
+		done <- err
+	}()
 	if err := b.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -324,8 +329,8 @@ parallel = 1`, nil, pkgSpec("a", "1"), pkgSpec("b", "1"), pkgSpec("c", "1"))
 		t.Errorf("%d requests for c beside the download of b", n)
 	}
 	b.up.Release()
-	if r := <-done; r.Fetched != 3 {
-		t.Errorf("fetched %d", r.Fetched)
+	if err := <-done; err != nil || r.Fetched != 3 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
