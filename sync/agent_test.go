@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/site"
 	"intelligentmirror/internal/testrepo"
@@ -288,6 +290,48 @@ func (d *during) Item(Item) Track {
 		f()
 	}
 	return silent{}
+}
+
+// atEnd is a Progress that calls f when an item is stored and remembered, before the next.
+type atEnd struct {
+	silent
+	f func()
+}
+
+func (e atEnd) Item(Item) Track           { return e }
+func (e atEnd) Done(cache.Outcome, error) { e.f() }
+
+// TestStoringKeepsNoSlot: what has come, and is stored, does not keep the next download
+// waiting, and what is downloaded does.
+func TestStoringKeepsNoSlot(t *testing.T) {
+	b := newBench(t, `packages = ["a", "b", "c"]
+parallel = 1`, nil, pkgSpec("a", "1"), pkgSpec("b", "1"), pkgSpec("c", "1"))
+	var first sync.Once
+	b.agent = b.newAgent(atEnd{f: func() {
+		first.Do(func() {
+			if err := b.up.AwaitRequests(t.Context(), "", "*.rpm", 2); err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	b.up.On("*/b-1-1.x86_64.rpm", testrepo.Stall(10_000).Times(1))
+	done := make(chan error, 1)
+	var r *Report
+	go func() {
+		var err error
+		r, err = b.agent.Once(t.Context())
+		done <- err
+	}()
+	if err := b.up.AwaitStalled(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.up.Count("", "*/c-1-1.x86_64.rpm"); n != 0 {
+		t.Errorf("%d requests for c beside the download of b", n)
+	}
+	b.up.Release()
+	if err := <-done; err != nil || r.Fetched != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // TestUpstreamChangesUnderTheRun: what was planned is replaced while it is

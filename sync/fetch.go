@@ -62,6 +62,10 @@ func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err
 	return changed, nil
 }
 
+// storing is how many files there are for each that is downloaded, at the most: the
+// others have come and wait for the disk, which sync.parallel says nothing of.
+const storing = 2
+
 // download fetches the items, some at a time, and reports whether any byte came.
 func (r *run) download(ctx context.Context, items []Item) bool {
 	var total int64
@@ -76,10 +80,14 @@ func (r *run) download(ctx context.Context, items []Item) bool {
 	var workers sync.WaitGroup
 	var mu sync.Mutex
 	fetched := false
-	for range min(r.site.Config.Sync.Parallel, len(items)) {
+	parallel := min(r.site.Config.Sync.Parallel, len(items))
+	slots := make(chan struct{}, parallel)
+	for range storing * parallel {
 		workers.Go(func() {
 			for it := range queue {
-				out, err := r.fetch(ctx, it)
+				free := sync.OnceFunc(func() { <-slots })
+				out, err := r.fetch(ctx, it, free)
+				free()
 				if ctx.Err() != nil && err != nil {
 					continue // not a failure: it goes on the next time
 				}
@@ -98,24 +106,40 @@ func (r *run) download(ctx context.Context, items []Item) bool {
 	}
 	for _, it := range items {
 		select {
-		case queue <- it:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
+			continue
 		}
+		queue <- it
 	}
 	close(queue)
 	workers.Wait()
 	return fetched
 }
 
-// fetch brings one item into the cache.
-func (r *run) fetch(ctx context.Context, it Item) (cache.Outcome, error) {
+// fetch brings one item into the cache. arrived is called when all of it has come, and
+// it is only to be stored; not if it need not come.
+func (r *run) fetch(ctx context.Context, it Item, arrived func()) (cache.Outcome, error) {
 	track := &counted{Track: r.progress.Item(it), to: &r.reached, size: it.Size}
-	out, err := r.site.Cache.Prefetch(ctx, it.Key, it.Want, tracked{r.site.Mirrors(it.Key.Repo).Grab(), track})
+	source := tracked{r.site.Mirrors(it.Key.Repo).Grab(), track}
+	out, err := r.site.Cache.Prefetch(ctx, it.Key, it.Want, arriving{source, arrived})
 	track.Done(out, err)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", it.Path, err)
 	}
 	return out, nil
+}
+
+// arriving is a Source that says when a download has ended, well or not.
+type arriving struct {
+	cache.Source
+	ended func()
+}
+
+// Fetch implements cache.Source.
+func (a arriving) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) error {
+	defer a.ended()
+	return a.Source.Fetch(ctx, r, p)
 }
 
 // flip lets the new metadata become current, now that what it is wanted for is there.

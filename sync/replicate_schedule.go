@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -59,9 +60,8 @@ func (a *Agent) copyNow(ctx context.Context, r config.Replica) {
 	a.replicated(report, err)
 }
 
-// scheduleCopies puts the caches that have a schedule of their own into c, and is a
-// job for each of which one was missed while nobody was there to do it.
-func (a *Agent) scheduleCopies(ctx context.Context, c *cron.Cron, chain cron.Chain, all []config.Replica) (missed []cron.Job, err error) {
+// copiesDue is a job for each of the caches that have a schedule of their own.
+func (a *Agent) copiesDue(ctx context.Context, chain cron.Chain, all []config.Replica) (jobs []*due, err error) {
 	past, err := a.history.replicas()
 	if err != nil {
 		a.log.Warn("what was copied is not known", "error", err)
@@ -87,12 +87,11 @@ func (a *Agent) scheduleCopies(ctx context.Context, c *cron.Cron, chain cron.Cha
 			defer func() { <-a.turn }()
 			a.copyNow(ctx, r)
 		}))
-		c.Schedule(schedule, job)
-		_, open := r.Window.Closes(a.now().Local())
-		if at := last[r.From]; open && (at.IsZero() || !schedule.Next(at).After(a.now())) {
-			missed = append(missed, job)
-		}
+		jobs = append(jobs, &due{
+			Schedule: schedule, name: "a copy of " + r.From, window: r.Window, job: job,
+			now: a.now, random: rand.Float64, log: a.log, last: last[r.From],
+		})
 		a.log.Info("waiting to copy", "from", r.From, "schedule", r.Schedule, "next", schedule.Next(a.now()))
 	}
-	return missed, nil
+	return jobs, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 // or on schedules of their own, and between them does a run for the roots whose
 // metadata has changed (sync.poll), until ctx ends; then it breaks off the
 // one that is under way, which stays resumable. A run that was missed while
-// nobody was there to do it is caught up at once. done is told of each.
+// nobody was there to do it, or while the machine slept, is caught up at once. done is
+// told of each.
 func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	schedule, err := scheduled(&a.site.Config.Sync)
 	if err != nil {
@@ -47,35 +49,28 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 	// In this order: SkipIfStillRunning gives its token back without a defer, so
 	// that a panic has to be caught below it.
 	chain := cron.NewChain(cron.SkipIfStillRunning(log), cron.Recover(log))
-	job := chain.Then(cron.FuncJob(once))
-	c := cron.New(cron.WithLogger(log))
-	c.Schedule(schedule, job)
-	missedCopies, err := a.scheduleCopies(ctx, c, chain, replicas)
-	if err != nil {
-		return err
-	}
-
 	last, err := a.history.lastSuccess()
 	if err != nil {
 		a.log.Warn("the last run is not known", "error", err)
 	}
-	_, open := a.site.Config.Sync.Window.Closes(a.now().Local())
-	if missed := last.IsZero() || !schedule.Next(last).After(a.now()); missed && open {
-		a.log.Info("a run was missed and is done now", "last", last)
-		job.Run()
+	jobs := []*due{{
+		Schedule: schedule, name: "a run", window: a.site.Config.Sync.Window, job: chain.Then(cron.FuncJob(once)),
+		now: a.now, random: rand.Float64, log: a.log, last: last,
+	}}
+	copies, err := a.copiesDue(ctx, chain, replicas)
+	if err != nil {
+		return err
 	}
-	for _, job := range missedCopies {
-		job.Run()
+	jobs = append(jobs, copies...)
+	for _, d := range jobs {
+		d.catchUp(0)
 	}
-	c.Start()
 	var polling sync.WaitGroup
 	if every := time.Duration(a.site.Config.Sync.Poll); every > 0 {
 		polling.Go(func() { a.poll(ctx, every, done) })
 	}
 	a.log.Info("waiting", "schedule", a.site.Config.Sync.Schedule, "next", schedule.Next(a.now()))
-	<-ctx.Done()
-	// Stop lets no new run begin; the one under way sees ctx and ends.
-	<-c.Stop().Done()
+	keep(ctx, a.log, jobs)
 	polling.Wait()
 	return nil
 }

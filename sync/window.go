@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"intelligentmirror/internal/config"
 )
@@ -31,7 +30,7 @@ func (a *Agent) within(ctx context.Context, w config.Window, name string, f func
 	if !end.IsZero() {
 		c, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		defer time.AfterFunc(end.Sub(a.now()), func() { cancel(errWindow) }).Stop()
+		defer at(a.now, end, func() { cancel(errWindow) })()
 		ctx = c
 	}
 	err = f(ctx)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,36 +15,40 @@ import (
 )
 
 func newRun(p *program) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "run",
 		Short: "Stay, and sync on the configured schedule",
 		Long: `run stays and does a run whenever sync.schedule says so, copies the caches that
 [[replicate]] names behind it or when they say, and, as often as sync.poll
 says, looks whether a repository in use has changed, which it then syncs at once. A
-run that was missed is caught up at the start.
+run that was missed is caught up at the start, and after the machine has slept.
 
 It is stopped with SIGTERM, and goes on where it was when it is started again. On
 SIGHUP it reads its configuration anew, and goes on where it was; a configuration
 that has errors is logged, and the old one stays.`,
-		Example: `  imsync run --config /etc/intelligentmirror/config.toml`,
-		Args:    none,
+		Example: `  imsync run --config /etc/intelligentmirror/config.toml
+  imsync run --json         the reports for another program`,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			for {
-				again, err := p.stay(cmd.Context(), hangup)
+				again, err := p.stay(cmd.Context(), hangup, asJSON)
 				if !again || err != nil {
 					return err
 				}
 			}
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the report of each run as JSON, a line each")
+	return c
 }
 
 // stay does runs until ctx ends, or until a hangup finds a configuration that can
-// be gone on with: then again is true.
-func (p *program) stay(ctx context.Context, hangup <-chan os.Signal) (again bool, err error) {
+// be gone on with: then again is true. It prints the runs' reports if asJSON says so.
+func (p *program) stay(ctx context.Context, hangup <-chan os.Signal, asJSON bool) (again bool, err error) {
 	err = p.with(slog.LevelInfo, nil, func(a *imsync.Agent, _ *config.Config) error {
 		log, err := p.logger(slog.LevelInfo)
 		if err != nil {
@@ -69,7 +74,17 @@ func (p *program) stay(ctx context.Context, hangup <-chan os.Signal) (again bool
 				stop()
 			}
 		}()
-		err = a.Run(running, func(r *imsync.Report, err error) { logRun(log, r, err) })
+		lines := json.NewEncoder(p.stdout)
+		lines.SetEscapeHTML(false)
+		err = a.Run(running, func(r *imsync.Report, err error) {
+			logRun(log, r, err)
+			if !asJSON || r == nil {
+				return
+			}
+			if err := lines.Encode(r); err != nil {
+				log.Error("a report can't be printed", "error", err)
+			}
+		})
 		stop()
 		<-reading
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -71,34 +72,63 @@ func (c *Cache) List(repo, dir string) ([]DirEntry, error) {
 // repository and in them by path, until visit returns an error, which it then
 // returns, or ctx ends. A file that comes or goes meanwhile may be missed.
 func (c *Cache) Walk(ctx context.Context, visit func(Key, Facts) error) error {
-	return fs.WalkDir(c.tree.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	return c.eachStored(ctx, func(k Key, st *stored) error { return visit(k, st.facts) })
+}
+
+// eachStored is Walk for who needs to know the file itself, which is closed.
+func (c *Cache) eachStored(ctx context.Context, visit func(Key, *stored) error) error {
+	return c.eachBelow(ctx, c.tree.root, ".", visit)
+}
+
+// eachBelow is eachStored for a directory: each file is opened from there, which for
+// a path of many parts is much less work than from the top.
+func (c *Cache) eachBelow(ctx context.Context, dir *os.Root, name string, visit func(Key, *stored) error) error {
+	list, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the cache: %w", err)
+	}
+	for _, e := range list {
+		below := path.Join(name, e.Name())
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return fmt.Errorf("list the cache: %w", err)
-		case d.IsDir() && name == ownDir:
-			return fs.SkipDir
-		case !d.Type().IsRegular(), !utf8.ValidString(name):
-			return nil // nothing that has a Key
+		case e.IsDir() && below != ownDir:
+			sub, err := dir.OpenRoot(e.Name())
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("list the cache: %w", err)
+			}
+			err = c.eachBelow(ctx, sub, below, visit)
+			sub.Close()
+			if err != nil {
+				return err
+			}
+		case e.Type().IsRegular() && utf8.ValidString(below):
+			if err := c.oneOf(dir, e.Name(), below, visit); err != nil {
+				return err
+			}
 		}
-		repo, below, ok := strings.Cut(name, "/")
-		if !ok {
-			return nil // beside the repositories
-		}
-		k := Key{Repo: repo, Path: below}
-		st, err := c.tree.open(k)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("list the cache: %w", err)
-		}
-		st.file.Close()
-		return visit(k, st.facts)
-	})
+	}
+	return nil
+}
+
+// oneOf is eachStored for the file that dir has under a name, and that is stored as below.
+func (c *Cache) oneOf(dir *os.Root, name, below string, visit func(Key, *stored) error) error {
+	k, ok := keyOf(below)
+	if !ok {
+		return nil // beside the repositories
+	}
+	st, err := openIn(dir, name, below)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotAFile) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list the cache: %w", err)
+	}
+	st.file.Close()
+	return visit(k, st)
 }
 
 // HasRepo reports whether there is a directory of the repository, and so whether

@@ -129,7 +129,7 @@ func (p *Partial) Resume() (int64, Head) {
 }
 
 // Path is the file's name, for a Source that writes it by itself: between Begin
-// or Continue and Vouch.
+// or Continue and Measure.
 func (p *Partial) Path() string { return p.path }
 
 // Begin says that a body follows from its first byte on. What was there before
@@ -213,11 +213,7 @@ func (p *Partial) Write(b []byte) (int, error) {
 	case p.head.Bucket:
 		p.bucket += int64(n)
 	}
-	p.hashed += int64(n)
-	p.sha.Write(b[:n])
-	if p.other != nil {
-		p.other.Write(b[:n])
-	}
+	p.digested(b[:n])
 	if err != nil {
 		return n, storeError(err)
 	}
@@ -299,6 +295,15 @@ func (p *Partial) hash() error {
 	return nil
 }
 
+// digested adds the bytes behind the hashed ones to the running digests.
+func (p *Partial) digested(b []byte) {
+	p.hashed += int64(len(b))
+	p.sha.Write(b)
+	if p.other != nil {
+		p.other.Write(b)
+	}
+}
+
 // sniff checks the first bytes, once enough are there or enough says that these
 // are all, of a file of which nothing better is known.
 func (p *Partial) sniff(enough bool) error {
@@ -352,18 +357,23 @@ func (p *Partial) Complete() error {
 	return p.approve()
 }
 
-// Vouch is Complete for a Source that wrote the file itself and has verified it
-// against the promise: the bytes are read again only for a SHA-256 that nobody
-// knows yet, and for a Check.
-func (p *Partial) Vouch() error {
-	if err := p.Measure(); err != nil {
-		return err
+// Beside is where a Source that writes the file by itself writes the same bytes as
+// they come, between Begin or Continue and Measure, so that they are not read again
+// for their digest. What is there already is read now.
+func (p *Partial) Beside() (io.Writer, error) {
+	if err := p.hash(); err != nil {
+		return nil, err
 	}
-	if p.want.Digest.Type() != "sha256" {
-		return p.Complete()
-	}
-	p.digest, p.met = p.want.Digest, p.want.Digest
-	return p.approve()
+	return beside{p}, nil
+}
+
+// beside hashes what another writes at the end of the Partial's file.
+type beside struct{ p *Partial }
+
+// Write implements io.Writer. It never fails.
+func (b beside) Write(bytes []byte) (int, error) {
+	b.p.digested(bytes)
+	return len(bytes), nil
 }
 
 // Measure takes in what a Source has written by itself, whether it came to an
@@ -375,6 +385,10 @@ func (p *Partial) Measure() error {
 	}
 	p.fetched += fi.Size() - p.size
 	p.size = fi.Size()
+	if p.hashed > p.size {
+		// Not all that came could be written.
+		p.sha, p.other, p.hashed = nil, nil, 0
+	}
 	return nil
 }
 

@@ -94,6 +94,58 @@ func write(w io.Writer, s string) error {
 	return err
 }
 
+// TestBeside: a Source that writes the file by itself is believed no byte that is not
+// there, and what it has told of is not read again.
+func TestBeside(t *testing.T) {
+	const body = "all of the body"
+	for _, c := range []struct {
+		name          string
+		there         string // from an earlier try
+		written, told string // now
+		err           error
+		again         bool // the file is read again
+	}{
+		{"whole", "", body, body, nil, false},
+		{"the rest", body[:5], body[5:], body[5:], nil, false},
+		{"wrong bytes", "", "all of the b0dy", "all of the b0dy", ErrWrongContent, false},
+		{"not all could be written", "", body[:9], body, io.ErrUnexpectedEOF, true},
+		{"not all was told", "", body, body[:9], nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sum := Digest("sha256:").New()
+			io.WriteString(sum, body)
+			w := Want{Digest: SHA256(sum.Sum(nil)), Size: int64(len(body))}
+			_, p := newLocked(t, testKey, w)
+			if err := p.Begin(Head{Length: w.Size, URL: "u"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p.Path(), []byte(c.there), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Measure(); err != nil {
+				t.Fatal(err)
+			}
+			digest, err := p.Beside()
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.OpenFile(p.Path(), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(write(file, c.written), write(digest, c.told), file.Close(), p.Measure()); err != nil {
+				t.Fatal(err)
+			}
+			if again := p.hashed != p.size; again != c.again {
+				t.Errorf("%d of %d bytes are hashed", p.hashed, p.size)
+			}
+			if err := p.Complete(); !errors.Is(err, c.err) {
+				t.Errorf("%v, want %v", err, c.err)
+			}
+		})
+	}
+}
+
 // TestNobodyIsToldOfNothing: between the end of one inode and the first bytes of
 // the next there is nothing that a client could be told.
 func TestNobodyIsToldOfNothing(t *testing.T) {

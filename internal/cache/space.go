@@ -239,6 +239,9 @@ func (p *Partial) count() {
 // account adds delta bytes to what the cache takes, and wakes whoever evicts if
 // that is too much or too little is left.
 func (d *partials) account(delta int64) {
+	if delta == 0 {
+		return
+	}
 	bytes, err := d.usage.add(delta)
 	if err != nil {
 		return // the next walk counts it

@@ -51,9 +51,12 @@ func openTree(dir string) (*tree, error) {
 func (t *tree) open(k Key) (*stored, error) { return t.openAt(k.String()) }
 
 // openAt is open for a name below the cache directory.
-func (t *tree) openAt(name string) (*stored, error) {
+func (t *tree) openAt(name string) (*stored, error) { return openIn(t.root, name, name) }
+
+// openIn is open for the file that dir has as base; name is below the cache directory.
+func openIn(dir *os.Root, base, name string) (*stored, error) {
 	// Not to wait at a named pipe that somebody put there.
-	file, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := dir.OpenFile(base, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.EAGAIN) {
 		// Whoever evicts has made sure that nobody reads it, and is deleting it.
 		return nil, fmt.Errorf("%s is being evicted: %w", name, fs.ErrNotExist)
@@ -147,18 +150,18 @@ func (t *tree) commit(p *Partial, to string) (replaced int64, err error) {
 // removed, each time, before the file was in it.
 const mostRenames = 100
 
-// rename gives the file from its name, in a directory that it makes. An eviction
-// that has left that directory empty may be removing it.
+// rename gives the file from its name, in a directory that it makes where it is
+// missing. An eviction that has left that directory empty may be removing it.
 func (t *tree) rename(from, to string) error {
 	for i := 1; ; i++ {
-		err := t.root.MkdirAll(path.Dir(to), 0o755)
-		if err == nil {
-			err = t.root.Rename(from, to)
-		}
+		err := t.root.Rename(from, to)
 		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
 			return err
 		}
 		if _, gone := t.root.Lstat(from); gone != nil {
+			return err
+		}
+		if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

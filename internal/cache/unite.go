@@ -27,15 +27,16 @@ func (c *Cache) Unite(ctx context.Context, pause func(ctx context.Context, n int
 	one := map[Digest]Key{}          // the first file of each digest
 	others := map[Digest][]Key{}     // those that are not the same file
 	inodes := map[Digest][2]uint64{} // of the first
-	err := c.Walk(ctx, func(k Key, f Facts) error {
-		if f.SHA256 == "" || f.Size == 0 || !c.shareable(k) {
+	err := c.eachStored(ctx, func(k Key, st *stored) error {
+		d := st.facts.SHA256
+		if d == "" || st.facts.Size == 0 || !c.shareable(k) {
 			return nil
 		}
-		id, ok := c.tree.inodeOf(k)
-		if _, seen := one[f.SHA256]; !seen && ok {
-			one[f.SHA256], inodes[f.SHA256] = k, id
-		} else if ok && id != inodes[f.SHA256] {
-			others[f.SHA256] = append(others[f.SHA256], k)
+		id := [2]uint64{st.inode.dev, st.inode.ino}
+		if _, seen := one[d]; !seen {
+			one[d], inodes[d] = k, id
+		} else if id != inodes[d] {
+			others[d] = append(others[d], k)
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -142,7 +143,7 @@ func TestRunStays(t *testing.T) {
 	s.publish(specs)
 	s.log(specs)
 	s.up.On("*/repomd.xml", testrepo.Hang().Times(1))
-	daemon := s.startImsync("run")
+	daemon := s.startImsync("run", "--json")
 	if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +154,11 @@ func TestRunStays(t *testing.T) {
 	daemon.says("the run is done")
 	if code := daemon.stop(); code != 0 {
 		t.Errorf("stopped while it waits: exit code %d", code)
+	}
+	// Its schedule may have had it do another one, with nothing to fetch.
+	var first report
+	if err := json.NewDecoder(&daemon.stdout).Decode(&first); err != nil || first.Fetched == 0 || first.Failures != 0 {
+		t.Errorf("the report of the first run: %+v, %v", first, err)
 	}
 	upstream := files(t, s.repo)
 	subset(t, "the cache", files(t, s.cached()), upstream)

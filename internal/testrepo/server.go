@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -21,6 +22,8 @@ type Server struct {
 	mu     sync.Mutex
 	holder int // a socket that keeps the port from others while nobody listens
 	stop   func()
+
+	sendBuffer atomic.Int64 // bytes; 0: as the kernel has it
 }
 
 // TB is what Start needs of a *testing.T.
@@ -90,9 +93,10 @@ func (s *Server) Restart() error {
 			s.ServeHTTP(w, r)
 		}),
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnState: func(conn net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
+				s.bound(conn)
 				under.Add(1)
 			case http.StateClosed, http.StateHijacked:
 				under.Done()
@@ -110,6 +114,19 @@ func (s *Server) Restart() error {
 		under.Wait()
 	}
 	return nil
+}
+
+// SetSendBuffer limits what the kernel takes of each connection that is made from now
+// on and has not sent yet, to about so many bytes: what is recorded as sent has left
+// the server then, and not only its program.
+func (s *Server) SetSendBuffer(bytes int) { s.sendBuffer.Store(int64(bytes)) }
+
+// bound limits the send buffer of a new connection.
+func (s *Server) bound(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok && s.sendBuffer.Load() > 0 {
+		// An error means that the connection is gone already.
+		_ = tcp.SetWriteBuffer(int(s.sendBuffer.Load()))
+	}
 }
 
 // Close stops the server for good and gives the port back.

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -50,6 +51,7 @@ type Options struct {
 	Lists     string         // the directory that lists are kept in, made where it is missing; "" keeps none
 	Refused   *cache.Refused // counts answers that are not taken, by reasons; nil counts nothing
 	Now       func() time.Time
+	Random    func() float64 // in [0, 1), for the length of pauses, from any goroutine; math/rand's where it is nil
 	Log       *slog.Logger
 
 	// Parent is the proxy that a request goes by, nil for none, where a repository
@@ -119,6 +121,9 @@ func New(o Options) *Client {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -19,7 +19,8 @@ var errGuard = errors.New("not the part of the file that was asked for")
 // a HEAD request is refused; all of that is settled here, before grab sees it.
 type errand struct {
 	next      http.RoundTripper
-	off, size int64 // the first byte that is missing, and the file's length
+	off, size int64     // the first byte that is missing, and the file's length
+	digest    io.Writer // gets the bytes that grab gets
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -40,7 +41,7 @@ func (e errand) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, err
 	}
-	resp.Body = &bounded{resp.Body, e.size - e.off}
+	resp.Body = &bounded{resp.Body, e.size - e.off, e.digest}
 	return resp, nil
 }
 
@@ -73,10 +74,11 @@ func encoded(h http.Header) bool {
 	return e != "" && !strings.EqualFold(e, "identity")
 }
 
-// bounded is a body that must not be longer than it may be.
+// bounded is a body that must not be longer than it may be, and is hashed.
 type bounded struct {
 	io.ReadCloser
-	left int64
+	left   int64
+	digest io.Writer
 }
 
 // Read fails, once the bytes that may come have been read, if one more does.
@@ -88,6 +90,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		n, b.left = n-1, 0
 		err = fmt.Errorf("more bytes than the metadata promises: %w", errGuard)
+	}
+	if _, werr := b.digest.Write(p[:n]); werr != nil {
+		return n, werr
 	}
 	return n, err
 }

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,9 @@ import (
 
 // pollEvery is how often followers are told how far grab has come.
 const pollEvery = 50 * time.Millisecond
+
+// copySize is how many bytes grab reads at a time, at the most.
+const copySize = 64 << 10
 
 // Grab is the mirrors as the agent asks them: files whose digest is promised are
 // downloaded with grab, which resumes what a killed run has left. Files without
@@ -33,7 +35,9 @@ func (g grabber) Fetch(ctx context.Context, r cache.Request, p *cache.Partial) e
 }
 
 // try asks one mirror once. grab keeps no state beside the file; what it needs
-// to be told is all here, what has to be refused before it copies is errand's.
+// to be told is all here, what has to be refused before it copies is errand's. It is
+// given no checksum, for which it would read the file again: the bytes are hashed as
+// they pass.
 func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.Partial) error {
 	url := x.url(r.Key)
 	off, _ := p.Resume()
@@ -45,7 +49,7 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	} else if err := p.Continue(-1); err != nil {
 		return err
 	}
-	sum, err := hex.DecodeString(r.Want.Digest.Hex())
+	digest, err := p.Beside()
 	if err != nil {
 		return err
 	}
@@ -55,12 +59,10 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	}
 	req = req.WithContext(ctx)
 	req.Size = r.Want.Size
-	// Not deleted on a mismatch: the name is under a lock, and the Partial's to give up.
-	req.SetChecksum(r.Want.Digest.New(), sum, false)
 	req.NoResume = off == 0 // spares the HEAD request
 	req.NoCreateDirectories = true
 	req.IgnoreRemoteTime = true
-	req.BufferSize = 64 << 10
+	req.BufferSize = int(min(copySize, r.Want.Size-off+1)) // one more than may come, for bounded to see
 	if g.m.c.o.Rate != nil {
 		req.RateLimiter = g.m.c.o.Rate
 	}
@@ -68,7 +70,7 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	req.HTTPRequest.Header.Set("Accept-Encoding", "identity")
 
 	client := *g.m.route.fetch
-	client.Transport = errand{next: client.Transport, off: off, size: r.Want.Size}
+	client.Transport = errand{next: client.Transport, off: off, size: r.Want.Size, digest: digest}
 	c := grab.NewClient()
 	c.HTTPClient = &client
 	c.UserAgent = g.m.c.o.UserAgent
@@ -89,7 +91,16 @@ func (g grabber) try(ctx context.Context, x *mirror, r cache.Request, p *cache.P
 	if err := p.Measure(); err != nil {
 		return err
 	}
-	return g.verdict(resp.Err(), url, off, p)
+	if err := resp.Err(); err != nil {
+		return g.verdict(err, url, off, p)
+	}
+	err = p.Complete()
+	if off > 0 && errors.Is(err, cache.ErrWrongContent) && !promised(err) {
+		// The first part may have been another version's.
+		p.Reject()
+		return fmt.Errorf("%s: %w: %w", url, errStale, err)
+	}
+	return err
 }
 
 // verdict turns grab's error into the Source's.
@@ -97,31 +108,19 @@ func (g grabber) verdict(err error, url string, off int64, p *cache.Partial) err
 	var status grab.StatusCodeError
 	var disk *fs.PathError
 	switch {
-	case err == nil:
-		return p.Vouch()
 	case errors.As(err, &disk):
 		// grab's only files are ours. What it says of them is no mirror's fault,
 		// and not that upstream has none.
 		return fmt.Errorf("%w: %v", cache.ErrUnstorable, err)
 	case errors.As(err, &status) && (status == http.StatusNotFound || status == http.StatusGone):
 		return fmt.Errorf("%s: %d: %w", url, int(status), fs.ErrNotExist)
-	case errors.Is(err, grab.ErrBadChecksum), errors.Is(err, grab.ErrBadLength), errors.Is(err, errGuard),
+	case errors.Is(err, grab.ErrBadLength), errors.Is(err, errGuard),
 		errors.As(err, &status) && status == http.StatusRequestedRangeNotSatisfiable:
-		if off == 0 && errors.Is(err, grab.ErrBadChecksum) {
-			// Read once more: grab does not say what came, and of what is whole a sample is kept.
-			if wrong := p.Complete(); errors.Is(wrong, cache.ErrWrongContent) {
-				return wrong
-			}
-		}
 		p.Reject()
 		if off > 0 {
 			return fmt.Errorf("%s: %w: %w", url, err, errStale)
 		}
-		reason := cache.WrongLength
-		if errors.Is(err, grab.ErrBadChecksum) {
-			reason = cache.WrongDigest
-		}
-		return fmt.Errorf("%s: %w: %w", url, err, reason.Wrong())
+		return fmt.Errorf("%s: %w: %w", url, err, cache.WrongLength.Wrong())
 	}
 	if errors.As(err, &status) && later(int(status)) {
 		return fmt.Errorf("%s: %w: %w", url, err, errNotNow)

@@ -85,11 +85,14 @@ func TestBounded(t *testing.T) {
 		{"1", 0, "", errGuard},
 	} {
 		for _, size := range []int{1, 3, 5, 6, 100} {
-			b := &bounded{io.NopCloser(strings.NewReader(tt.body)), tt.left}
-			var got strings.Builder
+			var got, digested strings.Builder
+			b := &bounded{io.NopCloser(strings.NewReader(tt.body)), tt.left, &digested}
 			_, err := io.CopyBuffer(struct{ io.Writer }{&got}, onlyReader{b}, make([]byte, size))
 			if got.String() != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("%d of %d bytes by %d: %q, %v", tt.left, len(tt.body), size, got.String(), err)
+			}
+			if digested.String() != tt.want {
+				t.Errorf("%d of %d bytes by %d: %q for the digest", tt.left, len(tt.body), size, digested.String())
 			}
 		}
 	}
@@ -114,8 +117,7 @@ func TestVerdict(t *testing.T) {
 		{"503", grab.StatusCodeError(503), 9, nil, []error{fs.ErrNotExist, cache.ErrWrongContent, errStale}},
 		{"416 at first", grab.StatusCodeError(416), 0, []error{cache.ErrWrongContent}, []error{errStale}},
 		{"416", grab.StatusCodeError(416), 9, []error{errStale}, []error{cache.ErrWrongContent}},
-		{"digest at first", grab.ErrBadChecksum, 0, []error{cache.ErrWrongContent}, []error{errStale}},
-		{"digest", grab.ErrBadChecksum, 9, []error{errStale}, []error{cache.ErrWrongContent}},
+		{"length at first", grab.ErrBadLength, 0, []error{cache.ErrWrongContent}, []error{errStale}},
 		{"length", grab.ErrBadLength, 9, []error{errStale}, []error{cache.ErrWrongContent}},
 		{"cut", io.ErrUnexpectedEOF, 9, []error{io.ErrUnexpectedEOF}, []error{errStale, cache.ErrWrongContent}},
 	} {

@@ -122,7 +122,7 @@ func (m *Mirrors) askMirrors(ctx context.Context, r cache.Request, p *cache.Part
 		if len(q.alive) == 0 || q.known == 1 || r.Stored != nil || q.gone > 0 || q.tired() {
 			break
 		}
-		if err := sleep(ctx, pause<<(2*i)); err != nil {
+		if err := sleep(ctx, m.c.jittered(pause<<(2*i))); err != nil {
 			return err
 		}
 		list := q.alive
@@ -305,7 +305,7 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 		case progress && after > 0 && waits < stay && i < tries-1 && passing(err) && !r.Want.Known() && !head.Want.Known():
 			// Without a digest no other mirror can go on where this one stopped, and
 			// who reads along would have to begin anew.
-			if err := sleep(ctx, stayPause<<waits); err != nil {
+			if err := sleep(ctx, m.c.jittered(stayPause<<waits)); err != nil {
 				return progress, err
 			}
 			waits++
@@ -320,6 +320,12 @@ func (q *inquiry) ask(ctx context.Context, x *mirror, last bool) (progress bool,
 		break
 	}
 	return progress, err
+}
+
+// jittered is about d, from half of it to one and a half times, so that those whom one
+// trouble has stopped do not all come back in one moment.
+func (c *Client) jittered(d time.Duration) time.Duration {
+	return d/2 + time.Duration(c.o.Random()*float64(d))
 }
 
 // sleep waits for d.

@@ -33,6 +33,20 @@ func TestPassing(t *testing.T) {
 	}
 }
 
+// TestJittered: no two sites that one trouble has stopped come back together.
+func TestJittered(t *testing.T) {
+	for _, tt := range []struct {
+		random float64
+		want   time.Duration
+	}{{0, time.Second}, {0.5, 2 * time.Second}, {0.75, 2500 * time.Millisecond}} {
+		c := New(Options{Random: func() float64 { return tt.random }})
+		defer c.Close()
+		if got := c.jittered(2 * time.Second); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.random, got, tt.want)
+		}
+	}
+}
+
 // TestNotNow: who is asked again, of mirrors that are there and can't help at
 // the moment.
 func TestNotNow(t *testing.T) {
