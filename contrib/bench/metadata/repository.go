@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -61,10 +62,6 @@ func newRepository(dir string, index []stanza) (*repository, error) {
 
 // write writes the package's entry of primary.xml.
 func (p *rpm) write(b *bytes.Buffer) {
-	source, _, _ := strings.Cut(p.source, " ")
-	if source == "" {
-		source = p.name
-	}
 	fmt.Fprintf(b, "<package type=\"rpm\">\n  <name>%s</name>\n  <arch>%s</arch>\n  <version epoch=\"%s\" ver=\"%s\" rel=\"%s\"/>\n",
 		p.name, p.arch, p.epoch, text(p.ver), text(p.rel))
 	fmt.Fprintf(b, "  <checksum type=\"sha256\" pkgid=\"YES\">%x</checksum>\n  <summary>%s</summary>\n  <description>%s</description>\n",
@@ -72,7 +69,7 @@ func (p *rpm) write(b *bytes.Buffer) {
 	fmt.Fprintf(b, "  <packager>%s</packager>\n  <url>%s</url>\n  <time file=\"%d\" build=\"%d\"/>\n", text(p.maintainer), text(p.homepage), rpmrepo.Built, rpmrepo.Built)
 	fmt.Fprintf(b, "  <size package=\"%d\" installed=\"%d\" archive=\"%d\"/>\n  <location href=\"%s\"/>\n", len(p.content), 4*len(p.content), 4*len(p.content), text(p.file))
 	fmt.Fprintf(b, "  <format>\n    <rpm:license>GPL-2.0-or-later</rpm:license>\n    <rpm:vendor>Fedora Project</rpm:vendor>\n    <rpm:group>%s</rpm:group>\n", text(p.section))
-	fmt.Fprintf(b, "    <rpm:buildhost>buildhw-x86-01.iad2.fedoraproject.org</rpm:buildhost>\n    <rpm:sourcerpm>%s-%s-%s.src.rpm</rpm:sourcerpm>\n", source, text(p.ver), text(p.rel))
+	fmt.Fprintf(b, "    <rpm:buildhost>buildhw-x86-01.iad2.fedoraproject.org</rpm:buildhost>\n    <rpm:sourcerpm>%s-%s-%s.src.rpm</rpm:sourcerpm>\n", p.sourceName(), text(p.ver), text(p.rel))
 	b.WriteString("    <rpm:header-range start=\"4504\" end=\"9001\"/>\n")
 	own := relation{p.name, "EQ", p.version}
 	isa := own
@@ -94,6 +91,12 @@ func (p *rpm) write(b *bytes.Buffer) {
 	entries(b, "recommends", relations(p.recommends))
 	entries(b, "conflicts", relations(p.conflicts))
 	fmt.Fprintf(b, "    <file>/usr/bin/%s</file>\n    <file>/etc/%s.conf</file>\n    <file type=\"dir\">/etc/%s.d</file>\n  </format>\n</package>\n", p.name, p.name, p.name)
+}
+
+// sourceName is the name of the source package.
+func (p *rpm) sourceName() string {
+	source, _, _ := strings.Cut(p.source, " ")
+	return cmp.Or(source, p.name)
 }
 
 // description is a text of the length that descriptions have: an index lists only
