@@ -77,7 +77,7 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
+		b := batch{resolve: resolve, isPackage: isPackage}
 		b.next(nil)
 		v := b.find(target)
 		switch v.kind {

@@ -211,15 +211,15 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 	for i := range hits {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
-	b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
+	b := batch{resolve: resolve, isPackage: isPackage}
 	b.next(nil)
 	k := &block{buf: []byte(write(hits, "combined"))}
-	s.newParser(b.seeds).block(k)
+	s.newParser(&b.memory).block(k)
 	b.remembered = memoryLimit - 1000
 	for i := 0; !b.full(batchRequests); {
 		i = b.count(k, i, len(b.records)+1)
 	}
-	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.targets.used+b.addresses.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
+	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
 	writeFile(t, dir+"/log", write(hits, "combined"))

@@ -82,31 +82,44 @@ func (p *pipeline) close() {
 	p.running.Wait()
 }
 
-// parsed is what counting has to know of a line.
+// parsed is what counting has to know of a line. There are a thousand in a block,
+// so they are kept small.
 type parsed struct {
-	end    int    // of the line with its newline, in block.buf
-	client []byte // an address or a host name, in any spelling
-	target []byte // as in entry
-	// What the two are remembered by, where they are needed.
-	clientKey, targetKey memoKey
-	at                   int64 // seconds since 1970
-	bytes                int64
-	format               format // formatNone: the line could not be parsed
-	why                  reason // reasonNone: it counts, if its target does
-	// missing is set if the client was told that there is no such file.
+	at    int64 // seconds since 1970
+	bytes int64
+	end   uint32 // of the line with its newline, in block.buf
+	// The target's packed verdict and, of a package, the client as an index in
+	// batch.clients; unless stranger is set: that is where both stand in
+	// block.strangers, from 1.
+	client, target uint32
+	stranger       uint32
+	format         format // formatNone: the line could not be parsed
+	why            reason // reasonNone: it counts, if its target does
+	// missing is set if the client was told that there is no such file. It is a
+	// stranger.
 	missing bool
 }
 
-// block parses the lines of b.
+// stranger is the client and the target of a line of which not both are
+// remembered, with what they are remembered by.
+type stranger struct {
+	client []byte // an address or a host name, in any spelling
+	target []byte // as in entry
+
+	clientKey, targetKey memoKey
+}
+
+// block parses the lines of b, and looks up what they ask for.
 func (p *parser) block(b *block) {
-	b.parsed = b.parsed[:0]
+	b.parsed, b.strangers = b.parsed[:0], b.strangers[:0]
+	b.memory = p.memory.Load()
 	p.arena = b.arena[:0]
 	var e entry
 	for at := b.start; at < len(b.buf); {
 		line := b.buf[at:]
 		line = line[:bytes.IndexByte(line, '\n')]
 		at += len(line) + 1
-		b.parsed = append(b.parsed, parsed{end: at})
+		b.parsed = append(b.parsed, parsed{end: uint32(at)})
 		l := &b.parsed[len(b.parsed)-1]
 		if len(line) > maxLine {
 			l.why = reasonTooLong
@@ -115,13 +128,28 @@ func (p *parser) block(b *block) {
 		if l.why = p.parse(line, &e); l.why != reasonNone {
 			continue
 		}
-		l.format, l.at, l.bytes, l.target = e.format, e.at, e.bytes, e.target
-		l.client = p.clientOf(&e)
+		l.format, l.at, l.bytes = e.format, e.at, e.bytes
 		l.why = p.counts(&e)
 		l.missing = l.why == reasonStatus && (e.status == 404 || e.status == 410)
 		if l.why == reasonNone || l.missing {
-			l.clientKey, l.targetKey = p.seeds.key(l.client), p.seeds.key(l.target)
+			p.lookUp(b, l, p.clientOf(&e), e.target)
 		}
 	}
 	b.arena = p.arena
+}
+
+// lookUp finds a line's client and target, or makes it a stranger.
+func (p *parser) lookUp(b *block, l *parsed, client, target []byte) {
+	m := b.memory
+	s := stranger{client, target, m.seeds.key(client), m.seeds.key(target)}
+	if !l.missing {
+		var known, judged bool
+		l.client, known = m.addresses.get(s.clientKey)
+		l.target, judged = m.targets.get(s.targetKey)
+		if judged && (known || unpackVerdict(l.target).kind != kindPackage) {
+			return
+		}
+	}
+	b.strangers = append(b.strangers, s)
+	l.stranger = uint32(len(b.strangers))
 }
