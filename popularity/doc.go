@@ -40,5 +40,5 @@
 // scanner.go (lines become requests), output.go, flush.go, visits.go, requests.go
 // and bulk.go (requests go into the database while more are read), source.go and known.go (a log's
 // content, and how far it was read), ingest.go (all of these in order), lines.go (lines for who counts otherwise), tables.go
-// and closing.go (a day becomes numbers), rank.go and explain.go.
+// and closing.go (a day becomes numbers), rank.go, rankday.go and explain.go.
 package popularity
