@@ -30,7 +30,7 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 		return report, s.explain("close days in", err)
 	}
 	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
-	in.batch.next(nil)
+	in.batch.next(make([]record, 0, s.limit))
 	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -114,6 +115,7 @@ func (p *parser) block(b *block) {
 	b.parsed, b.strangers = b.parsed[:0], b.strangers[:0]
 	b.memory = p.memory.Load()
 	p.arena = b.arena[:0]
+	p.wanted = p.wanted[:0]
 	var e entry
 	for at := b.start; at < len(b.buf); {
 		line := b.buf[at:]
@@ -132,24 +134,47 @@ func (p *parser) block(b *block) {
 		l.why = p.counts(&e)
 		l.missing = l.why == reasonStatus && (e.status == 404 || e.status == 410)
 		if l.why == reasonNone || l.missing {
-			p.lookUp(b, l, p.clientOf(&e), e.target)
+			client, target := p.clientOf(&e), e.target
+			p.wanted = append(p.wanted, wanted{
+				stranger{client, target, b.memory.seeds.key(client), b.memory.seeds.key(target)}, uint32(len(b.parsed) - 1)})
 		}
 	}
 	b.arena = p.arena
+	for some := range slices.Chunk(p.wanted, lookUps) {
+		p.lookUp(b, some)
+	}
 }
 
-// lookUp finds a line's client and target, or makes it a stranger.
-func (p *parser) lookUp(b *block, l *parsed, client, target []byte) {
+// wanted is a client and a target that are to be looked up for the line at index line
+// of block.parsed.
+type wanted struct {
+	stranger
+	line uint32
+}
+
+// lookUps is how many lines are looked up at a time. What is remembered of a target
+// mostly lies in no cache: the processor waits for many of them at once, where it
+// would wait for one after the other between the parsing of lines.
+const lookUps = 64
+
+// lookUp finds the clients and targets of lines, or makes them strangers.
+func (p *parser) lookUp(b *block, some []wanted) {
 	m := b.memory
-	s := stranger{client, target, m.seeds.key(client), m.seeds.key(target)}
-	if !l.missing {
-		var known, judged bool
-		l.client, known = m.addresses.get(s.clientKey)
-		l.target, judged = m.targets.get(s.targetKey)
-		if judged && (known || unpackVerdict(l.target).kind != kindPackage) {
-			return
-		}
+	for i := range some {
+		m.targets.touch(some[i].targetKey)
 	}
-	b.strangers = append(b.strangers, s)
-	l.stranger = uint32(len(b.strangers))
+	for i := range some {
+		w := &some[i]
+		l := &b.parsed[w.line]
+		if !l.missing {
+			var known, judged bool
+			l.client, known = m.addresses.get(w.clientKey)
+			l.target, judged = m.targets.get(w.targetKey)
+			if judged && (known || unpackVerdict(l.target).kind != kindPackage) {
+				continue
+			}
+		}
+		b.strangers = append(b.strangers, w.stranger)
+		l.stranger = uint32(len(b.strangers))
+	}
 }
