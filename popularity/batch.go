@@ -231,7 +231,11 @@ func (b *batch) find(target string) verdict {
 		}
 		return verdict{kind: kindRepomd, index: i}
 	}
-	if !b.isPackage("/" + path) {
+	slashed := target
+	if target[1:] != path {
+		slashed = "/" + path
+	}
+	if !b.isPackage(slashed) {
 		return verdict{reason: reasonNoPackage}
 	}
 	dir, base, _ := cutLast(path, "/")
@@ -246,7 +250,7 @@ func (b *batch) find(target string) verdict {
 		b.dirIndex[dir] = d
 		b.remembered += len(dir) + 64
 	}
-	i, known := b.pathOf(target, path, d, base)
+	i, known := b.pathOf(target, slashed, d, base)
 	if !known {
 		base = strings.Clone(base)
 		i = uint32(len(b.paths))
@@ -256,19 +260,19 @@ func (b *batch) find(target string) verdict {
 	return verdict{kind: kindPackage, index: i}
 }
 
-// pathOf finds the path that a target leads to. Most targets are a slash and their
-// path: then the target is what the path is remembered by, and else it is put into
-// memory.paths with the next index.
+// pathOf finds the path, with a slash before it, that a target leads to. Most targets
+// are their path: then the target is what the path is remembered by, and else it is
+// put into memory.paths with the next index.
 func (b *batch) pathOf(target, path string, dir uint32, base string) (i uint32, known bool) {
 	m := b.memory.Load()
 	k := m.seeds.key([]byte(path))
 	if i, known = m.paths.get(k); known {
 		return i, true
 	}
-	if target[1:] == path {
+	if target == path {
 		return 0, false
 	}
-	if n, ok := m.targets.get(m.seeds.key([]byte("/" + path))); ok {
+	if n, ok := m.targets.get(k); ok {
 		// With another repository's rules that target is another path.
 		if v := unpackVerdict(n); v.kind == kindPackage && b.paths[v.index] == (pathInfo{dir, base}) {
 			return v.index, true
@@ -292,6 +296,9 @@ func (b *batch) locate(target string) (path string, ok bool, why reason) {
 	}
 	if rest, ok = cleanPath(rest); !ok {
 		return "", false, reasonTarget
+	}
+	if n := len(repo) + 1; len(target) == n+1+len(rest) && target[0] == '/' && target[n] == '/' && target[1:n] == repo && target[n+1:] == rest {
+		return target[1:], true, reasonNone // it stands there as it is
 	}
 	return repo + "/" + rest, true, reasonNone
 }
@@ -326,11 +333,11 @@ func (b *batch) full(limit int) bool {
 	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= memoryLimit
 }
 
-// next empties the batch after it was handed over, with records to go on with,
-// and forgets targets and clients if they are too many. It reports whether it
-// did: then all indices mean something else from now on.
-func (b *batch) next(records []record) (forgot bool) {
-	b.records = records[:0]
+// next empties the batch after it was handed over, and forgets targets and clients
+// if they are too many. It reports whether it did: then all indices mean something
+// else from now on.
+func (b *batch) next() (forgot bool) {
+	b.records = b.records[:0]
 	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
 	b.dayEnds, b.tally = 0, tally{}
 	if b.remembered < memoryLimit && b.visitIndex != nil {

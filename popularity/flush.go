@@ -12,9 +12,10 @@ import (
 // read.
 type job struct {
 	file    string
-	at      known // its id is 0 if the log has no row of its own yet
-	read    int64 // bytes of the log
-	records []record
+	at      known    // its id is 0 if the log has no row of its own yet
+	read    int64    // bytes of the log
+	records []record // by visit
+	ends    []int    // of the visits in records
 	visits  []visit
 	missing map[uint32][]uint64
 	clients []uint64   // snapshots of the batch's
@@ -33,7 +34,7 @@ type writer struct {
 	epoch   int64   // of the database, when pathIDs were looked up
 	dirIDs  []int64 // by index; 0: not known
 	pathIDs []int64
-	sorted  []record // of the job, by visit
+	records []record // of the job
 	order   []uint64 // of a visit's records
 	read    []byte   // what readStored found
 	blobs   []byte   // what is being written

@@ -78,7 +78,7 @@ func FuzzTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
 		b := batch{resolve: resolve, isPackage: isPackage}
-		b.next(nil)
+		b.next()
 		v := b.find(target)
 		switch v.kind {
 		case kindSkip:

@@ -30,7 +30,7 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 		return report, s.explain("close days in", err)
 	}
 	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
-	in.batch.next(make([]record, 0, s.limit))
+	in.batch.next()
 	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)
 	}
@@ -81,7 +81,6 @@ type ingest struct {
 	knowns *knowns
 	batch  batch
 	writer writer
-	spare  []record // what the batch goes on with while its records are written
 }
 
 // file reads the new lines of one log. Its error is one that ends the run.

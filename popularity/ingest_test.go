@@ -212,14 +212,14 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
 	b := batch{resolve: resolve, isPackage: isPackage}
-	b.next(nil)
+	b.next()
 	k := &block{buf: []byte(write(hits, "combined"))}
 	s.newParser(&b.memory).block(k)
 	b.remembered = memoryLimit - 1000
 	for i := 0; !b.full(batchRequests); {
 		i = b.count(k, i, len(b.records)+1)
 	}
-	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
+	if !b.next() || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
 	writeFile(t, dir+"/log", write(hits, "combined"))

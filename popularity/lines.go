@@ -44,7 +44,7 @@ func EachLine(ctx context.Context, o Options, globs []string, each func(*Line) e
 	if len(o.Fields) > 0 {
 		r.fields = newJSONNode(o.Fields)
 	}
-	r.batch.next(nil)
+	r.batch.next()
 	for _, path := range paths {
 		report.Files++
 		damage, err := r.file(ctx, path)
@@ -165,7 +165,7 @@ func (r *lineReader) block(b *block, t *tally) error {
 // judge finds what a line asks for.
 func (r *lineReader) judge(s *stranger, line *Line, t *tally) reason {
 	if r.batch.remembered >= memoryLimit {
-		r.batch.next(nil)
+		r.batch.next()
 	}
 	v := r.batch.verdict(s)
 	switch v.kind {

@@ -23,21 +23,26 @@ func (j *job) visitsByDay() (days []int32, visits map[int32][]int) {
 	return days, visits
 }
 
-// sort puts the records of each visit together, the visits in their order.
-// ends are where those of each end.
-func (w *writer) sort(j *job) (ends []int) {
-	w.sorted = slices.Grow(w.sorted[:0], len(j.records))[:len(j.records)]
-	ends = make([]int, len(j.visits))
+// sort gives the job its records, those of each visit together and the visits in
+// their order. They are the writer's until the next call.
+func (w *writer) sort(j *job, records []record) {
+	w.records = slices.Grow(w.records[:0], len(records))[:len(records)]
+	j.records, j.ends = w.records, make([]int, len(j.visits))
 	n := 0
 	for i := range j.visits {
-		ends[i] = n
+		j.ends[i] = n
 		n += int(j.visits[i].records)
 	}
-	for _, r := range j.records {
-		w.sorted[ends[r.visit]] = r
-		ends[r.visit]++
+	for _, r := range records {
+		j.records[j.ends[r.visit]] = r
+		j.ends[r.visit]++
 	}
-	return ends
+}
+
+// of are the records of a visit.
+func (j *job) of(visit int) []record {
+	end := j.ends[visit]
+	return j.records[end-int(j.visits[visit].records) : end]
 }
 
 // hash is a visit's client as SQLite has it: signed, which means nothing.
@@ -78,7 +83,6 @@ const clientsAtOnce = 4 * bulkRows
 func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
 	write := newBulk(tx, 4, "INSERT OR REPLACE INTO requests (day, client, paths, missing) VALUES", "")
 	defer write.close()
-	ends := w.sort(j)
 	days, visits := j.visitsByDay()
 	for _, day := range days {
 		var open bool
@@ -92,7 +96,7 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 					return err
 				}
 			}
-			if err := w.writeVisits(ctx, write, int64(day), j, some, ends, there); err != nil {
+			if err := w.writeVisits(ctx, write, int64(day), j, some, there); err != nil {
 				return err
 			}
 		}
@@ -105,11 +109,11 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 }
 
 // writeVisits writes visits of one day, merged with what is there of each.
-func (w *writer) writeVisits(ctx context.Context, write *bulk, day int64, j *job, visits, ends []int, there []stored) error {
+func (w *writer) writeVisits(ctx context.Context, write *bulk, day int64, j *job, visits []int, there []stored) error {
 	var list []asked
 	blobs := w.blobs[:0] // of the rows that are not written yet
 	for k, i := range visits {
-		list = w.asked(list[:0], w.sorted[ends[i]-int(j.visits[i].records):ends[i]])
+		list = w.asked(list[:0], j.of(i))
 		missing, err := decodeMissing(j.missing[uint32(i)], there[k].missing)
 		if err != nil {
 			return err
