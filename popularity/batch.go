@@ -78,6 +78,7 @@ type batch struct {
 
 	memory      atomic.Pointer[memory] // replaced when all is forgotten
 	remembered  int                    // bytes in memory and in what that leads to
+	most        int                    // of remembered
 	clients     []uint64               // salted hashes
 	clientIndex map[uint64]uint32
 	dirs        []string
@@ -330,7 +331,7 @@ func (b *batch) hash(s string) uint64 {
 
 // full says whether the batch has to be committed before more is counted.
 func (b *batch) full(limit int) bool {
-	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= memoryLimit
+	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= b.most
 }
 
 // next empties the batch after it was handed over, and forgets targets and clients
@@ -340,7 +341,7 @@ func (b *batch) next() (forgot bool) {
 	b.records = b.records[:0]
 	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
 	b.dayEnds, b.tally = 0, tally{}
-	if b.remembered < memoryLimit && b.visitIndex != nil {
+	if b.remembered < b.most && b.visitIndex != nil {
 		clear(b.visitIndex)
 		for i := range b.roots {
 			b.roots[i].firstSeen, b.roots[i].lastSeen = 0, 0

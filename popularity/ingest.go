@@ -29,7 +29,7 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage}}
+	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage, most: s.most}}
 	in.batch.next()
 	if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
 		return report, s.explain("read", err)

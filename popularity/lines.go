@@ -39,7 +39,7 @@ func EachLine(ctx context.Context, o Options, globs []string, each func(*Line) e
 	}
 	r := &lineReader{
 		opt: o, report: &report, each: each,
-		batch: batch{resolve: o.Resolve, isPackage: o.IsPackage},
+		batch: batch{resolve: o.Resolve, isPackage: o.IsPackage, most: memoryLimit},
 	}
 	if len(o.Fields) > 0 {
 		r.fields = newJSONNode(o.Fields)
@@ -164,7 +164,7 @@ func (r *lineReader) block(b *block, t *tally) error {
 
 // judge finds what a line asks for.
 func (r *lineReader) judge(s *stranger, line *Line, t *tally) reason {
-	if r.batch.remembered >= memoryLimit {
+	if r.batch.remembered >= r.batch.most {
 		r.batch.next()
 	}
 	v := r.batch.verdict(s)

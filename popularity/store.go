@@ -65,6 +65,7 @@ type Store struct {
 	opt    Options
 	fields *jsonNode  // of opt.Fields; nil: none
 	limit  int        // requests in a batch
+	most   int        // bytes of targets and clients that are remembered
 	one    sync.Mutex // held by Ingest
 }
 
@@ -95,7 +96,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
 	}
-	s := &Store{path: path, db: db, opt: o, limit: batchRequests}
+	s := &Store{path: path, db: db, opt: o, limit: batchRequests, most: memoryLimit}
 	if len(o.Fields) > 0 {
 		s.fields = newJSONNode(o.Fields)
 	}
