@@ -38,7 +38,8 @@
 // counts), blocks.go and pipeline.go (a log's blocks are parsed side by side),
 // target.go and filename.go (a URL becomes a package), batch.go, memo.go and
 // scanner.go (lines become requests), output.go, flush.go, visits.go, requests.go
-// and bulk.go (requests go into the database while more are read), source.go and known.go (a log's
-// content, and how far it was read), ingest.go (all of these in order), lines.go (lines for who counts otherwise), tables.go
-// and closing.go (a day becomes numbers), rank.go, rankday.go and explain.go.
+// and bulk.go (requests go into the database while more are read), source.go and
+// known.go (a log's content, and how far it was read), ingest.go (all of these in
+// order), lines.go (lines for who counts otherwise), tables.go and closing.go (a
+// day becomes numbers), rank.go, rankday.go and explain.go.
 package popularity
