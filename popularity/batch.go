@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 const (
@@ -70,23 +71,21 @@ type visit struct {
 // batch collects the requests of lines until they are committed. It remembers
 // targets and clients over batches. It is not for concurrent use; but what is in
 // dirs and paths does not change any more, so that a snapshot of them may be read
-// while the batch goes on.
+// while the batch goes on. Parsers look into its memory meanwhile.
 type batch struct {
 	resolve   func(host, path string) (repo, rest string, ok bool)
 	isPackage func(path string) bool
 	salt      []byte
 	group     *group // nil: a client has one hash on all days
-	seeds     memoSeeds
 
-	targets     memo     // verdicts
-	addresses   memo     // in any spelling, to the index in clients
-	remembered  int      // bytes in targets, addresses and what they lead to
-	clients     []uint64 // salted hashes
+	memory      atomic.Pointer[memory] // replaced when all is forgotten
+	remembered  int                    // bytes in memory and in what that leads to
+	most        int                    // of remembered
+	clients     []uint64               // salted hashes
 	clientIndex map[uint64]uint32
 	dirs        []string
 	dirIndex    map[string]uint32
 	paths       []pathInfo
-	pathIndex   memo // by the path with its repository
 	roots       []rootInfo
 	rootIndex   map[string]uint32
 
@@ -124,18 +123,18 @@ func (b *batch) count(k *block, i, limit int) int {
 		}
 		why := l.why
 		if why == reasonNone {
-			why = b.add(l)
+			why = b.add(k, l)
 		}
 		if why == reasonNone {
 			continue
 		}
 		if l.missing {
-			b.miss(l)
+			b.miss(l, &k.strangers[l.stranger-1])
 		}
 		if b.tally.skipped[why]++; b.tally.skipped[why] == 1 {
 			from := k.start
 			if i > 0 {
-				from = k.parsed[i-1].end
+				from = int(k.parsed[i-1].end)
 			}
 			b.tally.example[why] = printable(k.buf[from : l.end-1])
 		}
@@ -145,11 +144,12 @@ func (b *batch) count(k *block, i, limit int) int {
 
 // add takes a line that counts as far as its target does, or says why it does
 // not.
-func (b *batch) add(l *parsed) reason {
-	n, ok := b.targets.get(l.targetKey)
-	v := unpackVerdict(n)
-	if !ok {
-		v = b.judge(l.target, l.targetKey)
+func (b *batch) add(k *block, l *parsed) reason {
+	var v verdict
+	if l.stranger == 0 {
+		v = unpackVerdict(l.target)
+	} else {
+		v = b.verdict(&k.strangers[l.stranger-1])
 	}
 	switch v.kind {
 	case kindRepomd:
@@ -161,8 +161,11 @@ func (b *batch) add(l *parsed) reason {
 		b.tally.repomd++
 	case kindPackage:
 		b.tally.counted++
-		day := dayOf(l.at)
-		i := b.visit(l, day)
+		client, day := l.client, dayOf(l.at)
+		if l.stranger != 0 {
+			client = b.client(&k.strangers[l.stranger-1])
+		}
+		i := b.visit(client, day)
 		w, second := &b.visits[i], l.at-day*secondsPerDay
 		// The ranges of a download mostly follow each other.
 		if w.records > 0 && w.lastPath == v.index {
@@ -176,9 +179,9 @@ func (b *batch) add(l *parsed) reason {
 	return v.reason
 }
 
-// visit is the index of the one that a line belongs to.
-func (b *batch) visit(l *parsed, day int64) uint32 {
-	k := clientDay{int32(day), b.client(l)}
+// visit is the index of a client's on a day.
+func (b *batch) visit(client uint32, day int64) uint32 {
+	k := clientDay{int32(day), client}
 	if i := b.current[k.client]; int(i) < len(b.visits) && b.visits[i].clientDay == k {
 		return i
 	}
@@ -194,15 +197,26 @@ func (b *batch) visit(l *parsed, day int64) uint32 {
 
 const repomdPath = "repodata/repomd.xml"
 
-func (v verdict) pack() uint64 { return uint64(v.kind)<<40 | uint64(v.reason)<<32 | uint64(v.index) }
+// pack makes a verdict a number: what it is in two bits, and its only index or
+// reason behind them.
+func (v verdict) pack() uint32 { return (v.index|uint32(v.reason))<<2 | uint32(v.kind) }
 
-func unpackVerdict(n uint64) verdict { return verdict{kind(n >> 40), reason(n >> 32), uint32(n)} }
+func unpackVerdict(n uint32) verdict {
+	if k := kind(n & 3); k != kindSkip {
+		return verdict{kind: k, index: n >> 2}
+	}
+	return verdict{reason: reason(n >> 2)}
+}
 
-// judge finds out what a target is, and remembers it.
-func (b *batch) judge(target []byte, k memoKey) verdict {
-	v := b.find(string(target))
-	b.targets.put(k, v.pack())
-	b.remembered += 64
+// verdict says what a line's target is, and remembers it.
+func (b *batch) verdict(s *stranger) verdict {
+	m := b.memory.Load()
+	if n, ok := m.targets.get(s.targetKey); ok {
+		return unpackVerdict(n)
+	}
+	v := b.find(string(s.target))
+	m.targets.put(s.targetKey, v.pack())
+	b.remembered += 32
 	return v
 }
 
@@ -220,7 +234,11 @@ func (b *batch) find(target string) verdict {
 		}
 		return verdict{kind: kindRepomd, index: i}
 	}
-	if !b.isPackage("/" + path) {
+	slashed := target
+	if target[1:] != path {
+		slashed = "/" + path
+	}
+	if !b.isPackage(slashed) {
 		return verdict{reason: reasonNoPackage}
 	}
 	dir, base, _ := cutLast(path, "/")
@@ -235,16 +253,37 @@ func (b *batch) find(target string) verdict {
 		b.dirIndex[dir] = d
 		b.remembered += len(dir) + 64
 	}
-	k := b.seeds.key([]byte(path))
-	i, known := b.pathIndex.get(k)
+	i, known := b.pathOf(target, slashed, d, base)
 	if !known {
 		base = strings.Clone(base)
-		i = uint64(len(b.paths))
+		i = uint32(len(b.paths))
 		b.paths = append(b.paths, pathInfo{d, base})
-		b.pathIndex.put(k, i)
 		b.remembered += len(base) + 100
 	}
-	return verdict{kind: kindPackage, index: uint32(i)}
+	return verdict{kind: kindPackage, index: i}
+}
+
+// pathOf finds the path, with a slash before it, that a target leads to. Most targets
+// are their path: then the target is what the path is remembered by, and else it is
+// put into memory.paths with the next index.
+func (b *batch) pathOf(target, path string, dir uint32, base string) (i uint32, known bool) {
+	m := b.memory.Load()
+	k := m.seeds.key([]byte(path))
+	if i, known = m.paths.get(k); known {
+		return i, true
+	}
+	if target == path {
+		return 0, false
+	}
+	if n, ok := m.targets.get(k); ok {
+		// With another repository's rules that target is another path.
+		if v := unpackVerdict(n); v.kind == kindPackage && b.paths[v.index] == (pathInfo{dir, base}) {
+			return v.index, true
+		}
+	}
+	m.paths.put(k, uint32(len(b.paths)))
+	b.remembered += 32
+	return 0, false
 }
 
 // locate is the repository and the path in it that a target names, decoded and
@@ -261,15 +300,19 @@ func (b *batch) locate(target string) (path string, ok bool, why reason) {
 	if rest, ok = cleanPath(rest); !ok {
 		return "", false, reasonTarget
 	}
+	if n := len(repo) + 1; len(target) == n+1+len(rest) && target[0] == '/' && target[n] == '/' && target[1:n] == repo && target[n+1:] == rest {
+		return target[1:], true, reasonNone // it stands there as it is
+	}
 	return repo + "/" + rest, true, reasonNone
 }
 
 // client is the index of a line's client.
-func (b *batch) client(l *parsed) uint32 {
-	if i, ok := b.addresses.get(l.clientKey); ok {
-		return uint32(i)
+func (b *batch) client(s *stranger) uint32 {
+	m := b.memory.Load()
+	if i, ok := m.addresses.get(s.clientKey); ok {
+		return i
 	}
-	h := b.hash(normalClient(string(l.client)))
+	h := b.hash(normalClient(string(s.client)))
 	i, known := b.clientIndex[h]
 	if !known {
 		i = uint32(len(b.clients))
@@ -277,8 +320,8 @@ func (b *batch) client(l *parsed) uint32 {
 		b.clientIndex[h] = i
 		b.remembered += 48
 	}
-	b.addresses.put(l.clientKey, uint64(i))
-	b.remembered += 64
+	m.addresses.put(s.clientKey, i)
+	b.remembered += 32
 	return i
 }
 
@@ -299,17 +342,17 @@ func (b *batch) hash(s string) uint64 {
 
 // full says whether the batch has to be committed before more is counted.
 func (b *batch) full(limit int) bool {
-	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= memoryLimit
+	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= b.most
 }
 
-// next empties the batch after it was handed over, with records to go on with,
-// and forgets targets and clients if they are too many. It reports whether it
-// did: then all indices mean something else from now on.
-func (b *batch) next(records []record) (forgot bool) {
-	b.records = records[:0]
+// next empties the batch after it was handed over, and forgets targets and clients
+// if they are too many. It reports whether it did: then all indices mean something
+// else from now on.
+func (b *batch) next() (forgot bool) {
+	b.records = b.records[:0]
 	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
 	b.dayEnds, b.tally = 0, tally{}
-	if b.remembered < memoryLimit && b.visitIndex != nil {
+	if b.remembered < b.most && b.visitIndex != nil {
 		clear(b.visitIndex)
 		for i := range b.roots {
 			b.roots[i].firstSeen, b.roots[i].lastSeen = 0, 0
@@ -317,10 +360,14 @@ func (b *batch) next(records []record) (forgot bool) {
 		return false
 	}
 	b.remembered, b.visitIndex = 0, map[clientDay]uint32{}
-	b.targets, b.addresses = memo{}, memo{}
+	fresh := &memory{seeds: newMemoSeeds()}
+	if m := b.memory.Load(); m != nil {
+		fresh.seeds = m.seeds // of the keys that are under way
+	}
+	b.memory.Store(fresh)
 	b.clients, b.current, b.clientIndex = nil, nil, map[uint64]uint32{}
 	b.dirs, b.dirIndex = nil, map[string]uint32{}
-	b.paths, b.pathIndex = nil, memo{}
+	b.paths = nil
 	b.roots, b.rootIndex = nil, map[string]uint32{}
 	return true
 }

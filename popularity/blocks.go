@@ -28,9 +28,11 @@ type block struct {
 	// other line in the block, and off is that of the line's end.
 	long []byte
 
-	parsed []parsed      // what was found in the lines, in their order
-	arena  []byte        // strings of parsed that stand in no line as they are
-	done   chan struct{} // receives when the block is parsed
+	parsed    []parsed      // what was found in the lines, in their order
+	strangers []stranger    // of parsed
+	memory    *memory       // in which all others were found
+	arena     []byte        // strings of strangers that stand in no line as they are
+	done      chan struct{} // receives when the block is parsed
 }
 
 // tail is what stands before the byte at of buf, at most window bytes of it.

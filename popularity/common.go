@@ -3,6 +3,7 @@ package popularity
 import "bytes"
 
 var (
+	nobodyOpens   = []byte(" - - [")
 	dateOpens     = []byte(" [")
 	httpVersion   = []byte("HTTP/")
 	imserveCache  = []byte("imserve;")
@@ -38,6 +39,9 @@ func (p *parser) parseCommon(b []byte, e *entry) reason {
 	// The user's name may hold spaces and brackets: the date is the first
 	// bracket that closes where a date's does.
 	at := sp
+	if bytes.HasPrefix(b[sp:], nobodyOpens) {
+		at += len(nobodyOpens) - len(dateOpens) // what is found below, and what most lines have
+	}
 	for {
 		i := bytes.Index(b[at:], dateOpens)
 		if i < 0 {

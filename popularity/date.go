@@ -20,6 +20,15 @@ func (p *parser) date(b []byte) (int64, reason) {
 	if string(b) == string(p.lastDate[:]) {
 		return p.lastAt, reasonNone
 	}
+	// Most others differ from the last one in their second alone.
+	if string(b[:18]) == string(p.lastDate[:18]) && string(b[20:]) == string(p.lastDate[20:]) && b[2] == '/' {
+		second, last := twoDigits(b[18:20]), twoDigits(p.lastDate[18:20])
+		if second >= 0 && second <= 60 {
+			p.lastAt += second - last
+			copy(p.lastDate[18:20], b[18:20])
+			return p.lastAt, reasonNone
+		}
+	}
 	if b[2] != '/' || b[6] != '/' || b[11] != ':' || b[14] != ':' || b[17] != ':' || b[20] != ' ' ||
 		(b[21] != '+' && b[21] != '-') {
 		return 0, reasonMalformed
@@ -46,6 +55,14 @@ func (p *parser) date(b []byte) (int64, reason) {
 	copy(p.lastDate[:], b)
 	p.lastAt = at
 	return at, reasonNone
+}
+
+// twoDigits is the number of two decimal digits, negative where they are none.
+func twoDigits(b []byte) int64 {
+	if b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9' {
+		return -1
+	}
+	return int64(b[0]-'0')*10 + int64(b[1]-'0')
 }
 
 // monthNumber is 1 for "Jan"; 0 for what is no month.

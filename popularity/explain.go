@@ -53,7 +53,8 @@ func (s *Store) Explain(ctx context.Context, halfLife time.Duration, name string
 	type key struct{ name, arch, root string }
 	explained := map[key]*explaining{}
 	for g, x := range r.explained {
-		explained[key{r.all[g].Name, r.all[g].Arch, r.all[g].Root}] = x
+		at := r.places[r.all[g].place]
+		explained[key{r.all[g].name, at.arch, at.root}] = x
 	}
 	for _, rank := range r.sorted() {
 		if x := explained[key{rank.Name, rank.Arch, rank.Root}]; x != nil {
@@ -71,17 +72,17 @@ type explaining struct {
 
 // choose finds the groups that are to be explained.
 func (r *ranking) choose() {
-	named := func(match func(*Rank) bool) {
+	named := func(match func(name, arch string) bool) {
 		for g := range r.all {
-			if match(&r.all[g]) {
-				r.explained[g] = &explaining{days: map[int64]*DayShare{}, files: map[int64]*FileShare{}}
+			if x := &r.all[g]; match(x.name, r.places[x.place].arch) {
+				r.explained[int32(g)] = &explaining{days: map[int64]*DayShare{}, files: map[int64]*FileShare{}}
 			}
 		}
 	}
-	r.explained = map[int]*explaining{}
-	named(func(x *Rank) bool { return x.Name == r.name })
+	r.explained = map[int32]*explaining{}
+	named(func(name, _ string) bool { return name == r.name })
 	if len(r.explained) == 0 {
-		named(func(x *Rank) bool { return x.Name+"."+x.Arch == r.name })
+		named(func(name, arch string) bool { return name+"."+arch == r.name })
 	}
 }
 
@@ -94,12 +95,26 @@ func (e *explaining) day(day int64) *DayShare {
 	return d
 }
 
-// file counts a request for a path that was announced by its name.
-func (e *explaining) file(path int64, c dayCount) {
-	f := e.files[path]
-	f.Requests += int(c.requests)
-	if at := time.Unix(c.lastSeen, 0).UTC(); at.After(f.LastSeen) {
-		f.LastSeen = at
+// explainRequest notes a client's request on a day, if its group is to be explained:
+// whether it is the client's first for that group, whether the client is a scanner, and
+// what it counts.
+func (r *ranking) explainRequest(g int32, day int64, a *asked, first, scanner bool, each int64) {
+	x := r.explained[g]
+	switch {
+	case x == nil:
+	case scanner:
+		if first {
+			x.day(day).Scanners++
+		}
+	default:
+		if first && each < oneClient {
+			x.day(day).Capped++
+		}
+		f := x.files[a.path]
+		f.Requests++
+		if at := time.Unix(day*secondsPerDay+a.second, 0).UTC(); at.After(f.LastSeen) {
+			f.LastSeen = at
+		}
 	}
 }
 

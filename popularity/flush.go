@@ -12,9 +12,10 @@ import (
 // read.
 type job struct {
 	file    string
-	at      known // its id is 0 if the log has no row of its own yet
-	read    int64 // bytes of the log
-	records []record
+	at      known    // its id is 0 if the log has no row of its own yet
+	read    int64    // bytes of the log
+	records []record // by visit
+	ends    []int    // of the visits in records
 	visits  []visit
 	missing map[uint32][]uint64
 	dirs    []string   // snapshots of the batch's
@@ -36,7 +37,10 @@ type writer struct {
 	epoch   int64   // of the database, when pathIDs were looked up
 	dirIDs  []int64 // by index; 0: not known
 	pathIDs []int64
-	sorted  []record // of the job, by visit
+	records []record // of the job
+	order   []uint64 // of a visit's records
+	read    []byte   // what readStored found
+	blobs   []byte   // what is being written
 }
 
 // forget drops the ids: the indices mean something else from now on.
@@ -171,149 +175,4 @@ func writeRoots(ctx context.Context, tx *sql.Tx, j *job) error {
 		}
 	}
 	return nil
-}
-
-// visitsByDay are the job's visits, as indices, each day's sorted by client as
-// the database sorts them.
-func (j *job) visitsByDay() (days []int32, visits map[int32][]int) {
-	visits = map[int32][]int{}
-	for i := range j.visits {
-		day := j.visits[i].day
-		visits[day] = append(visits[day], i)
-	}
-	for day, list := range visits {
-		days = append(days, day)
-		slices.SortFunc(list, func(x, y int) int { return cmp.Compare(j.hash(x), j.hash(y)) })
-	}
-	slices.Sort(days)
-	return days, visits
-}
-
-// sort puts the records of each visit together, the visits in their order.
-// ends are where those of each end.
-func (w *writer) sort(j *job) (ends []int) {
-	w.sorted = slices.Grow(w.sorted[:0], len(j.records))[:len(j.records)]
-	ends = make([]int, len(j.visits))
-	n := 0
-	for i := range j.visits {
-		ends[i] = n
-		n += int(j.visits[i].records)
-	}
-	for _, r := range j.records {
-		w.sorted[ends[r.visit]] = r
-		ends[r.visit]++
-	}
-	return ends
-}
-
-// hash is a visit's client as SQLite has it: signed, which means nothing.
-func (j *job) hash(visit int) int64 { return int64(j.visits[visit].hash) }
-
-// asked appends to list what records ask for, ordered by path and each path once.
-func (w *writer) asked(list []asked, records []record) []asked {
-	for i := range records {
-		r := &records[i]
-		list = append(list, asked{w.pathIDs[r.path], r.bytes(), r.second()})
-	}
-	slices.SortFunc(list, func(x, y asked) int { return cmp.Compare(x.path, y.path) })
-	n := 0
-	for _, a := range list {
-		if n > 0 && list[n-1].path == a.path {
-			list[n-1].merge(a)
-			continue
-		}
-		list[n] = a
-		n++
-	}
-	return list[:n]
-}
-
-// writeRequests merges the job's requests with what the database has of the same
-// clients and days, and notes how many are new.
-func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
-	write := newBulk(tx, 4, "INSERT OR REPLACE INTO requests (day, client, paths, missing) VALUES", "")
-	defer write.close()
-	ends := w.sort(j)
-	days, visits := j.visitsByDay()
-	for _, day := range days {
-		there, err := storedVisits(ctx, tx, int64(day), j, visits[day])
-		if err != nil {
-			return err
-		}
-		var list, merged []asked
-		var blobs []byte // of the rows that are not written yet
-		changed := !j.again
-		for _, i := range visits[day] {
-			list = w.asked(list[:0], w.sorted[ends[i]-int(j.visits[i].records):ends[i]])
-			missing := j.missing[uint32(i)]
-			var n int
-			have := there[i]
-			merged, n = mergeAsked(merged[:0], have.asked, list)
-			j.added += int64(n)
-			for _, h := range have.missing {
-				missing = addMissing(missing, h)
-			}
-			if j.again && slices.Equal(merged, have.asked) && slices.Equal(missing, have.missing) {
-				continue
-			}
-			changed = true
-			from := len(blobs)
-			blobs = appendAsked(blobs, merged)
-			middle := len(blobs)
-			blobs = appendMissing(blobs, missing)
-			rows, _, err := write.add(ctx, int64(day), j.hash(i), notNull(blobs[from:middle]), notNull(blobs[middle:]))
-			if err != nil {
-				return err
-			}
-			if rows > 0 {
-				blobs = blobs[:0]
-			}
-		}
-		if _, _, err := write.flush(ctx); err != nil {
-			return err
-		}
-		if !changed {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read, hashed) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(day), now, w.s.group.name()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// notNull is b as a blob: SQLite gets NULL for a nil slice.
-func notNull(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-// stored is what the database has of a client on a day.
-type stored struct {
-	asked   []asked
-	missing []uint64
-}
-
-// storedVisits finds what the database has of the clients of visits on a day, by
-// their visits.
-func storedVisits(ctx context.Context, tx *sql.Tx, day int64, j *job, visits []int) (map[int]stored, error) {
-	var open bool
-	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM open_days WHERE day = ?)", day).Scan(&open); err != nil || !open {
-		return nil, err
-	}
-	there := map[int]stored{}
-	i := 0
-	err := eachClient(ctx, tx, day, func(client int64, list []asked, missing []uint64) error {
-		for i < len(visits) && j.hash(visits[i]) < client {
-			i++
-		}
-		if i < len(visits) && j.hash(visits[i]) == client {
-			there[visits[i]] = stored{slices.Clone(list), slices.Clone(missing)}
-		}
-		return nil
-	})
-	return there, err
 }

@@ -2,6 +2,7 @@ package popularity
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -77,8 +78,8 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
-		b.next(nil)
+		b := batch{resolve: resolve, isPackage: isPackage, most: memoryLimit}
+		b.next()
 		v := b.find(target)
 		switch v.kind {
 		case kindSkip:
@@ -113,6 +114,49 @@ func FuzzAsked(f *testing.F) {
 		again, err := decodeAsked(nil, appendAsked(nil, list))
 		if err != nil || !slices.Equal(list, again) {
 			t.Errorf("%v became %v, %v", list, again, err)
+		}
+	})
+}
+
+// FuzzMergeAsked compares mergeAsked with a map.
+func FuzzMergeAsked(f *testing.F) {
+	one := appendAsked(nil, []asked{{1, 5, 9}, {3, 5, 9}, {1 << 40, 1 << 40, 1}})
+	two := appendAsked(nil, []asked{{2, 5, 9}, {3, 6, 8}, {4, 0, 0}})
+	f.Add([]byte{}, one)
+	f.Add(one, []byte{})
+	f.Add(one, two)
+	f.Add(two, one)
+	f.Add(one, one)
+	f.Fuzz(func(t *testing.T, have, more []byte) {
+		var lists [2][]asked
+		all := map[int64]asked{}
+		added := 0
+		for i, b := range [][]byte{have, more} {
+			var err error
+			if lists[i], err = decodeAsked(nil, b); err != nil {
+				return
+			}
+			for j, a := range lists[i] {
+				if a.path < 0 || a.bytes < 0 || a.second < 0 || j > 0 && a.path <= lists[i][j-1].path {
+					return // not what is written
+				}
+				old, there := all[a.path]
+				if !there && i == 1 {
+					added++
+				}
+				if there {
+					a.merge(old)
+				}
+				all[a.path] = a
+			}
+		}
+		var want []asked
+		for _, path := range slices.Sorted(maps.Keys(all)) {
+			want = append(want, all[path])
+		}
+		out, n, err := mergeAsked([]byte("before"), have, lists[1])
+		if err != nil || n != added || string(out) != "before"+string(appendAsked(nil, want)) {
+			t.Errorf("%v and %v became %q, %d of them new, %v; want %v, %d", lists[0], lists[1], out, n, err, want, added)
 		}
 	})
 }

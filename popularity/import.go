@@ -195,22 +195,30 @@ func (m *importer) client(c *countsClient) error {
 	if err != nil {
 		return wrong("what a client missed", err)
 	}
-	j := m.job
-	visit := uint32(len(j.visits))
-	for _, a := range list {
-		if a.path < 1 || a.path > int64(len(m.paths)) || a.bytes < 0 || a.second < 0 || a.second >= secondsPerDay {
-			return wrong("a client's request", a)
+	for {
+		// More than a job takes goes on in the next one.
+		n := min(len(list), m.s.limit)
+		j := m.job
+		visit := uint32(len(j.visits))
+		for _, a := range list[:n] {
+			if a.path < 1 || a.path > int64(len(m.paths)) || a.bytes < 0 || a.second < 0 || a.second >= secondsPerDay {
+				return wrong("a client's request", a)
+			}
+			j.records = append(j.records, newRecord(visit, uint32(a.path-1), a.second, a.bytes))
 		}
-		j.records = append(j.records, newRecord(visit, uint32(a.path-1), a.second, a.bytes))
+		j.visits = append(j.visits, visitOf(m.day, c.Hash, n))
+		if len(missing) > 0 {
+			j.missing[visit] = missing
+		}
+		if len(j.records) >= m.s.limit || len(j.visits) >= m.s.limit {
+			if err := m.flush(); err != nil {
+				return err
+			}
+		}
+		if list = list[n:]; len(list) == 0 {
+			return nil
+		}
 	}
-	j.visits = append(j.visits, visitOf(m.day, c.Hash, len(list)))
-	if len(missing) > 0 {
-		j.missing[visit] = missing
-	}
-	if len(j.records) >= m.s.limit || len(j.visits) >= m.s.limit {
-		return m.flush()
-	}
-	return nil
 }
 
 // visitOf is a client's day with so many records.
@@ -223,6 +231,7 @@ func (m *importer) flush() error {
 	j := m.job
 	m.job = newImportJob()
 	j.dirs, j.paths = m.dirs, m.paths
+	m.w.sort(j, j.records)
 	if err := m.w.write(m.ctx, m.tx, j, m.now); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +29,9 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, writer: writer{s: s}, batch: batch{seeds: newMemoSeeds(), resolve: s.opt.Resolve, isPackage: s.opt.IsPackage, group: s.group}}
-	in.batch.next(nil)
+	in := &ingest{s: s, report: &report, writer: writer{s: s},
+		batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage, most: s.most, group: s.group}}
+	in.batch.next()
 	if s.group != nil {
 		in.batch.salt = s.group.salt()
 	} else if err := s.db.QueryRowContext(ctx, "SELECT salt FROM meta").Scan(&in.batch.salt); err != nil {
@@ -82,7 +84,6 @@ type ingest struct {
 	knowns *knowns
 	batch  batch
 	writer writer
-	spare  []record // what the batch goes on with while its records are written
 }
 
 // file reads the new lines of one log. Its error is one that ends the run.
@@ -156,19 +157,24 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 		start = from.readTo
 	}
 	lines := newBlockReader(src, start, tail)
-	p := startPipeline(lines, func() *parser { return in.s.newParser(in.batch.seeds) })
+	newParser := func() *parser { return in.s.newParser(&in.batch.memory) }
+	p := startPipeline(lines, newParser)
 	defer p.close()
 	out := newOutput(ctx, in, path, head, from)
 	defer out.wait()
 	for b := p.next(); b != nil; b = p.next() {
 		for i := 0; ; {
+			if b.memory != in.batch.memory.Load() {
+				// What was known of its lines is forgotten.
+				newParser().block(b)
+			}
 			i = in.batch.count(b, i, in.s.limit)
 			// Where the counted lines end.
 			at := len(b.buf)
 			if i < len(b.parsed) {
 				at = b.start
 				if i > 0 {
-					at = b.parsed[i-1].end
+					at = int(b.parsed[i-1].end)
 				}
 			}
 			off := b.off + int64(at-b.start)
@@ -202,9 +208,9 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 	return out.end, damage, nil
 }
 
-// newParser makes a parser of the Store's lines, which shares seeds with others.
-func (s *Store) newParser(seeds memoSeeds) *parser {
-	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, seeds: seeds}
+// newParser makes a parser of the Store's lines, which looks them up in memory.
+func (s *Store) newParser(memory *atomic.Pointer[memory]) *parser {
+	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, memory: memory}
 }
 
 // stampAge is how long a file must be left alone before its stamp is believed:

@@ -91,23 +91,50 @@ func TestSkipped(t *testing.T) {
 func TestSpellings(t *testing.T) {
 	const at = ` - - [21/Nov/2026:09:12:44 +0000] "GET `
 	const end = ` HTTP/1.1" 200 512 "-" "dnf"` + "\n"
-	dir := t.TempDir()
-	s := openStore(t, dir, options())
-	writeFile(t, dir+"/log", strings.Join([]string{
+	lines := []string{
 		"10.0.0.7" + at + "/fedora/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
 		"10.0.0.7" + at + "/fedora/p/libstdc%2B%2b-1%7Erc1-1.x86_64.rpm" + end,
 		"10.0.0.7" + at + "/fedora//p/./libstdc++-1~rc1-1.x86_64.rpm?x" + end,
 		"10.0.0.7" + at + `/fedora/p/libstdc\x2b\x2b-1~rc1-1.x86_64.rpm` + end,
 		"::ffff:10.0.0.7" + at + "http://DL.fedoraproject.org:80/pub/fedora/linux/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
 		"::ffff:10.0.0.7" + at + "https://dl.fedoraproject.org:443/pub/fedora/linux/p/libstdc++-1~rc1-1.x86_64.rpm" + end,
-	}, ""))
-	r := ingest1(t, s, dir+"/log")
-	if r.Counted != 6 || r.Requests != 1 {
-		t.Errorf("%+v", r)
 	}
-	want := []Rank{{1, "libstdc++", "x86_64", "fedora/p", ranks(t, s)[0].Score, 1, 1, 1, 512, time.Date(2026, 11, 21, 9, 12, 44, 0, time.UTC)}}
-	if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
-		t.Error(diff)
+	// Whichever comes first.
+	for range lines {
+		lines = append(lines[1:], lines[0])
+		dir := t.TempDir()
+		s := openStore(t, dir, options())
+		writeFile(t, dir+"/log", strings.Join(lines, ""))
+		r := ingest1(t, s, dir+"/log")
+		if r.Counted != 6 || r.Requests != 1 {
+			t.Errorf("%+v", r)
+		}
+		want := []Rank{{1, "libstdc++", "x86_64", "fedora/p", ranks(t, s)[0].Score, 1, 1, 1, 512, time.Date(2026, 11, 21, 9, 12, 44, 0, time.UTC)}}
+		if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// A path whose own spelling is another repository's file by that one's rules is not
+// taken for it.
+func TestPathOfAnotherRepository(t *testing.T) {
+	o := options()
+	o.Resolve = func(host, path string) (repo, rest string, ok bool) {
+		if host == "" { // the mirror's own names are old ones
+			return "b", strings.TrimPrefix(path, "/a/"), strings.HasPrefix(path, "/a/")
+		}
+		return "a", strings.TrimPrefix(path, "/"), true
+	}
+	const of = "10.0.0.7 - - [21/Nov/2026:09:12:44 +0000] \"GET "
+	const end = "/p/x-1-1.x86_64.rpm HTTP/1.1\" 200 512\n"
+	for _, text := range []string{of + "/a" + end + of + "http://host" + end, of + "http://host" + end + of + "/a" + end} {
+		dir := t.TempDir()
+		s := openStore(t, dir, o)
+		writeFile(t, dir+"/log", text)
+		if r := ingest1(t, s, dir+"/log"); r.Requests != 2 {
+			t.Errorf("%q: %d requests, want b/p/x and a/p/x", text, r.Requests)
+		}
 	}
 }
 
@@ -211,17 +238,19 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 	for i := range hits {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
-	b := batch{seeds: newMemoSeeds(), resolve: resolve, isPackage: isPackage}
-	b.next(nil)
+	b := batch{resolve: resolve, isPackage: isPackage, most: memoryLimit}
+	b.next()
 	k := &block{buf: []byte(write(hits, "combined"))}
-	s.newParser(b.seeds).block(k)
+	s.newParser(&b.memory).block(k)
 	b.remembered = memoryLimit - 1000
 	for i := 0; !b.full(batchRequests); {
 		i = b.count(k, i, len(b.records)+1)
 	}
-	if !b.next(nil) || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.targets.used+b.addresses.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
+	if !b.next() || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
+	// Blocks that were parsed before that know nothing of it.
+	s.most = 20_000
 	writeFile(t, dir+"/log", write(hits, "combined"))
 	ingest1(t, s, dir+"/log")
 	if diff := cmp.Diff(expect(hits, halfLife), ranks(t, s)); diff != "" {

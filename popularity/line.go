@@ -3,6 +3,7 @@ package popularity
 import (
 	"bytes"
 	"net/netip"
+	"sync/atomic"
 )
 
 // format is one of the log formats that a line can have.
@@ -43,10 +44,11 @@ type entry struct {
 // parser parses lines one after the other. It remembers the last date, which
 // thousands of lines have in common. It is not for concurrent use.
 type parser struct {
-	latest  int64                 // dates after it are absurd
-	trusted func(netip.Addr) bool // whose X-Forwarded-For is believed; nil: nobody's
-	fields  *jsonNode             // where JSON lines have what
-	seeds   memoSeeds
+	latest  int64                   // dates after it are absurd
+	trusted func(netip.Addr) bool   // whose X-Forwarded-For is believed; nil: nobody's
+	fields  *jsonNode               // where JSON lines have what
+	memory  *atomic.Pointer[memory] // where clients and targets are looked up
+	wanted  []wanted                // what is to be looked up of a block
 
 	lastDate [clfDateLen]byte
 	lastAt   int64

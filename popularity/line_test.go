@@ -195,3 +195,25 @@ func TestParseDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What a parser remembers of the date before changes none that follows.
+func TestDateAfterDate(t *testing.T) {
+	dates := []string{
+		"21/Nov/2026:09:12:44 +0000", "21/Nov/2026:09:12:45 +0000", "21/Nov/2026:09:12:60 +0000", "21/Nov/2026:09:12:00 +0000",
+		"21/Nov/2026:09:12:61 +0000", "21/Nov/2026:09:12:6x +0000", "21/Nov/2026:09:12::4 +0000", "21/Nov/2026:09:12: 4 +0000",
+		"21/Nov/2026:09:12:44 +0100", "21/Nov/2026:09:13:44 +0000", "22/Nov/2026:09:12:44 +0000", "31/Feb/2026:09:12:44 +0000",
+		strings.Repeat("\x00", 18) + "44" + strings.Repeat("\x00", 6), strings.Repeat("x", clfDateLen),
+	}
+	for _, before := range dates {
+		for _, date := range dates {
+			var used, fresh parser
+			used.date([]byte(before))
+			for range 2 {
+				at, why := used.date([]byte(date))
+				if wantAt, want := fresh.date([]byte(date)); at != wantAt || why != want {
+					t.Errorf("%q after %q: %d, %v; want %d, %v", date, before, at, why, wantAt, want)
+				}
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,12 +39,12 @@ func EachLine(ctx context.Context, o Options, globs []string, each func(*Line) e
 	}
 	r := &lineReader{
 		opt: o, report: &report, each: each,
-		batch: batch{seeds: newMemoSeeds(), resolve: o.Resolve, isPackage: o.IsPackage},
+		batch: batch{resolve: o.Resolve, isPackage: o.IsPackage, most: memoryLimit},
 	}
 	if len(o.Fields) > 0 {
 		r.fields = newJSONNode(o.Fields)
 	}
-	r.batch.next(nil)
+	r.batch.next()
 	for _, path := range paths {
 		report.Files++
 		damage, err := r.file(ctx, path)
@@ -85,8 +86,12 @@ func (r *lineReader) file(ctx context.Context, path string) (damage, err error) 
 	defer src.close()
 	lines := newBlockReader(src, 0, nil)
 	latest := r.opt.Clock().Add(maxAhead).Unix()
+	// What the lines ask for is looked up here: parsers that knew it would not hand
+	// out who asked.
+	var none atomic.Pointer[memory]
+	none.Store(&memory{seeds: r.batch.memory.Load().seeds})
 	p := startPipeline(lines, func() *parser {
-		return &parser{latest: latest, trusted: r.opt.Trusted, fields: r.fields, seeds: r.batch.seeds}
+		return &parser{latest: latest, trusted: r.opt.Trusted, fields: r.fields, memory: &none}
 	})
 	defer p.close()
 	var t tally
@@ -132,7 +137,7 @@ func (r *lineReader) block(b *block, t *tally) error {
 	for i := range b.parsed {
 		l := &b.parsed[i]
 		text := b.buf[from:l.end]
-		from = l.end
+		from = int(l.end)
 		t.lines++
 		if l.format == formatNone {
 			t.skip(l.why, text[:len(text)-1])
@@ -142,7 +147,10 @@ func (r *lineReader) block(b *block, t *tally) error {
 		line := Line{Text: text, At: time.Unix(l.at, 0).UTC()}
 		why := l.why
 		if why == reasonNone {
-			why = r.judge(l, &line, t)
+			why = r.judge(&b.strangers[l.stranger-1], &line, t)
+			if line.Path != "" {
+				line.Bytes = l.bytes
+			}
 		}
 		if why != reasonNone {
 			t.skip(why, text[:len(text)-1])
@@ -154,16 +162,12 @@ func (r *lineReader) block(b *block, t *tally) error {
 	return nil
 }
 
-// judge finds what l asks for.
-func (r *lineReader) judge(l *parsed, line *Line, t *tally) reason {
-	if r.batch.remembered >= memoryLimit {
-		r.batch.next(nil)
+// judge finds what a line asks for.
+func (r *lineReader) judge(s *stranger, line *Line, t *tally) reason {
+	if r.batch.remembered >= r.batch.most {
+		r.batch.next()
 	}
-	n, ok := r.batch.targets.get(l.targetKey)
-	v := unpackVerdict(n)
-	if !ok {
-		v = r.batch.judge(l.target, l.targetKey)
-	}
+	v := r.batch.verdict(s)
 	switch v.kind {
 	case kindRepomd:
 		t.repomd++
@@ -172,7 +176,7 @@ func (r *lineReader) judge(l *parsed, line *Line, t *tally) reason {
 		t.counted++
 		p := &r.batch.paths[v.index]
 		line.Path = r.batch.dirs[p.dir] + "/" + p.base
-		line.Client, line.Bytes = normalClient(string(l.client)), l.bytes
+		line.Client = normalClient(string(s.client))
 	}
 	return v.reason
 }

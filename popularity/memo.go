@@ -1,10 +1,16 @@
 package popularity
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
 
-// memoKey stands for a string. With 128 bits and a seed that nobody knows, two
+// memoKey stands for a string. With 96 bits and seeds that nobody knows, two
 // strings that have the same do not happen.
-type memoKey [2]uint64
+type memoKey struct {
+	high uint64
+	low  uint32
+}
 
 // memoSeeds are what makes the keys of one Ingest.
 type memoSeeds [2]maphash.Seed
@@ -12,58 +18,86 @@ type memoSeeds [2]maphash.Seed
 func newMemoSeeds() memoSeeds { return memoSeeds{maphash.MakeSeed(), maphash.MakeSeed()} }
 
 func (s *memoSeeds) key(b []byte) memoKey {
-	return memoKey{maphash.Bytes(s[0], b), maphash.Bytes(s[1], b)}
+	return memoKey{maphash.Bytes(s[0], b), uint32(maphash.Bytes(s[1], b))}
+}
+
+// memory is what is remembered of the targets and clients of lines: for a target
+// its packed verdict, for a client in any spelling its index in batch.clients. One
+// batch adds to it, while the parsers look up what they meet.
+type memory struct {
+	seeds              memoSeeds
+	targets, addresses memo
+	paths              memo // with their repository, where no target is called so; indices in batch.paths
 }
 
 // memo is a hash table from strings to numbers that keeps keys in place of the
 // strings: a log has each of them thousands of times, and what is looked up for
-// each line has to stay in the processor's caches. The zero memo is empty.
+// each line has to stay in the processor's caches. One goroutine may put while
+// others get; they may miss what was put just now. The zero memo is empty.
 type memo struct {
-	slots []memoSlot // a power of two of them, at most half of them in use
+	slots atomic.Pointer[[]memoSlot] // a power of two of them, at most half of them in use
 	used  int
 }
 
+// memoSlot is in use from when its next is set, and does not change after that.
 type memoSlot struct {
-	key  memoKey
-	next uint64 // the value and one; 0: not in use
+	memoKey
+	next uint32 // the value and one; 0: not in use
 }
 
-func (m *memo) get(k memoKey) (value uint64, ok bool) {
-	if len(m.slots) == 0 {
+func (m *memo) get(k memoKey) (value uint32, ok bool) {
+	p := m.slots.Load()
+	if p == nil {
 		return 0, false
 	}
-	mask := uint64(len(m.slots) - 1)
-	for i := k[0] & mask; ; i = (i + 1) & mask {
-		s := &m.slots[i]
-		if s.next == 0 {
+	slots := *p
+	mask := uint64(len(slots) - 1)
+	for i := k.high & mask; ; i = (i + 1) & mask {
+		s := &slots[i]
+		next := atomic.LoadUint32(&s.next)
+		if next == 0 {
 			return 0, false
 		}
-		if s.key == k {
-			return s.next - 1, true
+		if s.memoKey == k {
+			return next - 1, true
 		}
+	}
+}
+
+// touch brings what get will look at into the processor's cache.
+func (m *memo) touch(k memoKey) {
+	if p := m.slots.Load(); p != nil {
+		atomic.LoadUint32(&(*p)[k.high&uint64(len(*p)-1)].next)
 	}
 }
 
 // put adds a key that is not there. The value is less than the largest number.
-func (m *memo) put(k memoKey, value uint64) {
-	if 2*m.used >= len(m.slots) {
-		old := m.slots
-		m.slots = make([]memoSlot, max(1024, 2*len(old)))
-		for _, s := range old {
-			if s.next != 0 {
-				m.place(s)
+func (m *memo) put(k memoKey, value uint32) {
+	p := m.slots.Load()
+	if p == nil || 2*m.used >= len(*p) {
+		larger := make([]memoSlot, 1024)
+		if p != nil {
+			larger = make([]memoSlot, 2*len(*p))
+			for i := range *p {
+				if s := &(*p)[i]; s.next != 0 {
+					occupy(larger, s.memoKey, s.next)
+				}
 			}
 		}
+		m.slots.Store(&larger)
+		p = &larger
 	}
 	m.used++
-	m.place(memoSlot{k, value + 1})
+	occupy(*p, k, value+1)
 }
 
-func (m *memo) place(s memoSlot) {
-	mask := uint64(len(m.slots) - 1)
-	i := s.key[0] & mask
-	for m.slots[i].next != 0 {
+// occupy puts a key into the first slot that is free for it.
+func occupy(slots []memoSlot, k memoKey, next uint32) {
+	mask := uint64(len(slots) - 1)
+	i := k.high & mask
+	for slots[i].next != 0 {
 		i = (i + 1) & mask
 	}
-	m.slots[i] = s
+	slots[i].memoKey = k
+	atomic.StoreUint32(&slots[i].next, next)
 }

@@ -39,11 +39,13 @@ func (o *output) commit() error {
 	b := &o.in.batch
 	j := &job{
 		file: o.path, at: here(o.head, o.off, o.tail), read: o.off - o.committed,
-		records: b.records, visits: b.visits, missing: b.missing, dirs: b.dirs, paths: b.paths, tally: b.tally,
+		visits: b.visits, missing: b.missing, dirs: b.dirs, paths: b.paths, tally: b.tally,
 	}
 	if o.own {
 		j.at.id = o.end.id
 	}
+	// The batch goes on with its own records.
+	o.in.writer.sort(j, b.records)
 	for _, r := range b.roots {
 		if r.lastSeen != 0 {
 			j.roots = append(j.roots, r)
@@ -51,10 +53,7 @@ func (o *output) commit() error {
 	}
 	o.committed = o.off
 	o.pending = j
-	if o.in.spare == nil {
-		o.in.spare = make([]record, 0, cap(j.records))
-	}
-	if forgot := b.next(o.in.spare); forgot {
+	if forgot := b.next(); forgot {
 		// Its indices are the job's no more: not before that is done.
 		err := o.in.writer.commit(o.ctx, j)
 		o.in.writer.forget()
@@ -72,11 +71,9 @@ func (o *output) wait() error {
 		return nil
 	}
 	o.pending = nil
-	o.in.spare = nil
 	if err := <-o.done; err != nil {
 		return o.in.s.explain("write", err)
 	}
-	o.in.spare = j.records
 	if o.own {
 		*o.end = j.at
 	} else {

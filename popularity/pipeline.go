@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -82,31 +83,45 @@ func (p *pipeline) close() {
 	p.running.Wait()
 }
 
-// parsed is what counting has to know of a line.
+// parsed is what counting has to know of a line. There are a thousand in a block,
+// so they are kept small.
 type parsed struct {
-	end    int    // of the line with its newline, in block.buf
-	client []byte // an address or a host name, in any spelling
-	target []byte // as in entry
-	// What the two are remembered by, where they are needed.
-	clientKey, targetKey memoKey
-	at                   int64 // seconds since 1970
-	bytes                int64
-	format               format // formatNone: the line could not be parsed
-	why                  reason // reasonNone: it counts, if its target does
-	// missing is set if the client was told that there is no such file.
+	at    int64 // seconds since 1970
+	bytes int64
+	end   uint32 // of the line with its newline, in block.buf
+	// The target's packed verdict and, of a package, the client as an index in
+	// batch.clients; unless stranger is set: that is where both stand in
+	// block.strangers, from 1.
+	client, target uint32
+	stranger       uint32
+	format         format // formatNone: the line could not be parsed
+	why            reason // reasonNone: it counts, if its target does
+	// missing is set if the client was told that there is no such file. It is a
+	// stranger.
 	missing bool
 }
 
-// block parses the lines of b.
+// stranger is the client and the target of a line of which not both are
+// remembered, with what they are remembered by.
+type stranger struct {
+	client []byte // an address or a host name, in any spelling
+	target []byte // as in entry
+
+	clientKey, targetKey memoKey
+}
+
+// block parses the lines of b, and looks up what they ask for.
 func (p *parser) block(b *block) {
-	b.parsed = b.parsed[:0]
+	b.parsed, b.strangers = b.parsed[:0], b.strangers[:0]
+	b.memory = p.memory.Load()
 	p.arena = b.arena[:0]
+	p.wanted = p.wanted[:0]
 	var e entry
 	for at := b.start; at < len(b.buf); {
 		line := b.buf[at:]
 		line = line[:bytes.IndexByte(line, '\n')]
 		at += len(line) + 1
-		b.parsed = append(b.parsed, parsed{end: at})
+		b.parsed = append(b.parsed, parsed{end: uint32(at)})
 		l := &b.parsed[len(b.parsed)-1]
 		if len(line) > maxLine {
 			l.why = reasonTooLong
@@ -115,13 +130,51 @@ func (p *parser) block(b *block) {
 		if l.why = p.parse(line, &e); l.why != reasonNone {
 			continue
 		}
-		l.format, l.at, l.bytes, l.target = e.format, e.at, e.bytes, e.target
-		l.client = p.clientOf(&e)
+		l.format, l.at, l.bytes = e.format, e.at, e.bytes
 		l.why = p.counts(&e)
 		l.missing = l.why == reasonStatus && (e.status == 404 || e.status == 410)
 		if l.why == reasonNone || l.missing {
-			l.clientKey, l.targetKey = p.seeds.key(l.client), p.seeds.key(l.target)
+			client, target := p.clientOf(&e), e.target
+			p.wanted = append(p.wanted, wanted{
+				stranger{client, target, b.memory.seeds.key(client), b.memory.seeds.key(target)}, uint32(len(b.parsed) - 1)})
 		}
 	}
 	b.arena = p.arena
+	for some := range slices.Chunk(p.wanted, lookUps) {
+		p.lookUp(b, some)
+	}
+}
+
+// wanted is a client and a target that are to be looked up for the line at index line
+// of block.parsed.
+type wanted struct {
+	stranger
+	line uint32
+}
+
+// lookUps is how many lines are looked up at a time. What is remembered of a target
+// mostly lies in no cache: the processor waits for many of them at once, where it
+// would wait for one after the other between the parsing of lines.
+const lookUps = 64
+
+// lookUp finds the clients and targets of lines, or makes them strangers.
+func (p *parser) lookUp(b *block, some []wanted) {
+	m := b.memory
+	for i := range some {
+		m.targets.touch(some[i].targetKey)
+	}
+	for i := range some {
+		w := &some[i]
+		l := &b.parsed[w.line]
+		if !l.missing {
+			var known, judged bool
+			l.client, known = m.addresses.get(w.clientKey)
+			l.target, judged = m.targets.get(w.targetKey)
+			if judged && (known || unpackVerdict(l.target).kind != kindPackage) {
+				continue
+			}
+		}
+		b.strangers = append(b.strangers, w.stranger)
+		l.stranger = uint32(len(b.strangers))
+	}
 }

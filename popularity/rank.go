@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -80,33 +79,31 @@ type ranking struct {
 
 	roots     map[string]bool
 	rootOfDir map[string]string
-	all       []Rank
-	places    map[place]int
-	groups    map[groupKey]int
-	lastSeen  []int64       // by group
-	group     map[int64]int // of a name's id
-	path      []int32       // the group of a path's id, from firstPath on; -1: none
+	all       []nameGroup
+	places    []place
+	placeOf   map[place]int32
+	groups    map[groupKey]int32
+	group     map[int64]int32 // of a name's id
+	path      []int32         // the group of a path's id, from firstPath on; -1: none
 	firstPath int64
 
-	counts  []groupDay // of the day being added up, by group
-	touched []int
-	client  int // the number of the client being added
+	counts []dayCounts // of the day being added up, each of some of its clients
 
-	name      string              // what is to be explained; "": nothing
-	explained map[int]*explaining // by group
+	name      string                // what is to be explained; "": nothing
+	explained map[int32]*explaining // by group
 }
 
-// groupDay is what a group has on a day. client is the number of the last client
-// that was counted in it.
-type groupDay struct {
-	dayCount
-	client int
+// nameGroup is what becomes a Rank.
+type nameGroup struct {
+	groupKey
+	score                                          float64
+	clients, clientDays, requests, bytes, lastSeen int64
 }
 
 // groupKey is a group; place is an index in places.
 type groupKey struct {
 	name  string
-	place int
+	place int32
 }
 
 // place is an architecture and a root: there are few of them, and many names.
@@ -119,8 +116,8 @@ func (s *Store) newRanking(halfLife time.Duration) (*ranking, error) {
 	}
 	return &ranking{
 		today: dayOf(s.opt.Clock().Unix()), halfLife: halfLife.Hours() / 24, clientCap: s.opt.ClientCap,
-		roots: map[string]bool{}, rootOfDir: map[string]string{}, places: map[place]int{},
-		group: map[int64]int{},
+		roots: map[string]bool{}, rootOfDir: map[string]string{}, placeOf: map[place]int32{},
+		group: map[int64]int32{},
 	}, nil
 }
 
@@ -136,9 +133,7 @@ func (r *ranking) read(ctx context.Context, q queryer) error {
 		if err := r.addClosed(ctx, q, day); err != nil {
 			return err
 		}
-		if err := eachClient(ctx, q, day, func(_ int64, list []asked, missing []uint64) error {
-			return r.addClient(day, list, missing)
-		}); err != nil {
+		if err := r.addOpen(ctx, q, day); err != nil {
 			return err
 		}
 		r.endDay(day)
@@ -164,7 +159,7 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	if err != nil {
 		return err
 	}
-	r.all, r.groups = make([]Rank, 0, n[0]), make(map[groupKey]int, n[0])
+	r.all, r.groups = make([]nameGroup, 0, n[0]), make(map[groupKey]int32, n[0])
 	// Ids are given one after the other: a slice has few holes.
 	ends, err := column[int64](ctx, q, "SELECT coalesce(min(id), 0) FROM paths UNION ALL SELECT coalesce(max(id) + 1, 0) FROM paths")
 	if err != nil {
@@ -188,18 +183,26 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 		return err
 	}
 	if err := eachPath(ctx, q, func(id, dir int64, name, arch, base string) error {
-		r.path[id-r.firstPath] = int32(r.groupOf(name, arch, dirs[dir]))
+		r.path[id-r.firstPath] = r.groupOf(name, arch, dirs[dir])
 		return nil
 	}); err != nil {
 		return err
 	}
-	r.counts, r.lastSeen = make([]groupDay, len(r.all)), make([]int64, len(r.all))
+	r.arrange()
+	counters := 1 // of what is explained there is one account
+	if r.name == "" {
+		counters = maxCounters
+	}
+	r.counts = make([]dayCounts, counters)
+	for i := range r.counts {
+		r.counts[i].of = make([]groupDay, len(r.all))
+	}
 	if r.name == "" {
 		return nil
 	}
 	r.choose()
 	return eachPath(ctx, q, func(id, dir int64, _, _, base string) error {
-		if x := r.explained[int(r.path[id-r.firstPath])]; x != nil {
+		if x := r.explained[r.path[id-r.firstPath]]; x != nil {
 			x.files[id] = &FileShare{Path: dirs[dir] + "/" + base}
 		}
 		return nil
@@ -207,163 +210,86 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 }
 
 // groupOf is the group of a name in a directory.
-func (r *ranking) groupOf(name, arch, dir string) int {
+func (r *ranking) groupOf(name, arch, dir string) int32 {
 	root, ok := r.rootOfDir[dir]
 	if !ok {
 		root = RootOf(dir, r.roots)
 		r.rootOfDir[dir] = root
 	}
 	at := place{arch, root}
-	p, ok := r.places[at]
+	p, ok := r.placeOf[at]
 	if !ok {
-		p = len(r.places)
-		r.places[at] = p
+		p = int32(len(r.places))
+		r.placeOf[at] = p
+		r.places = append(r.places, at)
 	}
 	k := groupKey{name, p}
 	g, ok := r.groups[k]
 	if !ok {
-		g = len(r.all)
+		g = int32(len(r.all))
 		r.groups[k] = g
-		r.all = append(r.all, Rank{Name: name, Arch: arch, Root: root})
+		r.all = append(r.all, nameGroup{groupKey: k})
 	}
 	return g
 }
 
-// addClosed adds what is left of a closed day.
-func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
-	rows, err := q.QueryContext(ctx, "SELECT name, clients, weight, requests, bytes, last_seen FROM days WHERE day = ?", day)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name int64
-		var c dayCount
-		if err := rows.Scan(&name, &c.clients, &c.weight, &c.requests, &c.bytes, &c.lastSeen); err != nil {
-			return err
+// arrange puts the groups in the order of their first paths' ids. A path got its id
+// when it was first asked for, so that what is popular comes first, and what a client
+// asked for comes in order: of many groups few are counted most of the time, and
+// these stay together in the processor's caches.
+func (r *ranking) arrange() {
+	to, next := slices.Repeat([]int32{-1}, len(r.all)), int32(0)
+	moved := func(g int32) int32 {
+		if to[g] < 0 {
+			to[g] = next
+			next++
 		}
-		r.add(r.group[name], c)
+		return to[g]
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	rows, err = q.QueryContext(ctx, "SELECT names, clients, weight FROM overlaps WHERE day = ?", day)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var list string
-		var o overlap
-		if err := rows.Scan(&list, &o.clients, &o.weight); err != nil {
-			return err
-		}
-		ids, err := splitIDs(list)
-		if err != nil {
-			return err
-		}
-		// Counted in each directory: once too often for each further one that
-		// turned out to have the same root.
-		seen := map[int]bool{}
-		for _, id := range ids {
-			if g := r.group[id]; seen[g] {
-				r.counts[g].clients -= o.clients
-				r.counts[g].weight -= o.weight
-			} else {
-				seen[g] = true
-			}
+	for i, g := range r.path {
+		if g >= 0 {
+			r.path[i] = moved(g)
 		}
 	}
-	return rows.Err()
-}
-
-// addClient adds what one client asked for on an open day.
-func (r *ranking) addClient(day int64, list []asked, missing []uint64) error {
-	r.client++
-	scanner, each := scans(list, missing), weight(len(list), r.clientCap)
-	for _, a := range list {
-		g := -1
-		if i := a.path - r.firstPath; i >= 0 && i < int64(len(r.path)) {
-			g = int(r.path[i])
-		}
-		if g < 0 {
-			return fmt.Errorf("path %d is not there: %w", a.path, ErrDamaged)
-		}
-		x := r.explained[g]
-		first := r.counts[g].client != r.client
-		r.counts[g].client = r.client
-		if scanner {
-			if x != nil && first {
-				x.day(day).Scanners++
-			}
-			continue
-		}
-		c := dayCount{requests: 1, bytes: a.bytes, lastSeen: day*secondsPerDay + a.second}
-		if first {
-			c.clients, c.weight = 1, each
-			if x != nil && each < oneClient {
-				x.day(day).Capped++
-			}
-		}
-		if x != nil {
-			x.file(a.path, c)
-		}
-		r.add(g, c)
+	all := make([]nameGroup, len(r.all))
+	for g := range r.all {
+		all[moved(int32(g))] = r.all[g]
 	}
-	return nil
-}
-
-// add adds to a group's day.
-func (r *ranking) add(g int, c dayCount) {
-	d := &r.counts[g].dayCount
-	if *d == (dayCount{}) {
-		r.touched = append(r.touched, g)
+	for id, g := range r.group {
+		r.group[id] = to[g]
 	}
-	d.clients += c.clients
-	d.weight += c.weight
-	d.requests += c.requests
-	d.bytes += c.bytes
-	d.lastSeen = max(d.lastSeen, c.lastSeen)
-}
-
-// endDay takes the day's clients into the scores.
-func (r *ranking) endDay(day int64) {
-	worth := math.Exp2(-float64(max(0, r.today-day)) / r.halfLife)
-	for _, g := range r.touched {
-		c, x := r.counts[g].dayCount, &r.all[g]
-		r.counts[g].dayCount = dayCount{}
-		score := float64(c.weight) / oneClient * worth
-		x.Clients = max(x.Clients, int(c.clients))
-		x.ClientDays += int(c.clients)
-		x.Score += score
-		x.Requests += int(c.requests)
-		x.Bytes += c.bytes
-		r.lastSeen[g] = max(r.lastSeen[g], c.lastSeen)
-		if e := r.explained[g]; e != nil {
-			d := e.day(day)
-			d.Clients, d.Requests, d.Bytes = int(c.clients), int(c.requests), c.bytes
-			d.Worth, d.Score = worth, score
-		}
-	}
-	r.touched = r.touched[:0]
+	r.all, r.groups = all, nil
 }
 
 // sorted is the ranking.
 func (r *ranking) sorted() []Rank {
+	type entry struct {
+		score      float64
+		clientDays int64
+		group      int32
+	}
+	order := make([]entry, 0, len(r.all))
 	for g := range r.all {
-		r.all[g].LastSeen = time.Unix(r.lastSeen[g], 0).UTC()
+		if x := &r.all[g]; x.clientDays != 0 {
+			order = append(order, entry{x.score, x.clientDays, int32(g)})
+		}
 	}
-	ranks := slices.DeleteFunc(r.all, func(x Rank) bool { return x.ClientDays == 0 })
-	slices.SortFunc(ranks, func(a, b Rank) int {
-		return cmp.Or(
-			cmp.Compare(b.Score, a.Score), cmp.Compare(b.ClientDays, a.ClientDays),
-			strings.Compare(a.Name, b.Name), strings.Compare(a.Arch, b.Arch), strings.Compare(a.Root, b.Root))
+	slices.SortFunc(order, func(a, b entry) int {
+		if a.score != b.score || a.clientDays != b.clientDays {
+			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.clientDays, a.clientDays))
+		}
+		x, y := &r.all[a.group], &r.all[b.group]
+		return cmp.Or(strings.Compare(x.name, y.name),
+			strings.Compare(r.places[x.place].arch, r.places[y.place].arch), strings.Compare(r.places[x.place].root, r.places[y.place].root))
 	})
-	for i := range ranks {
-		ranks[i].Rank = i + 1
-	}
-	if ranks == nil {
-		ranks = []Rank{} // an empty array in JSON
+	ranks := make([]Rank, len(order)) // an empty array in JSON, where there are none
+	for i, o := range order {
+		x := &r.all[o.group]
+		ranks[i] = Rank{
+			Rank: i + 1, Name: x.name, Arch: r.places[x.place].arch, Root: r.places[x.place].root, Score: x.score,
+			Clients: int(x.clients), ClientDays: int(x.clientDays), Requests: int(x.requests), Bytes: x.bytes,
+			LastSeen: time.Unix(x.lastSeen, 0).UTC(),
+		}
 	}
 	return ranks
 }

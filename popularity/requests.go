@@ -35,55 +35,91 @@ type asked struct{ path, bytes, second int64 }
 // either order.
 func (a *asked) merge(b asked) { a.bytes, a.second = max(a.bytes, b.bytes), max(a.second, b.second) }
 
-// appendAsked writes requests, ordered by path, as the database keeps them: for
+// askedWriter writes requests, ordered by path, as the database keeps them: for
 // each the difference to the path's id before it, the bytes and the second, as
 // varints.
+type askedWriter struct {
+	out  []byte
+	last int64 // the path of the last one
+}
+
+func (w *askedWriter) add(a asked) {
+	w.out = binary.AppendUvarint(w.out, uint64(a.path-w.last))
+	w.out = binary.AppendUvarint(w.out, uint64(a.bytes))
+	w.out = binary.AppendUvarint(w.out, uint64(a.second))
+	w.last = a.path
+}
+
+// appendAsked writes a list with an askedWriter.
 func appendAsked(b []byte, list []asked) []byte {
-	last := int64(0)
+	w := askedWriter{out: b}
 	for _, a := range list {
-		b = binary.AppendUvarint(b, uint64(a.path-last))
-		b = binary.AppendUvarint(b, uint64(a.bytes))
-		b = binary.AppendUvarint(b, uint64(a.second))
-		last = a.path
+		w.add(a)
 	}
-	return b
+	return w.out
+}
+
+// askedReader reads what an askedWriter wrote.
+type askedReader struct {
+	rest []byte
+	last int64 // the path of the last one
+}
+
+// next reads one more request; ok is false at the end.
+func (r *askedReader) next() (a asked, ok bool, err error) {
+	b := r.rest
+	if len(b) == 0 {
+		return asked{}, false, nil
+	}
+	var v [3]uint64
+	for i := range v {
+		if len(b) > 0 && b[0] < 0x80 {
+			v[i], b = uint64(b[0]), b[1:]
+			continue
+		}
+		u, n := binary.Uvarint(b)
+		if n <= 0 {
+			return asked{}, false, fmt.Errorf("a client's requests end too early: %w", ErrDamaged)
+		}
+		v[i], b = u, b[n:]
+	}
+	r.rest = b
+	r.last += int64(v[0])
+	return asked{path: r.last, bytes: int64(v[1]), second: int64(v[2])}, true, nil
 }
 
 // decodeAsked reads what appendAsked wrote, appending to list.
 func decodeAsked(list []asked, b []byte) ([]asked, error) {
-	last := int64(0)
-	var v [3]int64
-	for len(b) > 0 {
-		for i := range v {
-			u, n := binary.Uvarint(b)
-			if n <= 0 {
-				return nil, fmt.Errorf("a client's requests end too early: %w", ErrDamaged)
-			}
-			v[i], b = int64(u), b[n:]
+	r := askedReader{rest: b}
+	for {
+		a, ok, err := r.next()
+		if err != nil || !ok {
+			return list, err
 		}
-		last += v[0]
-		list = append(list, asked{path: last, bytes: v[1], second: v[2]})
+		list = append(list, a)
 	}
-	return list, nil
 }
 
-// mergeAsked merges two lists that are ordered by path and have no path twice,
-// appending to out. Of a path that is in both the larger answer and the later
-// time are kept, so that a request which stands in two logs comes out the same in
-// either order. added is how many paths of more were not in have.
-func mergeAsked(out, have, more []asked) (merged []asked, added int) {
-	for len(have) > 0 && len(more) > 0 {
+// mergeAsked merges requests that appendAsked wrote with more of them, ordered by
+// path and each path once, and appends to out what it would write of all. Of a path
+// that is in both the larger answer and the later time are kept, so that a request
+// which stands in two logs comes out the same in either order. added is how many
+// paths of more were not in have.
+func mergeAsked(out, have []byte, more []asked) (merged []byte, added int, err error) {
+	in, w := askedReader{rest: have}, askedWriter{out: out}
+	old, there, err := in.next()
+	for err == nil && (there || len(more) > 0) {
 		switch {
-		case have[0].path < more[0].path:
-			out, have = append(out, have[0]), have[1:]
-		case have[0].path > more[0].path:
-			out, more, added = append(out, more[0]), more[1:], added+1
-		default:
-			out = append(out, have[0])
-			out[len(out)-1].merge(more[0])
-			have, more = have[1:], more[1:]
+		case !there || len(more) > 0 && more[0].path < old.path:
+			w.add(more[0])
+			more, added = more[1:], added+1
+			continue
+		case len(more) > 0 && more[0].path == old.path:
+			old.merge(more[0])
+			more = more[1:]
 		}
+		w.add(old)
+		old, there, err = in.next()
 	}
-	out = append(out, have...)
-	return append(out, more...), added + len(more)
+	return w.out, added, err
 }

@@ -19,8 +19,8 @@ const (
 
 // miss notes that a client was told that there is no such file. What it asked
 // another server for, by way of a proxy, tells nothing.
-func (b *batch) miss(l *parsed) {
-	target := string(l.target)
+func (b *batch) miss(l *parsed, s *stranger) {
+	target := string(s.target)
 	path, ok, why := b.locate(target)
 	if !ok {
 		if host, _, split := splitTarget(target); why != reasonNoRepo || !split || host != "" {
@@ -28,7 +28,7 @@ func (b *batch) miss(l *parsed) {
 		}
 		path = target
 	}
-	i := b.visit(l, dayOf(l.at))
+	i := b.visit(b.client(s), dayOf(l.at))
 	b.missing[i] = addMissing(b.missing[i], b.hash("missing "+path))
 }
 

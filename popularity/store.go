@@ -70,6 +70,7 @@ type Store struct {
 	fields *jsonNode  // of opt.Fields; nil: none
 	group  *group     // of opt.Group; nil: none
 	limit  int        // requests in a batch
+	most   int        // bytes of targets and clients that are remembered
 	one    sync.Mutex // held by Ingest and Import
 }
 
@@ -100,7 +101,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
 	}
-	s := &Store{path: path, db: db, opt: o, group: newGroup(o.Group), limit: batchRequests}
+	s := &Store{path: path, db: db, opt: o, group: newGroup(o.Group), limit: batchRequests, most: memoryLimit}
 	if len(o.Fields) > 0 {
 		s.fields = newJSONNode(o.Fields)
 	}

@@ -129,14 +129,40 @@ func idleSince(list []prefetched) (since time.Time, ok bool) {
 	return list[idleVersions-1].at, true
 }
 
+// worthQuery is judge in SQL: each run asks for it, also one that finds nothing to do,
+// and there may be thousands of packages. ?1 is when the oldest of those came that are
+// not wasted for their age.
+const worthQuery = `SELECT source,
+	sum(used != 0), sum(used = 0 AND vain), sum(used = 0 AND NOT vain),
+	sum((used != 0) * size), sum((used = 0 AND vain) * size), sum((used = 0 AND NOT vain) * size)
+	FROM (SELECT source, used, size, at < ?1 OR at < max(at) OVER (PARTITION BY name, arch, root) AS vain FROM prefetched)
+	GROUP BY source ORDER BY source`
+
 // worth sums up what became of all that was prefetched, by source, and forgets what
 // is long past.
 func (h *history) worth(now time.Time) ([]SourceWorth, error) {
 	if _, err := h.db.Exec(`DELETE FROM prefetched WHERE at < ?`, now.Add(-rememberedFor).Unix()); err != nil {
 		return nil, err
 	}
-	all, err := h.versions()
-	return judge(all, now), err
+	// Times are kept in whole seconds.
+	young := now.Add(-wastedAfter)
+	if young.Nanosecond() > 0 {
+		young = young.Add(time.Second)
+	}
+	rows, err := h.db.Query(worthQuery, young.Unix())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	sources := []SourceWorth{} // an empty array in JSON
+	for rows.Next() {
+		var s SourceWorth
+		if err := rows.Scan(&s.Source, &s.Used, &s.Wasted, &s.Waiting, &s.UsedBytes, &s.WastedBytes, &s.WaitingBytes); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	return sources, rows.Err()
 }
 
 // streamKept is how long after its last request a module's stream counts as used.

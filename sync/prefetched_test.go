@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,6 +86,42 @@ func TestWorth(t *testing.T) {
 	is(day(40), Worth{Used: 110, Wasted: 120})
 	is(day(366), Worth{Used: 10, Wasted: 110})
 	is(day(400), Worth{})
+}
+
+// TestWorthIsJudged: the database judges as judge does.
+func TestWorthIsJudged(t *testing.T) {
+	h := newHistory(t)
+	now := time.Date(2026, 11, 22, 12, 0, 0, 500, time.UTC)
+	r := rand.New(rand.NewPCG(3, 3))
+	sources := []Reason{ReasonPopular, ReasonSeed, ReasonDependency, ReasonSibling}
+	for i := range 300 {
+		it := Item{
+			Path: fmt.Sprintf("r/%d.rpm", i), Name: fmt.Sprint("n", r.IntN(60)), Arch: "x86_64", Root: fmt.Sprint("r", r.IntN(2)),
+			Size: int64(1 + r.IntN(1000)), Source: sources[r.IntN(len(sources))],
+		}
+		// Some at the very second at which they begin to be wasted.
+		if err := h.brought(it, now.Add(-wastedAfter).Truncate(time.Second).Add(time.Duration(r.IntN(20)-10)*time.Second*time.Duration(1+r.IntN(2)*80_000))); err != nil {
+			t.Fatal(err)
+		}
+		if r.IntN(2) == 0 {
+			if err := h.use(map[string]time.Time{it.Path: now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, at := range []time.Time{now, now.Truncate(time.Second), now.Add(wastedAfter), now.Add(-time.Second)} {
+		got, err := h.worth(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := h.versions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := judge(all, at); len(want) != len(sources) || !slices.Equal(got, want) {
+			t.Errorf("at %v: %+v, want %+v", at, got, want)
+		}
+	}
 }
 
 func TestStreamsAreRemembered(t *testing.T) {

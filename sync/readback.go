@@ -58,7 +58,7 @@ func (r *run) readShare(ctx context.Context, every time.Duration) error {
 	files, bytes := v.Files, v.Bytes
 	v.Wrong = []WrongFile{} // each is told of once
 	size := r.site.Cache.Space(ctx).Bytes
-	err := r.readBack(ctx, v, at, rate.NewLimiter(readBackRate, readBackRate), true, due(size, now.Sub(v.Started), every))
+	err := r.readBack(ctx, v, at, rate.NewLimiter(readBackRate, readBackRate), true, share(size, now.Sub(v.Started), every))
 	if err == nil {
 		v.Finished, v.After = r.now(), ""
 	}
@@ -76,9 +76,9 @@ func (r *run) readShare(ctx context.Context, every time.Duration) error {
 // night is how long a run's share lasts: until the next night's.
 const night = 24 * time.Hour
 
-// due is how many of size bytes have to be read by the end of a night's run, in a pass
+// share is how many of size bytes have to be read by the end of a night's run, in a pass
 // that began so long ago, for all of them to be read once in every.
-func due(size int64, since, every time.Duration) int64 {
+func share(size int64, since, every time.Duration) int64 {
 	if since += night; since >= every {
 		return math.MaxInt64
 	}

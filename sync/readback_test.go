@@ -17,8 +17,8 @@ import (
 	"intelligentmirror/internal/testrepo"
 )
 
-// TestDue holds what part of a cache a night reads back.
-func TestDue(t *testing.T) {
+// TestShare holds what part of a cache a night reads back.
+func TestShare(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, tt := range []struct {
 		name         string
@@ -33,7 +33,7 @@ func TestDue(t *testing.T) {
 		{"every night all", 0, day, math.MaxInt64},
 		{"a clock was set back", -day, 30 * day, 0},
 	} {
-		if got := due(3000, tt.since, tt.every); got != tt.want {
+		if got := share(3000, tt.since, tt.every); got != tt.want {
 			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
 		}
 	}

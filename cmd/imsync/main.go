@@ -146,7 +146,7 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
-	o := site.Options{Program: "imsync", Log: log}
+	o := site.Options{Program: "imsync", Lazy: true, Log: log}
 	if r := cfg.Sync.Rate; r > 0 {
 		// A second's worth may come at once; grab asks for a buffer at a time.
 		o.Rate = rate.NewLimiter(rate.Limit(r), max(int(r), 64<<10))

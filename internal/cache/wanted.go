@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // wantedMagic is the first line of the file that keeps what is wanted; each
@@ -40,6 +43,20 @@ func (c *Cache) wantedPath() string { return filepath.Join(c.tree.dir, ownDir, "
 // wanted is the place of each wanted file in the latest plan; none where there
 // is no plan that is young enough.
 func (c *Cache) wanted() (map[string]int, error) {
+	list, err := c.wantedList()
+	if list == nil || err != nil {
+		return nil, err
+	}
+	places := make(map[string]int)
+	for name := range list {
+		places[name] = len(places)
+	}
+	return places, nil
+}
+
+// wantedList is the names of wanted files, what is wanted most first; nil where there
+// is no plan that is young enough.
+func (c *Cache) wantedList() (iter.Seq[string], error) {
 	fi, err := os.Stat(c.wantedPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -58,26 +75,36 @@ func (c *Cache) wanted() (map[string]int, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is no list of what a plan wants", c.wantedPath())
 	}
-	places := make(map[string]int)
-	for line := range strings.Lines(rest) {
-		places[strings.TrimSuffix(line, "\n")] = len(places)
-	}
-	return places, nil
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(rest) {
+			if !yield(strings.TrimSuffix(line, "\n")) {
+				return
+			}
+		}
+	}, nil
 }
 
 // HoldsWanted reports whether all files that the latest plan wants are stored, as
 // far as their names tell.
 func (c *Cache) HoldsWanted() (bool, error) {
-	places, err := c.wanted()
-	if places == nil || err != nil {
+	list, err := c.wantedList()
+	if list == nil || err != nil {
 		return false, err
 	}
-	for name := range places {
-		if _, err := os.Lstat(filepath.Join(c.tree.dir, name)); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				err = nil
-			}
-			return false, err
+	dir, err := os.Open(c.tree.dir)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	// They may be thousands, of which nothing is to be known but that they are there.
+	var found unix.Stat_t
+	for name := range list {
+		err := unix.Fstatat(int(dir.Fd()), name, &found, unix.AT_SYMLINK_NOFOLLOW)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for %s: %w", name, err)
 		}
 	}
 	return true, nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unique"
 
 	"intelligentmirror/internal/cache"
@@ -26,10 +27,11 @@ const catalogMagic = "im-catalog 1\n"
 // has dozens that are kept: the text is in pieces, of which those that are the same in
 // several catalogs are in memory once.
 type catalog struct {
-	file    os.FileInfo             // that it was read from
-	pieces  []unique.Handle[string] // in order; none is empty
-	names   index                   // the lines by the base names of their paths
-	digests index                   // the lines by their digests
+	path    string
+	file    os.FileInfo                    // as it was found
+	text    func() []unique.Handle[string] // the pieces, in order, none of them empty; read when they are first asked for
+	names   index                          // the lines by the base names of their paths
+	digests index                          // the lines by their digests
 }
 
 const (
@@ -70,13 +72,39 @@ func writeCatalog(dir string, items []item) error {
 
 const catalogName = "catalog"
 
+// openCatalog finds dir's catalog. It is read when it is first asked for something;
+// one that can't be read then has nothing, and failed is told why.
+func openCatalog(dir string, failed func(error)) (*catalog, error) {
+	c := &catalog{path: filepath.Join(dir, catalogName)}
+	var err error
+	if c.file, err = os.Stat(c.path); err != nil {
+		return nil, err
+	}
+	c.text = sync.OnceValue(func() []unique.Handle[string] {
+		pieces, err := readPieces(c.path)
+		if err != nil {
+			failed(err)
+		}
+		return pieces
+	})
+	return c, nil
+}
+
 // readCatalog reads dir's catalog.
 func readCatalog(dir string) (*catalog, error) {
-	path := filepath.Join(dir, catalogName)
-	file, err := os.Stat(path)
+	var failed error
+	c, err := openCatalog(dir, func(err error) { failed = err })
 	if err != nil {
 		return nil, err
 	}
+	if c.text(); failed != nil {
+		return nil, failed
+	}
+	return c, nil
+}
+
+// readPieces reads the catalog at path.
+func readPieces(path string) (pieces []unique.Handle[string], err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -84,22 +112,20 @@ func readCatalog(dir string) (*catalog, error) {
 	if !bytes.HasPrefix(text, []byte(catalogMagic)) || text[len(text)-1] != '\n' || len(text) > 1<<31 {
 		return nil, fmt.Errorf("%s is no catalog", path)
 	}
-	c := &catalog{file: file}
 	rest := text[len(catalogMagic):]
 	for size, lines := 0, 0; size < len(rest); lines++ {
 		name, _, _ := bytes.Cut(rest[size:], []byte{'\t'})
 		if lines == mostLines || lines > 0 && begins(name) {
-			c.pieces = append(c.pieces, unique.Make(string(rest[:size])))
+			pieces = append(pieces, unique.Make(string(rest[:size])))
 			rest, size, lines = rest[size:], 0, 0
 		}
 		size += bytes.IndexByte(rest[size:], '\n') + 1
 		if size == len(rest) {
-			c.pieces = append(c.pieces, unique.Make(string(rest)))
+			pieces = append(pieces, unique.Make(string(rest)))
 			break
 		}
 	}
-	c.pieces = slices.Clip(c.pieces)
-	return c, nil
+	return slices.Clip(pieces), nil
 }
 
 // isOf reports whether dir still has the catalog that c was read from: of a suite
@@ -112,7 +138,8 @@ func (c *catalog) isOf(dir string) bool {
 // find is what the catalog says of path.
 func (c *catalog) find(path string) (cache.Want, bool) {
 	// The last piece that does not begin behind it.
-	i, found := slices.BinarySearchFunc(c.pieces, path, func(p unique.Handle[string], path string) int {
+	pieces := c.text()
+	i, found := slices.BinarySearchFunc(pieces, path, func(p unique.Handle[string], path string) int {
 		name, _, _ := strings.Cut(p.Value(), "\t")
 		return strings.Compare(name, path)
 	})
@@ -122,7 +149,7 @@ func (c *catalog) find(path string) (cache.Want, bool) {
 	if i < 0 {
 		return cache.Want{}, false
 	}
-	for line := range strings.Lines(c.pieces[i].Value()) {
+	for line := range strings.Lines(pieces[i].Value()) {
 		if rest, ok := strings.CutPrefix(line, path); ok && rest[0] == '\t' {
 			it, ok := parseItem(line)
 			return it.want, ok
@@ -136,7 +163,7 @@ type place uint32
 
 // each calls fn with each line.
 func (c *catalog) each(fn func(place, string)) {
-	for i, p := range c.pieces {
+	for i, p := range c.text() {
 		n := 0
 		for line := range strings.Lines(p.Value()) {
 			fn(place(i<<lineBits|n), line)
@@ -148,7 +175,7 @@ func (c *catalog) each(fn func(place, string)) {
 // item is the line at a place.
 func (c *catalog) item(at place) (item, bool) {
 	n := int(at & (mostLines - 1))
-	for line := range strings.Lines(c.pieces[at>>lineBits].Value()) {
+	for line := range strings.Lines(c.text()[at>>lineBits].Value()) {
 		if n == 0 {
 			return parseItem(line)
 		}

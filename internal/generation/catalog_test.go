@@ -1,11 +1,14 @@
 package generation
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unique"
 
 	"intelligentmirror/internal/cache"
@@ -85,18 +88,70 @@ func TestCatalogsShare(t *testing.T) {
 	s.push()
 	after := read()
 	had := map[unique.Handle[string]]bool{}
-	for _, p := range before.pieces {
+	for _, p := range before.text() {
 		had[p] = true
 	}
 	fresh := 0
-	for _, p := range after.pieces {
+	for _, p := range after.text() {
 		if !had[p] {
 			fresh++
 		}
 	}
 	// A package that is replaced changes the piece that it leaves and the one that it
 	// comes to, and each may be cut in two.
-	if most := 4 * sidChanges; fresh == 0 || fresh > most || len(after.pieces) < 5*most {
-		t.Errorf("%d of %d pieces are new, %d at the most", fresh, len(after.pieces), most)
+	if most := 4 * sidChanges; fresh == 0 || fresh > most || len(after.text()) < 5*most {
+		t.Errorf("%d of %d pieces are new, %d at the most", fresh, len(after.text()), most)
+	}
+}
+
+// TestLazyCatalogs: a store that reads catalogs when they are needed answers as one
+// that has read them; one that can't be read is told of then, and lists nothing.
+func TestLazyCatalogs(t *testing.T) {
+	dir := t.TempDir()
+	gen := filepath.Join(dir, ".im", "gen")
+	root := Root{Repo: "r", Path: "x"}
+	entry := []byte("entry")
+	items := []item{{"Packages/a.rpm", cache.Want{Digest: "sha256:aa", Size: 1}}, {"repodata/repomd.xml", cache.Want{Digest: "sha256:bb", Size: 2}}}
+	for _, d := range []string{filepath.Join(dir, "r", "x", "repodata"), filepath.Join(gen, digestOf(entry))} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "r", "x", repomdPath), entry, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeCatalog(filepath.Join(gen, digestOf(entry)), items); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	open := func(lazy bool) *Store {
+		s, err := Open(Options{Dir: dir, Keep: time.Hour, Lazy: lazy, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if err := writeFile(open(false).rootPath(root), fmt.Appendf(nil, `{"root": %q, "kept": [{"digest": %q}]}`, root, digestOf(entry))); err != nil {
+		t.Fatal(err)
+	}
+	eager, lazy, late := open(false), open(true), open(true)
+	for _, path := range []string{"x/Packages/a.rpm", "x/Packages/b.rpm", "x/repodata/repomd.xml"} {
+		want, held := eager.Lookup(cache.Key{Repo: "r", Path: path})
+		got, listed := lazy.Lookup(cache.Key{Repo: "r", Path: path})
+		if is := path == "x/Packages/a.rpm"; got != want || listed != held || held != is || want.Known() != is {
+			t.Errorf("%s: %+v, %v when it is read late, %+v, %v when it is read first", path, got, listed, want, held)
+		}
+	}
+	if said.Len() > 0 {
+		t.Errorf("said %s", &said)
+	}
+	if err := os.WriteFile(filepath.Join(gen, digestOf(entry), catalogName), []byte("noise"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if w, held := late.Lookup(cache.Key{Repo: "r", Path: "x/Packages/a.rpm"}); held || w.Known() {
+		t.Errorf("what can't be read lists %+v", w)
+	}
+	if !strings.Contains(said.String(), "is no catalog") {
+		t.Errorf("said %q", &said)
 	}
 }

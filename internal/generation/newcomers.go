@@ -63,12 +63,12 @@ func difference(before, now *catalog) (added, dropped []item) {
 // without is the packages of c that other has not got with these bytes. What both
 // have in pieces that are the same is not looked at.
 func (c *catalog) without(other *catalog) []item {
-	same := make(map[unique.Handle[string]]bool, len(other.pieces))
-	for _, p := range other.pieces {
+	same := make(map[unique.Handle[string]]bool, len(other.text()))
+	for _, p := range other.text() {
 		same[p] = true
 	}
 	var list []item
-	for _, p := range c.pieces {
+	for _, p := range c.text() {
 		if same[p] {
 			continue
 		}

@@ -48,8 +48,11 @@ type Options struct {
 	// returns nil: not at all. It is asked each time.
 	Signing func(Root) *Signing
 	Refused *cache.Refused // counts metadata that is not taken, by reasons; nil counts nothing
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Lazy leaves catalogs unread until they are asked for something: for a program that
+	// may not need them, and of which nobody waits for an answer.
+	Lazy bool
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Store is the generations of all roots. It is a cache.Catalog, safe for
@@ -63,6 +66,7 @@ type Store struct {
 
 	signing func(Root) *Signing
 	refused *cache.Refused
+	lazy    bool
 
 	roots    atomic.Pointer[roots]
 	loading  sync.Mutex
@@ -104,7 +108,7 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, refused: o.Refused, now: o.Now, log: o.Log}
+	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, refused: o.Refused, lazy: o.Lazy, now: o.Now, log: o.Log}
 	if s.signing = o.Signing; s.signing == nil {
 		s.signing = func(Root) *Signing { return nil }
 	}
@@ -145,6 +149,9 @@ func (r *root) lookup(tree string, k cache.Key) (cache.Want, bool) {
 	if rest, ok := below(r.Path, k.Path); ok {
 		if w, ok := r.held[rest]; ok {
 			return w, true
+		}
+		if rest == r.layout().entries()[0] {
+			return cache.Want{}, false // which no generation lists, whatever its metadata says
 		}
 	}
 	if c := r.kept[r.now(tree)]; c != nil {
@@ -286,7 +293,7 @@ func (s *Store) reload() error {
 		}
 		for _, g := range f.Kept {
 			if catalogs[g.Digest] == nil {
-				c, err := readCatalog(s.path(g.Digest))
+				c, err := s.catalog(f.Root, g.Digest)
 				if err != nil {
 					s.log.Warn("a generation's catalog can't be read", "root", f.Root, "error", err)
 					continue
@@ -304,6 +311,16 @@ func (s *Store) reload() error {
 	s.roots.Store(&now)
 	s.loaded = fi.ModTime()
 	return nil
+}
+
+// catalog is that of a generation of root.
+func (s *Store) catalog(root, digest string) (*catalog, error) {
+	if !s.lazy {
+		return readCatalog(s.path(digest))
+	}
+	return openCatalog(s.path(digest), func(err error) {
+		s.log.Warn("a generation's catalog can't be read", "root", root, "error", err)
+	})
 }
 
 // path is the directory of a generation.

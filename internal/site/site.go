@@ -61,6 +61,7 @@ type Options struct {
 	Program string // "imserve", "imsync": named to mirrors
 	Via     string // this server's name in Via, by which a loop shows; "" sends none
 	Rate    upstream.RateLimiter
+	Lazy    bool             // catalogs are read when they are needed: see generation.Options
 	Now     func() time.Time // nil is time.Now
 	Log     *slog.Logger
 }
@@ -87,7 +88,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		return nil, err
 	}
 	s.Generations, err = generation.Open(generation.Options{
-		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Refused: &s.Refused,
+		Dir: cfg.CacheDir, Keep: time.Duration(cfg.GenerationKeep), Signing: s.signing, Refused: &s.Refused, Lazy: o.Lazy,
 		Now: o.Now, Log: o.Log,
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"intelligentmirror/contrib/bench/internal/peer"
@@ -111,14 +112,23 @@ logs = [%q]
 		log = fmt.Appendf(log, "10.0.%d.%d - - [%s] \"GET /bench/%s HTTP/1.1\" 200 512 \"-\" \"libdnf\"\n",
 			client/250, client%250+1, time.Now().Add(-time.Hour).Format("02/Jan/2006:15:04:05 -0700"), path)
 	}
-	n := len(s.mirror.repo.packages)
-	for i := range s.popular {
+	for _, p := range s.asked() {
 		for client := range 3 {
 			line(client, "repodata/repomd.xml")
-			line(client, s.mirror.repo.packages[i*n/s.popular].file)
+			line(client, p.file)
 		}
 	}
 	return os.WriteFile(s.dir+"/access.log", log, 0o600)
+}
+
+// asked are the packages that clients have asked for, spread over all.
+func (s *site) asked() []*rpm {
+	all := s.mirror.repo.packages
+	asked := make([]*rpm, s.popular)
+	for i := range asked {
+		asked[i] = &all[i*len(all)/s.popular]
+	}
+	return asked
 }
 
 // run runs the program with the configuration.
@@ -180,24 +190,52 @@ func (s *site) settle(ctx context.Context) error {
 	return fmt.Errorf("imsync once fetches more with each run")
 }
 
-// check holds that all popular packages are planned, and nothing but what they need.
+// onTrial is how many packages a source of guesses brings before it has shown
+// anything.
+const onTrial = 10
+
+// check holds that the popular packages are planned, what they need, and, of what was
+// built from the same sources, no more than may be tried.
 func (s *site) check(plan []byte) error {
-	var items []struct{ Path, Reason string }
+	var items []struct{ Path, Name, Reason, Because string }
 	if err := json.Unmarshal(plan, &items); err != nil {
 		return fmt.Errorf("read what imsync plan prints: %w", err)
 	}
-	popular := 0
+	popular := map[string]*rpm{} // by path in the cache
+	sources := map[string]string{}
+	for _, p := range s.asked() {
+		popular["bench/"+p.file] = p
+		sources[p.name] = p.sourceName()
+	}
+	seen, siblings := map[string]bool{}, 0
 	for _, it := range items {
+		p := s.mirror.repo.byPath[strings.TrimPrefix(it.Path, "bench/")]
+		switch {
+		case p == nil:
+			return fmt.Errorf("%s is planned, which the repository has not", it.Path)
+		case seen[it.Path]:
+			return fmt.Errorf("%s is planned twice", it.Path)
+		case (popular[it.Path] != nil) != (it.Reason == "popular"):
+			return fmt.Errorf("%s is planned as %s", it.Path, it.Reason)
+		}
+		seen[it.Path] = true
 		switch it.Reason {
-		case "popular":
-			popular++
-		case "dependency":
+		case "popular", "dependency":
+		case "sibling":
+			if siblings++; siblings > onTrial {
+				return fmt.Errorf("more than %d packages are planned as siblings", onTrial)
+			}
+			if source, ok := sources[it.Because]; !ok || source != p.sourceName() {
+				return fmt.Errorf("%s is planned for %s, which is not popular or has another source", it.Path, it.Because)
+			}
 		default:
 			return fmt.Errorf("%s is planned as %s", it.Path, it.Reason)
 		}
 	}
-	if popular != s.popular {
-		return fmt.Errorf("%d packages are planned as popular, not %d", popular, s.popular)
+	for path := range popular {
+		if !seen[path] {
+			return fmt.Errorf("%s is popular and not planned", path)
+		}
 	}
 	return nil
 }

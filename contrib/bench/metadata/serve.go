@@ -32,7 +32,7 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &status{ResponseWriter: w, code: http.StatusOK}
 	path := r.URL.Path
 	if p := m.repo.byPath[path]; p != nil {
-		http.ServeContent(s, r, "", time.Unix(rpmrepo.Built, 0), bytes.NewReader(p.content))
+		http.ServeContent(s, r, "", time.Unix(rpmrepo.Built, 0), bytes.NewReader(content(p.file)))
 	} else {
 		r.URL.Path = "/" + path
 		m.files.ServeHTTP(s, r)
