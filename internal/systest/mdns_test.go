@@ -20,9 +20,9 @@ type lan struct {
 	stranger *process
 }
 
-// listener prints what mDNS tells: a line when a service appears, and one when it
+// mdnsListener prints what mDNS tells: a line when a service appears, and one when it
 // goes, by Python's zeroconf, which asks nobody but the network.
-const listener = `
+const mdnsListener = `
 import sys, time
 from zeroconf import Zeroconf, ServiceBrowser
 class Listener:
@@ -87,7 +87,7 @@ func newLAN(t *testing.T) *lan {
 	l.await("the bus", func() bool { _, err := os.Stat(bus); return err == nil })
 	l.write(l.dir+"/avahi.conf", avahiConfig)
 	l.startAvahi()
-	l.write(l.dir+"/listen.py", listener)
+	l.write(l.dir+"/listen.py", mdnsListener)
 	l.stranger = l.start("/usr/bin/python3", l.dir+"/listen.py")
 	l.stranger.says("listening")
 	return l
