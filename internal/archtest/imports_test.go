@@ -42,7 +42,7 @@ var parts = map[string]part{
 	},
 	"sync": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata", "internal/manifest"},
+			"internal/cache", "internal/repodata", "internal/manifest", "internal/database"},
 		reason: "the agent fills the cache whether or not a server runs",
 	},
 	"popularity": {
@@ -52,8 +52,9 @@ var parts = map[string]part{
 	},
 	"internal/site": {
 		// repodata for the keyrings alone: whoever else checks signatures gets them from here.
-		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata"},
-		reason:  "site builds the one cache that both programs share; what it knew of a program, the other would get too",
+		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata",
+			"internal/database"},
+		reason: "site builds the one cache that both programs share; what it knew of a program, the other would get too",
 	},
 	"internal/generation": {
 		imports: []string{"internal/cache", "internal/repodata", "internal/upstream"},
@@ -66,6 +67,9 @@ var parts = map[string]part{
 	"internal/cache": {
 		tests:  []string{"internal/upstream"}, // its scenarios run with the mirrors that it will have
 		reason: "freshness is decided in the cache alone; its sources and catalogs reach it as interfaces",
+	},
+	"internal/database": {
+		reason: "what is done about a damaged database is the same whatever it holds",
 	},
 	"internal/manual": {
 		reason: "a manual page is made of a command line, whatever that does",
