@@ -78,7 +78,7 @@ func (s *Server) fail(a *answer, t target, err error) {
 			"Try again in a minute; if it stays so, see whether this mirror can reach its upstreams.")
 	case errors.Is(err, cache.ErrUnstorable), errors.As(err, &disk):
 		s.o.Log.Debug("a request is passed on, since its file can't be stored", "file", name, "error", err)
-		s.relay(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"})
+		s.relayVetted(a, t, cache.Status{Fwd: "bypass", Detail: "unstorable"}, s.passing(a, t))
 	case errors.As(err, &absent) && !absent.Withdrawn.IsZero():
 		a.text(http.StatusNotFound, cache.Status{Hit: true, Detail: "withdrawn"},
 			"Not found: upstream has withdrawn "+name+", as it was seen on "+absent.Withdrawn.UTC().Format(time.DateOnly)+".",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -238,5 +239,10 @@ func TestCacheSize(t *testing.T) {
 	}
 	if s := m.space(); s.Problem != "" || s.Evicted < 15 || s.Refused != 0 {
 		t.Errorf("%+v", s)
+	}
+	// Nor is a page in its place passed through.
+	m.put("page.rpm", append([]byte("<!DOCTYPE html><html>log in"), make([]byte, size)...))
+	if r := m.do(m.request("GET", "page.rpm")); r.StatusCode != http.StatusBadGateway || !strings.Contains(string(r.body), "something else than") {
+		t.Errorf("a page: %s, %d bytes, %q", r.Status, len(r.body), r.status())
 	}
 }

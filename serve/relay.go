@@ -18,7 +18,11 @@ import (
 // relay passes the request for t on to its repository's upstream, or to the host
 // that it names, and the answer back as it is, while it arrives. Nothing of it is
 // stored.
-func (s *Server) relay(a *answer, t target, status cache.Status) {
+func (s *Server) relay(a *answer, t target, status cache.Status) { s.relayVetted(a, t, status, nil) }
+
+// relayVetted is relay for an answer that vet looks at before anything of it is sent, and
+// whose body it may replace; the error is why the client gets none of it. nil looks at nothing.
+func (s *Server) relayVetted(a *answer, t target, status cache.Status, vet func(*http.Response) error) {
 	a.status = status
 	if !a.hop() || a.storedOnly() {
 		return
@@ -62,6 +66,12 @@ func (s *Server) relay(a *answer, t target, status cache.Status) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		a.text(http.StatusBadGateway, status, "Upstream goes over to another protocol, which nobody asked for.", "Ask again without this mirror.")
 		return
+	}
+	if vet != nil {
+		if err := vet(resp); err != nil {
+			s.fail(a, t, err)
+			return
+		}
 	}
 	s.invalidate(t, r.Method, resp.StatusCode)
 	out := a.Header()

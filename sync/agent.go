@@ -13,6 +13,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/database"
 	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/site"
 	"intelligentmirror/popularity"
@@ -59,17 +60,24 @@ func New(o Options) (*Agent, error) {
 	}
 	a := &Agent{replicated: o.Replicated, site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
+	history, ranks := filepath.Join(cfg.StateDir, historyName), filepath.Join(cfg.StateDir, "popularity.db")
+	for _, path := range []string{ranks, history} {
+		// A night without what they knew is better than none.
+		if _, err := database.Mend(context.Background(), path, o.Log); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	counting := countingOptions(cfg)
 	if counting.Group, err = groupSecret(cfg.Sync.GroupKey); err != nil {
 		return nil, err
 	}
 	counting.Stdin, counting.Clock, counting.Log = o.Stdin, o.Now, o.Log
-	a.ranks, err = popularity.Open(filepath.Join(cfg.StateDir, "popularity.db"), counting)
+	a.ranks, err = popularity.Open(ranks, counting)
 	if err != nil {
 		return nil, err
 	}
-	a.history, err = openHistory(filepath.Join(cfg.StateDir, historyName))
+	a.history, err = openHistory(history)
 	if err != nil {
 		return nil, errors.Join(err, a.ranks.Close())
 	}

@@ -21,7 +21,7 @@ type Rule string
 // The rules.
 const (
 	RuleGeneration Rule = "generation" // metadata that was replaced longer ago than generation_keep
-	RulePartial    Rule = "partial"    // of a download that nobody goes on with
+	RulePartial    Rule = "partial"    // of a download, or of what was written for a rename, that nobody goes on with
 	RuleSpace      Rule = "space"      // cache_size or min_free
 	RuleWithdrawn  Rule = "withdrawn"  // gone upstream, and listed by no metadata that is kept
 	RuleReplica    Rule = "replica"    // gone from the cache that this one is a copy of
@@ -114,7 +114,7 @@ func (a *Agent) prune(ctx context.Context, o PruneOptions, failed map[string]str
 	left, err := a.site.Cache.Sweep(partialsKept, rehearse)
 	fail(".im/partial", err)
 	for _, l := range left {
-		p.remove(Removed{l.Path, l.Bytes, RulePartial, "of a download that nobody went on with since " + l.Since.Format(time.DateOnly)})
+		p.remove(Removed{l.Path, l.Bytes, RulePartial, "broken off, and nobody went on with it since " + l.Since.Format(time.DateOnly)})
 	}
 	freed := p.Bytes
 	e, err := a.site.Cache.Evict(ctx, rehearse)

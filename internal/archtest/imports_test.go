@@ -43,7 +43,8 @@ var parts = map[string]part{
 	},
 	"sync": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata", "internal/manifest", "internal/bucket"},
+			"internal/cache", "internal/repodata", "internal/manifest", "internal/bucket",
+			"internal/database"},
 		reason: "the agent fills the cache whether or not a server runs",
 	},
 	"popularity": {
@@ -53,8 +54,9 @@ var parts = map[string]part{
 	},
 	"internal/site": {
 		// repodata for the keyrings alone: whoever else checks signatures gets them from here.
-		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata", "internal/bucket"},
-		reason:  "site builds the one cache that both programs share; what it knew of a program, the other would get too",
+		imports: []string{"internal/config", "internal/cache", "internal/upstream", "internal/generation", "internal/repodata",
+			"internal/bucket", "internal/database"},
+		reason: "site builds the one cache that both programs share; what it knew of a program, the other would get too",
 	},
 	"internal/generation": {
 		imports: []string{"internal/cache", "internal/repodata", "internal/upstream"},
@@ -74,6 +76,9 @@ var parts = map[string]part{
 	},
 	"internal/announce": {
 		reason: "what is told to the network are names and ports, whoever answers there",
+	},
+	"internal/database": {
+		reason: "what is done about a damaged database is the same whatever it holds",
 	},
 	"internal/manual": {
 		reason: "a manual page is made of a command line, whatever that does",

@@ -2,22 +2,28 @@ package cache
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"time"
 )
 
-// Leftover is a partial file that nobody goes on with.
+// Leftover is a file that nobody goes on with: of a download, or of something else
+// that was written to be renamed.
 type Leftover struct {
 	Path  string // below the cache directory
 	Bytes int64  // on the disk
 	Since time.Time
 }
 
+// unfinished are the names, below the cache's own directory, of what either program
+// writes to be renamed in a moment: it stays only where one was killed in between.
+var unfinished = []string{".new-*", "*/.new-*", "gen/*/.new-*", "gen/.[0-9a-f]*"}
+
 // Sweep removes the partial files that nobody has written to for that long, and
-// returns them. What is being downloaded, by any process, stays. A rehearsal
-// removes nothing.
+// what has been waiting as long for its rename, and returns them. What is being
+// downloaded, by any process, stays. A rehearsal removes nothing.
 func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 	entries, err := os.ReadDir(c.partials.dir)
 	if err != nil {
@@ -37,6 +43,30 @@ func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 		}
 		if ok {
 			removed = append(removed, Leftover{path.Join(ownDir, "partial", e.Name()), sizeOnDisk(fi), fi.ModTime()})
+		}
+	}
+	for _, pattern := range unfinished {
+		names, err := fs.Glob(c.tree.root.FS(), path.Join(ownDir, pattern))
+		errs = append(errs, err)
+		for _, name := range names {
+			fi, err := c.tree.root.Lstat(name)
+			if err != nil || !fi.Mode().IsRegular() {
+				continue
+			}
+			// A link has its file's modification time; when it was made, this one tells.
+			changed := inodeOf(fi).changed
+			since := time.Unix(changed.Unix())
+			if c.o.Now().Sub(since) < unused {
+				continue
+			}
+			freed := c.tree.takes(name)
+			if !rehearse {
+				if err := c.tree.root.Remove(name); err != nil {
+					errs = append(errs, err)
+					continue
+				}
+			}
+			removed = append(removed, Leftover{name, freed, since})
 		}
 	}
 	return removed, errors.Join(errs...)

@@ -3,6 +3,7 @@ package generation
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -90,6 +91,36 @@ func openCatalog(dir string, failed func(error)) (*catalog, error) {
 	return c, nil
 }
 
+// errNoCatalog is why a file of that name is none: only something other than a crash leaves it.
+var errNoCatalog = errors.New("it is no catalog, or a part of one")
+
+// checkCatalog looks at both ends of dir's catalog.
+func checkCatalog(dir string) error {
+	path := filepath.Join(dir, catalogName)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	head, tail := make([]byte, len(catalogMagic)), make([]byte, 1)
+	if fi.Size() >= int64(len(head)) {
+		if _, err := f.ReadAt(head, 0); err != nil {
+			return err
+		}
+		if _, err := f.ReadAt(tail, fi.Size()-1); err != nil {
+			return err
+		}
+	}
+	if string(head) != catalogMagic || tail[0] != '\n' {
+		return fmt.Errorf("%s: %w", path, errNoCatalog)
+	}
+	return nil
+}
+
 // readCatalog reads dir's catalog.
 func readCatalog(dir string) (*catalog, error) {
 	var failed error
@@ -110,7 +141,7 @@ func readPieces(path string) (pieces []unique.Handle[string], err error) {
 		return nil, err
 	}
 	if !bytes.HasPrefix(text, []byte(catalogMagic)) || text[len(text)-1] != '\n' || len(text) > 1<<31 {
-		return nil, fmt.Errorf("%s is no catalog", path)
+		return nil, fmt.Errorf("%s: %w", path, errNoCatalog)
 	}
 	rest := text[len(catalogMagic):]
 	for size, lines := 0, 0; size < len(rest); lines++ {

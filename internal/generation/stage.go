@@ -250,10 +250,15 @@ func (s *Store) adopt(r Root) (string, error) {
 
 // load reports whether g is whole, and finds the files that it has then.
 func (s *Store) load(g *Generation) (whole bool, err error) {
-	if _, err := os.Stat(filepath.Join(g.dir, catalogName)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
+	err = checkCatalog(g.dir)
+	if errors.Is(err, errNoCatalog) {
+		s.log.Warn("a damaged catalog is made anew", "root", g.Root.String(), "error", err)
+		return false, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	g.files = g.present()

@@ -5,6 +5,7 @@
 package site
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"intelligentmirror/internal/bucket"
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/database"
 	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/upstream"
@@ -111,7 +113,14 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 	if err := s.Reconfigure(cfg, rings); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Ledger, err = cache.OpenLedger(filepath.Join(cfg.CacheDir, ".im", "cache.db"), o.Now, o.Log)
+	accounts := filepath.Join(cfg.CacheDir, ".im", "cache.db")
+	s.Ledger, err = cache.OpenLedger(accounts, o.Now, o.Log)
+	if err != nil {
+		aside, failed := database.Mend(context.Background(), accounts, o.Log)
+		if err = errors.Join(err, failed); aside && failed == nil {
+			s.Ledger, err = cache.OpenLedger(accounts, o.Now, o.Log)
+		}
+	}
 	if err != nil {
 		// Statistics are not worth a package that is not served.
 		o.Log.Warn("nothing is accounted", "error", err)

@@ -14,6 +14,10 @@ var programs string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if path := os.Getenv(crashEnv); path != "" {
+		fmt.Fprintln(os.Stderr, becomeWatched(path))
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "systest-programs-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,378 @@
+package systest
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"intelligentmirror/internal/testrepo"
+)
+
+// How long TestChaos goes on, and what it draws:
+//
+//	go test ./internal/systest -run TestChaos -chaos 10m -chaos.seed 7 -timeout 20m
+//
+// A seed gives the same disasters and the same clients in the same order; at which
+// moment of a download one strikes is the machine's to say.
+var (
+	chaosFor  = flag.Duration("chaos", 40*time.Second, "how long TestChaos goes on")
+	chaosSeed = flag.Uint64("chaos.seed", 0, "what TestChaos draws; 0 is another one each time")
+)
+
+const (
+	chaosClients  = 6
+	chaosPackages = 30
+	chaosDisk     = "48m" // the file system of the cache
+	chaosLeast    = 600 * time.Millisecond
+)
+
+// chaos is a site to which everything happens, and what is known of it: what upstream
+// ever had, and what clients were told.
+type chaos struct {
+	*site
+	mirrors   []*testrepo.Server
+	draw      *rand.Rand // of the disasters; one goroutine's
+	specs     []testrepo.Spec
+	lies      bool // mirrors may lie about what all metadata lists: of the rest nobody can tell
+	mounted   bool // the cache has a small file system of its own
+	serving   *process
+	url       atomic.Value // of imserve; ""
+	calm      atomic.Bool  // nothing is amiss
+	over      chan struct{}
+	sync      *process // the run that is under way; nil
+	disasters map[string]int
+
+	mu       sync.Mutex
+	history  map[string]map[string][]byte // path to digest to what upstream had there
+	wrong    []string
+	statuses map[string]int
+}
+
+func newChaos(t *testing.T, seed uint64) *chaos {
+	c := &chaos{
+		site: newSite(t), lies: true, draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
+		history: map[string]map[string][]byte{}, statuses: map[string]int{},
+	}
+	second := testrepo.Start(t, c.tree)
+	c.others = []string{second.URL}
+	c.mirrors = []*testrepo.Server{c.up, second}
+	c.configure("[serve]\nmetadata_max_age = \"0s\"\npackage_max_age = \"1s\"",
+		"[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\"]")
+	text, err := os.ReadFile(c.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write(c.config, "min_free = \"1MiB\"\n"+string(text))
+	cache := c.dir + "/cache"
+	c.mkdir(cache)
+	if err := syscall.Mount("chaos", cache, "tmpfs", 0, "size="+chaosDisk); err != nil {
+		t.Logf("no disk fills and none is read-only here: mount: %v", err)
+	} else {
+		c.mounted = true
+		t.Cleanup(func() {
+			if err := syscall.Unmount(cache, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range chaosPackages {
+		c.specs = append(c.specs, testrepo.Spec{Name: "p" + string(rune('a'+i%26)) + string(rune('a'+i/26)), Version: "1", Release: "1", Size: 1000 << (i % 10)})
+	}
+	c.edition()
+	return c
+}
+
+// edition is what upstream publishes next: some packages are newer, one is withdrawn
+// until the next time. The first of them never changes.
+func (c *chaos) edition() {
+	c.t.Helper()
+	for range 4 {
+		i := 1 + c.draw.IntN(len(c.specs)-1)
+		c.specs[i].Release += ".1"
+	}
+	gone := 1 + c.draw.IntN(len(c.specs)-1)
+	specs := append(append([]testrepo.Spec{}, c.specs[:gone]...), c.specs[gone+1:]...)
+	// What clients may get is known before any of them can.
+	next := c.t.TempDir()
+	o := testrepo.BuildOptions{Seed: 1, Time: time.Now().Truncate(time.Second)}
+	if err := testrepo.Build(next, specs, o); err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	for name := range files(c.t, next) {
+		b, err := os.ReadFile(filepath.Join(next, name))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		path := "/" + rootName + "/" + name
+		if c.history[path] == nil {
+			c.history[path] = map[string][]byte{}
+		}
+		c.history[path][digest(b)] = b
+	}
+	c.mu.Unlock()
+	if err := testrepo.Build(c.repo, specs, o); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// start lets imserve run, with few descriptors where files says how many. That it does
+// not begin to serve is an answer too, if it says why.
+func (c *chaos) start(files string) {
+	c.t.Helper()
+	limit := ""
+	if files != "" {
+		limit = "ulimit -n " + files + "; "
+	}
+	cmd := exec.Command("/bin/sh", "-c", limit+`exec "$0" --config "$1"`, filepath.Join(programs, "imserve"), c.config)
+	c.serving = launch(c.t, "imserve", cmd)
+	line, err := c.serving.stderr.await("msg=listening", c.serving.ended)
+	if err != nil {
+		c.url.Store("")
+		if c.serving.running() || c.serving.cmd.ProcessState.ExitCode() < 1 || c.serving.stderr.String() == "" {
+			c.complain("imserve does not start, and does not say why: %v", err)
+		}
+		return
+	}
+	c.url.Store("http://" + listening.FindStringSubmatch(line)[1])
+}
+
+// restart kills imserve and starts it anew.
+func (c *chaos) restart(files string) {
+	c.t.Helper()
+	c.serving.kill()
+	c.start(files)
+}
+
+// run lets imsync run, unless it does.
+func (c *chaos) run() {
+	if c.sync == nil || !c.sync.running() {
+		c.sync = c.startImsync("once")
+	}
+}
+
+// disaster is something that happens for a while; undo ends it, or is nil.
+type disaster struct {
+	name   string
+	disk   bool // it needs a file system of the cache's own
+	happen func(*chaos) (undo func())
+}
+
+var disasters = []disaster{
+	{"imserve is killed", false, func(c *chaos) func() { c.restart(""); return nil }},
+	{"imsync is killed", false, func(c *chaos) func() {
+		c.run()
+		return func() { c.sync.kill() }
+	}},
+	{"imserve stands still", false, func(c *chaos) func() {
+		c.serving.signal(syscall.SIGSTOP)
+		return func() { c.serving.signal(syscall.SIGCONT) }
+	}},
+	{"imsync stands still", false, func(c *chaos) func() {
+		c.run()
+		c.sync.signal(syscall.SIGSTOP)
+		return func() { c.sync.signal(syscall.SIGCONT) }
+	}},
+	{"upstream publishes", false, func(c *chaos) func() { c.edition(); return nil }},
+	{"mirrors misbehave", false, func(c *chaos) func() {
+		at := c.draw.Int64N(100_000)
+		faults := []testrepo.Fault{
+			testrepo.Cut(at), testrepo.Stall(at), testrepo.Reset(at), testrepo.Status(503), testrepo.Status(500), testrepo.Slow(50_000), testrepo.Portal(), testrepo.Refuse(), testrepo.Hang(), testrepo.WrongRange(), testrepo.Chunked().With(testrepo.Cut(at)),
+		}
+		for _, m := range c.mirrors {
+			if c.lies {
+				m.On("*/"+c.specs[0].Filename(), testrepo.Corrupt(at%1000), testrepo.Truncate(at%1000).After(1))
+			}
+			for range 2 {
+				m.On("*", faults[c.draw.IntN(len(faults))].Share(0.2+c.draw.Float64()/2, c.draw.Uint64()))
+			}
+		}
+		return nil // until all is well again: mirrors misbehave for long
+	}},
+	{"mirrors are well", false, func(c *chaos) func() { c.heal(); return nil }},
+	{"upstream is out of reach", false, func(c *chaos) func() {
+		for _, m := range c.mirrors {
+			m.Stop()
+		}
+		return c.reachable
+	}},
+	{"the disk is full", true, func(c *chaos) func() {
+		ballast := c.dir + "/cache/.im/ballast"
+		// It ends when there is no room, which is what it is for.
+		f, err := os.Create(ballast)
+		for err == nil {
+			_, err = f.Write(make([]byte, 64<<10))
+		}
+		return func() {
+			if err := os.Remove(ballast); err != nil {
+				c.t.Error(err)
+			}
+			f.Close()
+		}
+	}},
+	{"the cache is read-only", true, func(c *chaos) func() {
+		c.serving.kill()
+		if c.sync != nil {
+			c.sync.kill()
+		}
+		c.remount(syscall.MS_RDONLY)
+		c.start("")
+		return func() { c.remount(0) } // and imserve goes on as it is
+	}},
+	{"descriptors run out", false, func(c *chaos) func() {
+		c.restart("40")
+		return func() { c.restart("") }
+	}},
+	{"a database is damaged", false, func(c *chaos) func() {
+		names := []string{"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal"}
+		name := filepath.Join(c.dir, names[c.draw.IntN(len(names))])
+		if c.sync != nil {
+			c.sync.kill()
+		}
+		c.serving.kill() // SQLite lets nobody write beside it
+		c.damage(name)
+		c.start("")
+		return nil
+	}},
+	{"an index is damaged", false, func(c *chaos) func() {
+		patterns := []string{"gen/*/catalog", "gen/*.root", "usage", "gen/*/primary*", "lists/*", "tombstones/*/*"}
+		names, err := filepath.Glob(c.dir + "/cache/.im/" + patterns[c.draw.IntN(len(patterns))])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if len(names) > 0 {
+			c.lies = false // what it promises may be forgotten
+			c.heal()
+			c.damage(names[c.draw.IntN(len(names))])
+		}
+		return nil
+	}},
+}
+
+// damage does to a file what a bad disk or a bad person does. It gives it another
+// inode, since a generation's metadata are the tree's files too.
+func (c *chaos) damage(name string) {
+	c.t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return // it is not there now
+	}
+	how := c.draw.IntN(3)
+	if err := os.Remove(name); err != nil {
+		c.t.Fatal(err)
+	}
+	switch how {
+	case 0:
+		return
+	case 1:
+		b = b[:len(b)/2]
+	case 2:
+		for i := range b {
+			b[i] = byte(c.draw.Uint32())
+		}
+	}
+	// On a disk that is full it is not there then.
+	_ = os.WriteFile(name, b, 0o644)
+}
+
+func (c *chaos) remount(flags uintptr) {
+	c.t.Helper()
+	if err := syscall.Mount("chaos", c.dir+"/cache", "tmpfs", syscall.MS_REMOUNT|flags, "size="+chaosDisk); err != nil {
+		c.t.Fatalf("remount: %v", err)
+	}
+}
+
+func (c *chaos) heal() {
+	for _, m := range c.mirrors {
+		m.Heal()
+	}
+}
+
+func (c *chaos) reachable() {
+	for _, m := range c.mirrors {
+		if err := m.Restart(); err != nil {
+			c.t.Errorf("restart a mirror: %v", err)
+		}
+	}
+}
+
+// TestChaos lets everything happen to both programs that happens to programs, while
+// clients ask. Whatever it is, no client gets a wrong byte in what looks whole, none is
+// stored, every error is an honest one, what is stored stays; and when it is over, all
+// is as it should be without a hand.
+func TestChaos(t *testing.T) {
+	seed := *chaosSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-chaos.seed %d", seed)
+	c := newChaos(t, seed)
+	c.url.Store("")
+	c.start("")
+	var clients sync.WaitGroup
+	for i := range uint64(chaosClients) {
+		clients.Go(func() { c.client(rand.New(rand.NewPCG(seed, 1+i))) })
+	}
+	// However this ends, nobody waits for a client that waits for a mirror.
+	stop := sync.OnceFunc(func() { close(c.over); c.heal(); clients.Wait() })
+	t.Cleanup(stop)
+	end := time.Now().Add(*chaosFor)
+	for time.Now().Before(end) && !t.Failed() {
+		d := disasters[c.draw.IntN(len(disasters))]
+		if d.disk && !c.mounted {
+			continue
+		}
+		c.disasters[d.name]++
+		before := c.kept()
+		undo := d.happen(c)
+		c.pause()
+		if undo != nil {
+			undo()
+			c.pause()
+		}
+		c.run()
+		if d.name != "the disk is full" { // which makes room for what is new
+			c.still(before)
+		}
+		if !c.serving.running() {
+			c.start("") // as systemd does
+		}
+	}
+	c.heal()
+	stop()
+	c.recovered()
+	for _, wrong := range c.wrong[:min(len(c.wrong), 20)] {
+		t.Error(wrong)
+	}
+	t.Logf("%d disasters: %v; answers: %v", len(c.disasters), c.disasters, c.statuses)
+	if t.Failed() {
+		t.Logf("again by -chaos.seed %d", seed)
+	}
+}
+
+// pause lets some time pass.
+func (c *chaos) pause() {
+	time.Sleep(chaosLeast/3 + time.Duration(c.draw.Int64N(int64(chaosLeast))))
+}
+
+var temporary = regexp.MustCompile(`/repodata/`)
+
+// kept is the packages that are stored, by their paths, with their digests.
+func (c *chaos) kept() map[string]string {
+	all := map[string]string{}
+	for name, sum := range c.tolerant() {
+		if !temporary.MatchString(name) && strings.HasSuffix(name, ".rpm") {
+			all[name] = sum
+		}
+	}
+	return all
+}
