@@ -24,7 +24,7 @@ import (
 // A seed gives the same disasters and the same clients in the same order; at which
 // moment of a download one strikes is the machine's to say.
 var (
-	chaosFor  = flag.Duration("chaos", 40*time.Second, "how long TestChaos goes on")
+	chaosFor  = flag.Duration("chaos", 15*time.Second, "how long TestChaos goes on")
 	chaosSeed = flag.Uint64("chaos.seed", 0, "what TestChaos draws; 0 is another one each time")
 )
 

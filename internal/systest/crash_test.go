@@ -22,7 +22,7 @@ import (
 //
 //	go test ./internal/systest -run TestCrash -crash.tries 0 -timeout 3h
 var (
-	crashTries = flag.Int("crash.tries", 2, "how often TestCrash kills in each case; 0 is in place of each call")
+	crashTries = flag.Int("crash.tries", 1, "how often TestCrash kills in each case; 0 is in place of each call")
 	crashSeed  = flag.Uint64("crash.seed", 0, "which calls TestCrash takes; 0 is other ones each time")
 )
 
