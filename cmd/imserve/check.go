@@ -8,14 +8,31 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/site"
 )
 
+// checkCommand is the command to look at the configuration.
+func (p *program) checkCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration, and print the effective one",
+		Long: "Check reads the configuration and all that it names, says what is wrong with it, and prints what is in\n" +
+			"effect, each value with where it comes from. It changes nothing, and may run beside the mirror.",
+		Example: "  imserve check\n  imserve check --config new.toml >/dev/null && echo good\n  imserve check --json | jq .serve.listen",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return p.check(asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, for programs")
+	return c
+}
+
 // check validates the configuration and what it names, and prints it.
-func (p *program) check() error {
+func (p *program) check(asJSON bool) error {
 	cfg, err := p.load(nil)
 	if err != nil {
 		return err
@@ -23,7 +40,11 @@ func (p *program) check() error {
 	for _, w := range cfg.Warnings() {
 		fmt.Fprintf(p.stderr, "imserve: warning: %s\n", w)
 	}
-	if err := cfg.Write(p.stdout); err != nil {
+	write := cfg.Write
+	if asJSON {
+		write = cfg.WriteJSON
+	}
+	if err := write(p.stdout); err != nil {
 		return &failure{exitFailed, fmt.Errorf("print the configuration: %w", err)}
 	}
 	dirs := []struct{ key, dir string }{{"cache_dir", cfg.CacheDir}, {"state_dir", cfg.StateDir}}

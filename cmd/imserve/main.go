@@ -116,15 +116,7 @@ func (p *program) command() *cobra.Command {
 	flags.StringVar(&p.cacheDir, "cache-dir", "", "the `directory` of the cache (cache_dir)")
 	flags.TextVar(&p.logLevel, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	flags.TextVar(&p.logFormat, "log-format", applog.Text, "the `format` of the log: text or json")
-	root.AddCommand(&cobra.Command{
-		Use:   "check",
-		Short: "Validate the configuration, and print the effective one",
-		Long: "Check reads the configuration and all that it names, says what is wrong with it, and prints what is in\n" +
-			"effect, each value with where it comes from. It changes nothing, and may run beside the mirror.",
-		Example: "  imserve check\n  imserve check --config new.toml >/dev/null && echo good",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return p.check() },
-	}, p.caCommand(), p.squidHelperCommand(), manual.Command(root))
+	root.AddCommand(p.checkCommand(), p.caCommand(), p.squidHelperCommand(), manual.Command(root))
 	return root
 }
 

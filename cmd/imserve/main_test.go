@@ -103,6 +103,7 @@ func TestCommandLine(t *testing.T) {
 		{"an unknown level", []string{"--log-level", "loud"}, 2, nil, []string{"--log-level"}},
 		{"check", []string{"check", "--config", good}, 0, []string{"new/cache", "# config.toml:1", "[serve]"}, nil},
 		{"check with flags", []string{"check", "--config", good, "--listen", "127.0.0.1:99", "--cache-dir", dir}, 0, []string{`"127.0.0.1:99"  # --listen flag`}, nil},
+		{"check, as JSON", []string{"check", "--config", good, "--json"}, 0, []string{`"cache_dir": "` + dir + `/new/cache"`, `"generation_keep": "7d"`, `"serve": {`}, nil},
 		{"check, no such file", []string{"check", "--config", dir + "/none"}, 2, nil, []string{"--config", "none"}},
 		{"check, all that is wrong", []string{"check", "--config", bad}, 2, nil, []string{"cache_dir", "nonsense", "listen"}},
 		{"check, a directory that can't be made", []string{"check", "--config", under}, 2, nil, []string{"cache_dir: ", "file/cache: not a directory; make it"}},

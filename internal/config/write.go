@@ -2,9 +2,13 @@ package config
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 )
 
 // Write writes the effective configuration as a configuration file that loads
@@ -39,6 +43,22 @@ func (c *Config) Write(w io.Writer) error {
 		writeSet(b, c, replicaSettings(r), silent, func(key string) string { return replicaOrigin(r.From, key) })
 	}
 	return b.Flush()
+}
+
+// WriteJSON writes the same as Write as one JSON object, in which there is no place for
+// where a value came from.
+func (c *Config) WriteJSON(w io.Writer) error {
+	var text bytes.Buffer
+	if err := c.Write(&text); err != nil {
+		return err
+	}
+	all := map[string]any{}
+	if _, err := toml.NewDecoder(&text).Decode(&all); err != nil {
+		return fmt.Errorf("read back what is in effect: %w", err)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(all)
 }
 
 // writeSet writes the keys of one entry of a list of tables that are not as in unset,
