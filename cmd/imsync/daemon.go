@@ -28,7 +28,7 @@ It is stopped with SIGTERM, and goes on where it was when it is started again. O
 SIGHUP it reads its configuration anew, and goes on where it was; a configuration
 that has errors is logged, and the old one stays.`,
 		Example: `  imsync run --config /etc/intelligentmirror/config.toml
-  imsync run --json         the reports for another program`,
+  imsync run --json         # the reports for another program`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			hangup := make(chan os.Signal, 1)

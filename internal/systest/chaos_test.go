@@ -310,6 +310,7 @@ func (c *chaos) reachable() {
 // stored, every error is an honest one, what is stored stays; and when it is over, all
 // is as it should be without a hand.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	seed := *chaosSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -298,6 +298,7 @@ func (c *crashSite) clients(from *server, well bool) {
 // and whoever goes on ends where an undisturbed one ends, and asks upstream for no byte
 // that was there.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -61,6 +61,7 @@ var stays = map[string]string{
 	"imsync status --watch":                                  "last run",
 	"imserve --listen :3180 --cache-dir /srv/mirror":         "msg=listening",
 	"imsync run --config /etc/intelligentmirror/config.toml": "msg=waiting",
+	"imsync run --json":                                      "msg=waiting",
 }
 
 // TestHelpExamples: each command's help has an example, and each example does what it
@@ -125,11 +126,21 @@ func exampleSite(t *testing.T) (*site, []here) {
 		{Name: "mplayer", Version: "1.5", Release: "1", Size: 4000},
 	}
 	s.publish(specs)
-	source := s.another(t, "[sync]\nroots = [\""+rootName+"\"]\npackages = [\"*\"]")
+	suite, err := testrepo.BuildSuite([]testrepo.Deb{{Name: "hello", Version: "1", Size: 2000}}, testrepo.Suite{Name: "stable", Time: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range suite {
+		if err := s.up.Put("/debian/"+name, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := "[sync]\nroots = [\"" + rootName + "\"]\npackages = [\"*\"]\n" + groupSecret(t)
+	source := s.another(t, wants)
 	source.once()
 	copied := source.serve().url
-	s.configure("[sync]\nroots = [\"" + rootName + "\"]\npackages = [\"*\"]")
-	s.write(s.config, read(t, s.config)+"\n[[replicate]]\nfrom = \""+copied+"\"\n")
+	s.configure(wants + "\ngroup = [\"" + copied + "\"]")
+	s.write(s.config, read(t, s.config)+"\n[[replicate]]\nfrom = \""+copied+"\"\n\n[[repo]]\nname = \"debian\"\nupstreams = [\""+s.base+"/debian\"]\n")
 	var log strings.Builder // longer than what warms a replay up
 	for _, days := range []int{70, 50, 20, 2, 1} {
 		fmt.Fprintf(&log, "10.1.2.%d - - [%s] \"GET /%s/%s HTTP/1.1\" 200 5000 \"-\" \"libdnf\"\n", days,
@@ -140,6 +151,7 @@ func exampleSite(t *testing.T) (*site, []here) {
 	s.write(s.dir+"/published.tsv", time.Now().AddDate(0, 0, -3).UTC().Format(time.RFC3339)+"\t/"+rootName+"/"+specs[0].Location()+"\t5000\tvlc\n")
 	s.write(s.dir+"/new.toml", read(t, s.config))
 	s.once()
+	s.mkdir(s.dir + "/usb")
 	s.mkdir(s.dir + "/cache/fedora/releases/39")
 	s.write(s.dir+"/cache/fedora/releases/39/a.rpm", "old")
 
@@ -151,6 +163,10 @@ func exampleSite(t *testing.T) (*site, []here) {
 		{"http://mirror1.example.org:3180", copied},
 		{"/var/log/squid/access.log", s.dir + "/access.log"},
 		{"ssh proxy cat ", "cat "},
+		{"ssh mirror2 imsync", "imsync --config " + source.config},
+		{"/mnt/usb/mirror2.counts", s.dir + "/usb/mirror2.counts"},
+		{"/mnt/usb/", s.dir + "/usb/"},
+		{"/var/spool/apt-mirror/mirror/deb.debian.org/debian", s.tree + "/debian"},
 		// What squid runs, asked as squid does.
 		{"url_rewrite_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},
 		{"store_id_program /usr/bin/", "echo http://ftp.debian.org/debian/x.deb 10.0.0.1/- - GET | "},

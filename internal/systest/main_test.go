@@ -1,10 +1,13 @@
 package systest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -36,6 +39,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	programs = dir
+	// Tests that may run side by side mostly wait, for clients and for each other's
+	// programs. What the command line says goes before.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 

@@ -84,6 +84,7 @@ func (u *unsteadySuite) live(round func(at int)) {
 // by hash and without, and for apt: one machine that updates and installs, and one that
 // has not updated since the first publication.
 func TestUnsteadySuite(t *testing.T) {
+	t.Parallel()
 	for _, byHash := range []bool{true, false} {
 		t.Run(fmt.Sprintf("by hash %v", byHash), func(t *testing.T) {
 			u := newUnsteadySuite(t, byHash)

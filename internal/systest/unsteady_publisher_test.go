@@ -46,6 +46,7 @@ func (u *unsteady) createrepoLine(e edition, dir string, more ...string) []strin
 // they make: createrepo_c, killed in the midst of it once, with packages copied before
 // it, meanwhile, and after it; and, for the second mirror, rsync at whatever moment.
 func TestUnsteadyPublisher(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"createrepo_c", "rsync", "strace"} {
 		tool(t, name)
 	}

@@ -10,6 +10,7 @@ import (
 // during and after, with all renames at the end, in place, in two stages, and killed in
 // the midst of it.
 func TestUnsteadyRsync(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"rsync", "strace"} {
 		tool(t, name)
 	}
@@ -22,6 +23,7 @@ func TestUnsteadyRsync(t *testing.T) {
 // TestUnsteadyRsyncSuite is TestUnsteadyRsync for a Debian suite. Of such an archive
 // rsync takes dists before pool, and there InRelease before what that lists.
 func TestUnsteadyRsyncSuite(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"rsync", "strace"} {
 		tool(t, name)
 	}

@@ -180,6 +180,7 @@ func (u *unsteady) do(mirror string, s testrepo.Step) {
 // out of reach for a week, no client fails that would have succeeded if the mirror had
 // stood still, and no file differs from the digest that its metadata gave.
 func TestUnsteadyMirror(t *testing.T) {
+	t.Parallel()
 	u := newUnsteady(t, false)
 	list, url := u.lister()
 	u.live("", func() map[string]caller { list(0); return u.programs(url) }, func(at int) { u.usual(at, list) })
