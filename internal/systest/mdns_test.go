@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -148,10 +149,12 @@ func TestAnnounced(t *testing.T) {
 	mirror, port := l.imserve("0.0.0.0:0")
 	l.hears("appears "+proxy, 1)
 	l.hears("appears "+page, 1)
-	if got := l.browse("_apt_proxy._tcp"); !strings.Contains(got, ";_apt_proxy._tcp;local;mirrorhost.local;127.0.0.1;"+port+";") {
+	// Avahi says either address of the machine.
+	const either = `(127\.0\.0\.1|::1)`
+	if got := l.browse("_apt_proxy._tcp"); !regexp.MustCompile(`;_apt_proxy\._tcp;local;mirrorhost\.local;` + either + `;` + port + `;`).MatchString(got) {
 		t.Errorf("avahi-browse finds %q, not port %s", got, port)
 	}
-	if got := l.browse("_http._tcp"); !strings.Contains(got, ";127.0.0.1;"+port+`;"path=/-/setup/"`) {
+	if got := l.browse("_http._tcp"); !regexp.MustCompile(`;` + either + `;` + port + `;"path=/-/setup/"`).MatchString(got) {
 		t.Errorf("avahi-browse finds %q", got)
 	}
 	script, err := filepath.Abs("../../contrib/avahi/apt-proxy-found")
@@ -165,7 +168,7 @@ func TestAnnounced(t *testing.T) {
 		}
 		return string(out)
 	}
-	if got := apt(); !strings.Contains(got, "http://127.0.0.1:"+port) {
+	if got := apt(); !strings.Contains(got, "http://127.0.0.1:"+port) && !strings.Contains(got, "http://[::1]:"+port) {
 		t.Errorf("apt finds %q", got)
 	}
 
