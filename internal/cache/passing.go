@@ -13,7 +13,7 @@ import (
 // promises, else to the first bytes of its format. length is how many bytes are announced, -1
 // where nobody says. A read that would bring the last byte of wrong bytes fails, so
 // that they never look whole. Errors wrap ErrWrongContent; one of Passing itself comes
-// before a byte is to be sent.
+// before a byte is to be sent, and is an *UnreachableError where upstream broke off.
 func (c *Cache) Passing(k Key, body io.Reader, length int64) (io.Reader, error) {
 	w, _ := c.o.Catalog.Lookup(k)
 	if w.Known() {
@@ -25,7 +25,7 @@ func (c *Cache) Passing(k Key, body io.Reader, length int64) (io.Reader, error) 
 	from := bufio.NewReaderSize(body, sniffLen)
 	head, err := from.Peek(sniffLen)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, &UnreachableError{Err: err} // it broke off before there was anything to look at
 	}
 	if !c.o.Policy(k).Format.Fits(head) {
 		return nil, fmt.Errorf("%s begins with %.16q: %w", k, head, WrongFormat.Wrong())

@@ -56,3 +56,14 @@ func TestPassing(t *testing.T) {
 		})
 	}
 }
+
+// TestPassingBrokenOff: upstream's end before the first bytes is upstream's failure.
+func TestPassingBrokenOff(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	c := s.open(promises{key: pkg})
+	_, err := c.Passing(pkg, io.MultiReader(bytes.NewReader(rpm(9000, 1)[:10]), iotest.ErrReader(io.ErrUnexpectedEOF)), 9000)
+	var unreachable *cache.UnreachableError
+	if !errors.As(err, &unreachable) || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%v", err)
+	}
+}
