@@ -63,11 +63,7 @@ func silent(t *testing.T, b *testrepo.Bucket, text string) {
 func TestBucket(t *testing.T) {
 	b := testrepo.StartBucket(t)
 	up := newSite(t)
-	var specs []testrepo.Spec
-	for i := range 6 {
-		specs = append(specs, testrepo.Spec{Name: fmt.Sprintf("thing%d", i), Version: "1", Release: "1", Size: 20_000})
-	}
-	specs[0].Size = 2 << 20 // sent while it arrives
+	specs := things(6)
 	up.publish(specs)
 	var nodes [2]*node
 	for i := range nodes {

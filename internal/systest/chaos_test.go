@@ -311,11 +311,7 @@ func (c *chaos) reachable() {
 // is as it should be without a hand.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	seed := *chaosSeed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("-chaos.seed %d", seed)
+	seed := seedOf(t, "chaos.seed", *chaosSeed)
 	c := newChaos(t, seed)
 	c.url.Store("")
 	c.start("")

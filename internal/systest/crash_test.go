@@ -299,11 +299,7 @@ func (c *crashSite) clients(from *server, well bool) {
 // that was there.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	seed := *crashSeed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("-crash.seed %d", seed)
+	seed := seedOf(t, "crash.seed", *crashSeed)
 	for i, x := range crashCases {
 		t.Run(x.name, func(t *testing.T) {
 			c := newCrashSite(t)

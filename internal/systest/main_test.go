@@ -3,6 +3,7 @@ package systest
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,17 @@ func tool(t testing.TB, name string) string {
 		lacking(t, "no program "+name+" here: .ci/setup installs it")
 	}
 	return path
+}
+
+// seedOf is what a test draws by: what its flag says, or a seed of its own for 0. A
+// failure shows it, so that it can be had again.
+func seedOf(t *testing.T, name string, said uint64) uint64 {
+	t.Helper()
+	if said == 0 {
+		said = rand.Uint64()
+	}
+	t.Logf("-%s %d", name, said)
+	return said
 }
 
 // lacking ends a test that can't be run here.

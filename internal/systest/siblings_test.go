@@ -11,17 +11,23 @@ import (
 	"intelligentmirror/internal/testrepo"
 )
 
+// things are n packages; the first is large enough to be sent while it arrives.
+func things(n int) []testrepo.Spec {
+	specs := make([]testrepo.Spec, n)
+	for i := range specs {
+		specs[i] = testrepo.Spec{Name: fmt.Sprintf("thing%d", i), Version: "1", Release: "1", Size: 20_000}
+	}
+	specs[0].Size = 2 << 20
+	return specs
+}
+
 // TestSiblings holds that a machine which is new in a group takes what it lacks from
 // another, metadata and packages, and asks upstream for what changes alone; that two
 // which name each other, and themselves, send no request round; and that nobody's
 // request counts twice.
 func TestSiblings(t *testing.T) {
 	up := newSite(t)
-	var specs []testrepo.Spec
-	for i := range 8 {
-		specs = append(specs, testrepo.Spec{Name: fmt.Sprintf("thing%d", i), Version: "1", Release: "1", Size: 20_000})
-	}
-	specs[0].Size = 2 << 20 // sent while it arrives
+	specs := things(8)
 	up.publish(specs)
 	var nodes [2]*node
 	var urls []string

@@ -127,15 +127,7 @@ func TestBucket(t *testing.T) {
 				Name: "r", Upstreams: []string{far.URL}, Bucket: tt.bucket,
 				Mutable: func(path string) bool { return strings.HasPrefix(path, "repodata/") },
 			})
-			c, err := cache.Open(cache.Options{
-				Dir: t.TempDir(), Catalog: tt.catalog, Now: ck.now,
-				Policy: func(cache.Key) cache.Policy { return cache.Policy{MaxAge: 24 * time.Hour} },
-				Source: func(string) cache.Source { return m },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			c := dayFresh(t, m, tt.catalog, ck.now)
 			k := cache.Key{Repo: "r", Path: "Packages/a.rpm"}
 			if tt.path != "" {
 				k.Path = tt.path

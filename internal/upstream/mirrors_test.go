@@ -146,15 +146,24 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// store is a cache over m, and key is a file that nothing has been promised of.
+// store is a cache over m of which nothing is promised, and nothing stays fresh.
 func store(t *testing.T, m *Mirrors, now func() time.Time) *cache.Cache {
 	t.Helper()
-	c, err := cache.Open(cache.Options{
-		Dir:    t.TempDir(),
-		Policy: func(cache.Key) cache.Policy { return cache.Policy{} },
-		Source: func(string) cache.Source { return m },
-		Now:    now,
+	return opened(t, m, cache.Options{Now: now, Policy: func(cache.Key) cache.Policy { return cache.Policy{} }})
+}
+
+// dayFresh is a cache over m of which a catalog promises files, and which stay fresh for a day.
+func dayFresh(t *testing.T, m *Mirrors, catalog cache.Catalog, now func() time.Time) *cache.Cache {
+	t.Helper()
+	return opened(t, m, cache.Options{
+		Catalog: catalog, Now: now, Policy: func(cache.Key) cache.Policy { return cache.Policy{MaxAge: 24 * time.Hour} },
 	})
+}
+
+func opened(t *testing.T, m *Mirrors, o cache.Options) *cache.Cache {
+	t.Helper()
+	o.Dir, o.Source = t.TempDir(), func(string) cache.Source { return m }
+	c, err := cache.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}

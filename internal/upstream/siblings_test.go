@@ -144,20 +144,13 @@ func TestSiblings(t *testing.T) {
 				Name: "r", Upstreams: []string{far.URL}, Siblings: []string{near.URL + "/r"},
 				Mutable: func(path string) bool { return strings.HasPrefix(path, "repodata/") },
 			})
-			c, err := cache.Open(cache.Options{
-				Dir: t.TempDir(), Catalog: tt.catalog, Now: ck.now,
-				Policy: func(cache.Key) cache.Policy { return cache.Policy{MaxAge: 24 * time.Hour} },
-				Source: func(string) cache.Source { return m },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			c := dayFresh(t, m, tt.catalog, ck.now)
 			path := tt.path
 			if path == "" {
 				path = "a b+c"
 			}
 			var got string
+			var err error
 			for range 2 { // what breaks on its way is asked for again
 				if got, err = fetch(t, c, path); err == nil || errors.Is(err, fs.ErrNotExist) {
 					break
