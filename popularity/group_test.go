@@ -59,16 +59,22 @@ func (m *member) takes(counts []byte) Imported {
 	return done
 }
 
-// groupTraffic is traffic with clients that ask for much, and with a scanner.
+// groupTraffic is traffic with a client that asks for much, and with a scanner. How
+// many files a scanner missed is told by hashes, which are others in each database:
+// it misses so many that no salt makes it a client.
 func groupTraffic(seed uint64, n int) []hit {
 	hits := traffic(seed, n)
 	r := rand.New(rand.NewPCG(seed, 2))
-	for i := range 60 {
-		h := hits[r.IntN(len(hits))]
-		h.client, h.at = "10.9.9.9", now.Add(-time.Duration(r.IntN(24*3600))*time.Second)
+	for range 60 {
+		h := hits[r.IntN(n)]
+		h.client, h.at = "10.9.9.8", now.Add(-time.Duration(r.IntN(24*3600))*time.Second)
 		hits = append(hits, h)
-		h.rest, h.status = fmt.Sprintf("updates/41/guess%d.rpm", i), 404
+		h.client = "10.9.9.9"
 		hits = append(hits, h)
+		for range 8 {
+			h.rest, h.status = fmt.Sprintf("updates/41/guess%d.rpm", len(hits)), 404
+			hits = append(hits, h)
+		}
 	}
 	return hits
 }
