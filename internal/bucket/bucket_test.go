@@ -131,6 +131,31 @@ func TestObjects(t *testing.T) {
 	}
 }
 
+// TestParts: a file that is uploaded in parts is there with all that stands beside it, and
+// comes back, also from a byte within a part.
+func TestParts(t *testing.T) {
+	b := open(t, testrepo.StartBucket(t), "")
+	body := bytes.Repeat([]byte("0123456789abcde\n"), (partSize+1<<20)/16)
+	file, facts := stored(t, body)
+	k := cache.Key{Repo: "r", Path: "iso/large.iso"}
+	if err := b.Put(t.Context(), k, facts, file); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := b.Has(t.Context(), k, facts); !there || err != nil {
+		t.Errorf("is it there? %v, %v", there, err)
+	}
+	for _, off := range []int64{0, partSize - 5} {
+		has, err := b.Copy(t.Context(), k, off)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(has.Body)
+		if err = errors.Join(err, has.Body.Close()); err != nil || !bytes.Equal(got, body[off:]) || has.SHA256 != facts.SHA256 {
+			t.Errorf("from %d on %d bytes, %v", off, len(got), err)
+		}
+	}
+}
+
 // TestUnfinished: parts that nobody will complete are seen by nobody, and are given up
 // in time.
 func TestUnfinished(t *testing.T) {

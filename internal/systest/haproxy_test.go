@@ -122,11 +122,7 @@ func TestGroupGrows(t *testing.T) {
 // downloaded once, a node that is lost, drained or back moves its own share, and no
 // client sees it.
 func TestGroup(t *testing.T) {
-	const clients = 5
-	count := 1000
-	if raceFlag != "" {
-		count = 300 // the detector is slow
-	}
+	const clients, count = 5, 1000
 	g := newGroup(t)
 	paths := g.publish(count)
 	socket := g.haproxy()
