@@ -1,19 +1,12 @@
 package packages_test
 
 import (
-	"bytes"
-	"crypto"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"intelligentmirror/internal/testrepo"
 )
@@ -45,33 +38,15 @@ type public struct {
 // newPublic is one that has published and archived.
 func newPublic(t *testing.T) *public {
 	t.Helper()
-	c := &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 2048, DefaultHash: crypto.SHA256}
-	signer, err := openpgp.NewEntity("A distribution", "", "keys@example.org", c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var key bytes.Buffer
-	w, err := armor.Encode(&key, openpgp.PublicKeyType, nil)
-	if err == nil {
-		err = errors.Join(signer.Serialize(w), w.Close())
-	}
+	key, err := testrepo.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	tree := t.TempDir()
 
 	fedora := filepath.Join(tree, fedoraBase, updates)
-	detached := func(sign func(*bytes.Buffer, *bytes.Reader) error) func([]byte) ([]byte, error) {
-		return func(b []byte) ([]byte, error) {
-			var signature bytes.Buffer
-			err := sign(&signature, bytes.NewReader(b))
-			return signature.Bytes(), err
-		}
-	}
-	binary := detached(func(w *bytes.Buffer, r *bytes.Reader) error { return openpgp.DetachSign(w, signer, r, c) })
-	armored := detached(func(w *bytes.Buffer, r *bytes.Reader) error { return openpgp.ArmoredDetachSign(w, signer, r, c) })
 	err = testrepo.Build(fedora, published, testrepo.BuildOptions{
-		Seed: 1, Sign: func(testrepo.Spec) func([]byte) ([]byte, error) { return binary },
+		Seed: 1, Sign: func(testrepo.Spec) func([]byte) ([]byte, error) { return key.Binary },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,28 +56,19 @@ func newPublic(t *testing.T) *public {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature, err := armored(text)
+	signature, err := key.Detached(text)
 	if err := errors.Join(err, os.WriteFile(repomd+".asc", signature, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 
 	suite, err := testrepo.BuildSuite([]testrepo.Deb{archived}, testrepo.Suite{
 		Name: "stable", Time: time.Now().Add(-time.Hour), ByHash: true,
-		Inline: func(text []byte) ([]byte, error) {
-			var b bytes.Buffer
-			w, err := clearsign.Encode(&b, signer.PrivateKey, c)
-			if err != nil {
-				return nil, err
-			}
-			_, err = w.Write(text)
-			err = errors.Join(err, w.Close())
-			return append(b.Bytes(), '\n'), err
-		},
+		Inline: key.Inline,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	up := &public{testrepo.Start(t, tree), append(key.Bytes(), '\n')}
+	up := &public{testrepo.Start(t, tree), key.Public}
 	for name, body := range suite {
 		if err := up.Put(debianBase+"/"+name, body); err != nil {
 			t.Fatal(err)

@@ -18,8 +18,9 @@ type place struct {
 	elems  []*place          // of an array, and of an array of tables
 }
 
-// locate finds the lines of text, which is a valid TOML document.
-func locate(text string) *place {
+// locate finds the lines of text, which is a TOML document that the library has
+// accepted, and a key that it should not have accepted.
+func locate(text string) (*place, again) {
 	w := &walker{text: text, line: 1}
 	root := &place{line: 1}
 	table := root
@@ -38,7 +39,7 @@ func locate(text string) *place {
 			w.field(table)
 		}
 	}
-	return root
+	return root, w.again
 }
 
 // descend is the table at key below p, made where it is not there yet.
@@ -69,22 +70,33 @@ func (p *place) appendElem(line int) *place {
 	return e
 }
 
-func (p *place) set(name string, v *place) {
+// set gives p a field, and reports whether it had none of that name.
+func (p *place) set(name string, v *place) bool {
+	_, there := p.fields[name]
 	if p.fields == nil {
 		p.fields = make(map[string]*place)
 	}
-	if p.fields[name] == nil {
+	if !there {
 		p.order = append(p.order, name)
 	}
 	p.fields[name] = v
+	return !there
+}
+
+// again is a key that stands in a document twice. TOML has no such thing, but the
+// library passes over one that has the name of a table which dotted keys have made.
+type again struct {
+	line int // 0: there is none
+	key  string
 }
 
 // walker reads a TOML document once, from its beginning. It never fails: where
 // text is no TOML it goes on a byte at a time.
 type walker struct {
-	text string
-	pos  int
-	line int
+	text  string
+	pos   int
+	line  int
+	again again // the last
 }
 
 // advance goes on by n bytes.
@@ -174,7 +186,9 @@ func (w *walker) field(table *place) {
 	w.take("=")
 	v := &place{line: line}
 	last := len(key) - 1
-	table.descend(key[:last], line).last().set(key[last], v)
+	if !table.descend(key[:last], line).last().set(key[last], v) {
+		w.again = again{line, strings.Join(key, ".")}
+	}
 	w.value(v)
 	if w.pos == start {
 		w.advance(1)

@@ -16,6 +16,7 @@ func TestRefuses(t *testing.T) {
 	}{
 		{"syntax", "a = 1\nb = \n", `:2: b: expected value but found '\n' instead`},
 		{"a key twice", "[sync]\ntop = 1\ntop = 2", ":3: sync.top: Key 'sync.top' has already been defined."},
+		{"a key with a table's name", "sync.top = 1\nsync = 0", `:2: sync: this key has already been defined`},
 		{"not UTF-8", "cache_dir = \"\xff\"", ":1: cache_dir: invalid UTF-8 byte: 0xff"},
 		{"an unknown key", "cache_siz = 1", `:1: cache_siz: unknown key; did you mean "cache_size"?`},
 		{"an unknown key in a table", "[serve]\n\nlisten_on = ''", `:3: serve.listen_on: unknown key; did you mean "listen"?`},

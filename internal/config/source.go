@@ -76,7 +76,11 @@ func parseTOML(name, text string) (table, *Problem) {
 		}
 		return nil, p
 	}
-	root := annotate(doc, locate(text), 1)
+	at, again := locate(text)
+	if again.line > 0 {
+		return nil, &Problem{File: name, Line: again.line, Key: oneLine(again.key), Text: "this key has already been defined"}
+	}
+	root := annotate(doc, at, 1)
 	return root.v.(table), nil
 }
 

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,12 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
-
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
+	"intelligentmirror/internal/testrepo"
 )
 
 // load is the configuration that text is.
@@ -43,15 +40,11 @@ func load(t *testing.T, text string) *config.Config {
 // keyFile writes the file of a new key.
 func keyFile(t *testing.T, name string) string {
 	t.Helper()
-	e, err := openpgp.NewEntity("A test", "", "test@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
+	k, err := testrepo.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := e.Serialize(&b); err != nil {
-		t.Fatal(err)
-	}
-	return file(t, name, b.Bytes())
+	return file(t, name, k.Public)
 }
 
 func file(t *testing.T, name string, b []byte) string {

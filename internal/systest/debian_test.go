@@ -1,8 +1,6 @@
 package systest
 
 import (
-	"bytes"
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -20,56 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
-
 	"intelligentmirror/internal/testrepo"
 )
-
-// suiteKey is a key that signs suites as apt and gpg take it.
-type suiteKey struct {
-	inline, detached func([]byte) ([]byte, error)
-	public           []byte // armored
-}
-
-func newSuiteKey(t testing.TB) suiteKey {
-	t.Helper()
-	c := &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 2048, DefaultHash: crypto.SHA256}
-	e, err := openpgp.NewEntity("A suite", "", "suite@example.org", c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
-	if err == nil {
-		err = errors.Join(e.Serialize(w), w.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return suiteKey{
-		inline: func(text []byte) ([]byte, error) {
-			var b bytes.Buffer
-			w, err := clearsign.Encode(&b, e.PrivateKey, c)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := w.Write(text); err != nil {
-				return nil, err
-			}
-			err = w.Close()
-			return append(b.Bytes(), '\n'), err
-		},
-		detached: func(text []byte) ([]byte, error) {
-			var b bytes.Buffer
-			err := openpgp.ArmoredDetachSign(&b, e, bytes.NewReader(text), c)
-			return b.Bytes(), err
-		},
-		public: append(b.Bytes(), '\n'),
-	}
-}
 
 // suiteArchive is a site whose repository is a Debian archive with one suite, stable.
 type suiteArchive struct {
@@ -80,10 +30,10 @@ type suiteArchive struct {
 }
 
 // newArchive makes one that is signed by key, with this configuration.
-func newSuiteArchive(t *testing.T, suite testrepo.Suite, key suiteKey, extra ...string) *suiteArchive {
+func newSuiteArchive(t *testing.T, suite testrepo.Suite, key *testrepo.Key, extra ...string) *suiteArchive {
 	s := newSite(t, extra...)
 	a := &suiteArchive{site: s, suite: suite, key: s.dir + "/suite.asc"}
-	s.write(a.key, string(key.public))
+	s.write(a.key, string(key.Public))
 	return a
 }
 
@@ -219,16 +169,16 @@ func (m debianMachine) forget() error {
 // signed in both ways: apt verifies it, a second machine costs upstream nothing, and
 // out of reach all of it is there.
 func TestAptArchive(t *testing.T) {
-	key := newSuiteKey(t)
+	key := newKey(t)
 	for _, tt := range []struct {
 		name  string
 		suite testrepo.Suite
 		keyed bool
 	}{
-		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline, Detached: key.detached}, false},
-		{"by name", testrepo.Suite{Name: "stable", Inline: key.inline}, false},
-		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, true},
-		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.detached}, true},
+		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.Inline, Detached: key.Detached}, false},
+		{"by name", testrepo.Suite{Name: "stable", Inline: key.Inline}, false},
+		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.Inline}, true},
+		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.Detached}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newSuiteArchive(t, tt.suite, key)
@@ -271,8 +221,8 @@ func TestAptArchive(t *testing.T) {
 // TestAptKeys: with keys, a suite that none of them has signed is not handed out,
 // and neither is a package that no signed suite lists.
 func TestAptKeys(t *testing.T) {
-	ours, strangers := newSuiteKey(t), newSuiteKey(t)
-	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", Inline: strangers.inline}, ours, "[serve]\nmetadata_max_age = \"0s\"")
+	ours, strangers := newKey(t), newKey(t)
+	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", Inline: strangers.Inline}, ours, "[serve]\nmetadata_max_age = \"0s\"")
 	keyed := fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", a.key)
 	a.configure("[serve]\nmetadata_max_age = \"0s\"", keyed)
 	a.issue(a.build("1"))
@@ -284,7 +234,7 @@ func TestAptKeys(t *testing.T) {
 	if got, err := server.fetch(deb); err != nil || got.status != 502 || !strings.Contains(string(got.body), "no Packages file") || !strings.Contains(string(got.body), "repo_gpgcheck") {
 		t.Errorf("a package that nobody lists: status %d, %s, %v", got.status, got.body, err)
 	}
-	a.suite.Inline = ours.inline
+	a.suite.Inline = ours.Inline
 	a.issue(a.build("1"))
 	m := a.machine(server.url)
 	for _, args := range [][]string{{"update"}, {"--download-only", "--yes", "install", "hello"}} {
@@ -308,7 +258,7 @@ func TestAptKeys(t *testing.T) {
 // upstream goes from one publication to the next in the worst orders, deletes what
 // was at once, and goes back. No update fails: no hash-sum mismatch, ever.
 func TestAptOnSyncingMirror(t *testing.T) {
-	key := newSuiteKey(t)
+	key := newKey(t)
 	for _, tt := range []struct {
 		name   string
 		byHash bool
@@ -318,7 +268,7 @@ func TestAptOnSyncingMirror(t *testing.T) {
 		{"indices first, by hash", true, func(a, b string) int { return strings.Compare(path.Base(b), path.Base(a)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: tt.byHash, Inline: key.inline}, key, "[serve]\nmetadata_max_age = \"0s\"")
+			a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: tt.byHash, Inline: key.Inline}, key, "[serve]\nmetadata_max_age = \"0s\"")
 			a.issue(a.build("0"))
 			server := a.serve()
 			first := a.machine(server.url)

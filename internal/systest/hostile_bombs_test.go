@@ -110,12 +110,12 @@ func packedSignature(b *betrayed) {
 // vastRelease has a publication, signed by a stranger, that lists more than any does.
 func vastRelease(b *betrayed) {
 	b.t.Helper()
-	ours, stranger := b.suite.Inline, newSuiteKey(b.t)
+	ours, stranger := b.suite.Inline, newKey(b.t)
 	b.suite.Inline = func(text []byte) ([]byte, error) {
 		for i := range 20_000 {
 			text = fmt.Appendf(text, " %s %d main/binary-amd64/other-%d.gz\n", digest(nil), i, i)
 		}
-		return stranger.inline(text)
+		return stranger.Inline(text)
 	}
 	defer func() { b.suite.Inline = ours }()
 	b.lie(b.build("3"))

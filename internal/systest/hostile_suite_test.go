@@ -152,7 +152,7 @@ func TestHostileSuite(t *testing.T) {
 		}, "bad signature", "signature"},
 		{"InRelease signed by a stranger", true, func(b *betrayed) {
 			ours := b.suite.Inline
-			b.suite.Inline = newSuiteKey(t).inline
+			b.suite.Inline = newKey(t).Inline
 			b.lie(b.build("2"))
 			b.suite.Inline = ours
 		}, "signed by a key that is not among", "signature"},
@@ -204,12 +204,12 @@ type betrayal struct {
 
 // run has clients update before and after the first mirror has become hostile.
 func (x betrayal) run(t *testing.T) {
-	key := newSuiteKey(t)
+	key := newKey(t)
 	x.suite.Name, x.suite.ByHash = "stable", true
 	if x.apart {
-		x.suite.Detached = key.detached
+		x.suite.Detached = key.Detached
 	} else {
-		x.suite.Inline = key.inline
+		x.suite.Inline = key.Inline
 	}
 	a := newSuiteArchive(t, x.suite, key)
 	tree := t.TempDir()

@@ -38,11 +38,11 @@ func newBesieged(t *testing.T, specs []testrepo.Spec, keys bool) *besieged {
 	var o testrepo.BuildOptions
 	var extra []string
 	if keys {
-		sign, public := newKey(t)
-		b.sign = sign
-		s.write(s.dir+"/key", string(public))
+		key := newKey(t)
+		b.sign = key.Binary
+		s.write(s.dir+"/key", string(key.Public))
 		extra = append(extra, fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", s.dir+"/key"))
-		o.Sign = func(testrepo.Spec) func([]byte) ([]byte, error) { return sign }
+		o.Sign = func(testrepo.Spec) func([]byte) ([]byte, error) { return b.sign }
 	}
 	if err := testrepo.Build(s.repo, specs, o); err != nil {
 		t.Fatal(err)
@@ -238,9 +238,8 @@ func TestHostile(t *testing.T) {
 		}, "document type declaration", 0},
 
 		{"a signature by a stranger", true, func(b *besieged) {
-			sign, _ := newKey(t)
 			rewrite(b, "<revision>", "<revision>9")
-			b.signs(sign, b.lies)
+			b.signs(newKey(t).Binary, b.lies)
 		}, "signed by a key that is not among", 1},
 		{"other metadata under the signature", true, func(b *besieged) { rewrite(b, "<revision>", "<revision>9") }, "bad signature", 1},
 		{"a signature is a bomb", true, func(b *besieged) {

@@ -17,17 +17,17 @@ import (
 // the last package, with no upstream in reach; with keys only where they have signed
 // it. When upstream is back, its next publication takes the place of what was adopted.
 func TestAptImported(t *testing.T) {
-	key, stranger := newSuiteKey(t), newSuiteKey(t)
+	key, stranger := newKey(t), newKey(t)
 	for _, tt := range []struct {
 		name  string
 		suite testrepo.Suite
 		keyed bool
 		code  int
 	}{
-		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, false, 0},
-		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.inline}, true, 0},
-		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.detached}, true, 0},
-		{"a stranger's", testrepo.Suite{Name: "stable", Inline: stranger.inline}, true, 1},
+		{"by hash", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.Inline}, false, 0},
+		{"with keys", testrepo.Suite{Name: "stable", ByHash: true, Inline: key.Inline}, true, 0},
+		{"with keys and Release.gpg", testrepo.Suite{Name: "stable", Detached: key.Detached}, true, 0},
+		{"a stranger's", testrepo.Suite{Name: "stable", Inline: stranger.Inline}, true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newSuiteArchive(t, tt.suite, key, "[serve]\nmetadata_max_age = \"0s\"")

@@ -1,45 +1,30 @@
 package systest
 
 import (
-	"bytes"
-	"crypto"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
-
 	"intelligentmirror/internal/testrepo"
 )
 
-// newKey is an OpenPGP key with the signatures that it makes, and its file.
-func newKey(t *testing.T) (sign func([]byte) ([]byte, error), public []byte) {
+// newKey is a key to sign with.
+func newKey(t testing.TB) *testrepo.Key {
 	t.Helper()
-	c := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, DefaultHash: crypto.SHA256}
-	e, err := openpgp.NewEntity("A test", "", "test@example.org", c)
+	k, err := testrepo.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := e.Serialize(&b); err != nil {
-		t.Fatal(err)
-	}
-	return func(data []byte) ([]byte, error) {
-		var sig bytes.Buffer
-		err := openpgp.DetachSign(&sig, e, bytes.NewReader(data), c)
-		return sig.Bytes(), err
-	}, b.Bytes()
+	return k
 }
 
 // With keys, packages that none of them has signed are neither handed out nor
 // stored nor prefetched, whichever program is asked, and neither are those that
 // were stored before there were keys.
 func TestSignatures(t *testing.T) {
-	ours, public := newKey(t)
-	strangers, _ := newKey(t)
+	ours, strangers := newKey(t), newKey(t)
 	specs := []testrepo.Spec{
 		{Name: "good", Version: "1", Release: "1", Size: 20_000},
 		{Name: "large", Version: "1", Release: "1", Size: 3 << 20},
@@ -55,11 +40,11 @@ func TestSignatures(t *testing.T) {
 	err := testrepo.Build(s.repo, specs, testrepo.BuildOptions{Sign: func(p testrepo.Spec) func([]byte) ([]byte, error) {
 		switch p.Name {
 		case "good", "large":
-			return ours
+			return ours.Binary
 		case "stranger":
-			return strangers
+			return strangers.Binary
 		case "bad":
-			return func(b []byte) ([]byte, error) { return ours(b[1:]) }
+			return func(b []byte) ([]byte, error) { return ours.Binary(b[1:]) }
 		}
 		return nil
 	}})
@@ -67,7 +52,7 @@ func TestSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := filepath.Join(s.dir, "key")
-	if err := os.WriteFile(key, public, 0o644); err != nil {
+	if err := os.WriteFile(key, ours.Public, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	keys := fmt.Sprintf("[[repo]]\ngpg_keys = [%q]", key)

@@ -24,8 +24,8 @@ var packagesXZ = regexp.MustCompile(`(?m)^ ([0-9a-f]{64}) \d+ (main/binary-[^/]+
 // newUnsteadySuite makes one of a signed Debian suite, with its indices by hash or not.
 func newUnsteadySuite(t *testing.T, byHash bool) *unsteadySuite {
 	t.Helper()
-	key := newSuiteKey(t)
-	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: byHash, Inline: key.inline}, key)
+	key := newKey(t)
+	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", ByHash: byHash, Inline: key.Inline}, key)
 	u := &unsteady{
 		site: a.site, base: "/fedora", top: filepath.Join(a.tree, upstreamBase), entryFile: "dists/stable/InRelease", sameNames: !byHash, around: unsteadyAround / 3,
 	}
