@@ -194,7 +194,7 @@ type run struct {
 	staged  map[string]generation.Staged // by root
 	ranks   []popularity.Rank
 	reached reached              // how far it is
-	asked   map[string]time.Time // the files that clients asked for lately, with the day
+	asked   map[string]time.Time // see askedFor
 }
 
 // rounds is how often a run goes round when upstream changes under it.
@@ -206,6 +206,9 @@ func (r *run) do(ctx context.Context) error {
 	}
 	if r.report.Unchanged = r.unchanged(); r.report.Unchanged {
 		return nil // and nothing is due to be pruned that the next day's run does not see
+	}
+	if err := r.account(ctx); err != nil {
+		return err
 	}
 	if err := r.plan(ctx); err != nil {
 		return err
@@ -248,6 +251,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.bring(ctx); err != nil {
 		return err
 	}
+	if err := r.account(ctx); err != nil {
+		return err
+	}
 	return r.plan(ctx)
 }
 
@@ -260,8 +266,7 @@ func (r *run) bring(ctx context.Context) error {
 	return err
 }
 
-// observe reads the logs: what is popular, which roots are in use, and what of
-// the prefetched clients came for.
+// observe reads the logs: what is popular, and which roots are in use.
 func (r *run) observe(ctx context.Context) error {
 	var err error
 	if r.report.Logs, err = r.Ingest(ctx); err != nil {
@@ -274,19 +279,34 @@ func (r *run) observe(ctx context.Context) error {
 	if r.ranks, err = r.Rank(ctx); err != nil {
 		return err
 	}
-	if r.asked, err = r.Agent.ranks.Asked(ctx); err != nil {
+	return r.roots(ctx)
+}
+
+// account remembers what of the prefetched clients came for, and sums it up.
+func (r *run) account(ctx context.Context) error {
+	asked, err := r.askedFor(ctx)
+	if err != nil {
 		return err
 	}
-	if err := r.history.use(r.asked); err != nil {
+	if err := r.history.use(asked); err != nil {
 		return fmt.Errorf("remember what was used: %w", err)
 	}
 	worth, err := r.history.worth(r.now())
 	if err != nil {
 		return fmt.Errorf("sum up what was used: %w", err)
 	}
-	all := total(worth)
-	r.report.Sources, r.report.UsedBytes, r.report.WastedBytes, r.report.WaitingBytes = worth, all.Used, all.Wasted, all.Waiting
-	return r.roots(ctx)
+	r.report.worth(worth)
+	return nil
+}
+
+// askedFor is the files that clients asked for lately, with the day. It is read when it
+// is first needed: it may be long, and a run with nothing to do can do without it.
+func (r *run) askedFor(ctx context.Context) (map[string]time.Time, error) {
+	var err error
+	if r.asked == nil {
+		r.asked, err = r.Agent.ranks.Asked(ctx)
+	}
+	return r.asked, err
 }
 
 // roots finds the roots that the site uses or that are configured: those of RPM packages
@@ -309,7 +329,11 @@ func (r *run) roots(ctx context.Context) error {
 		}
 	}
 	for _, suite := range r.site.Generations.Suites() {
-		if r.uses(suite.Archive()) {
+		asked, err := r.askedFor(ctx)
+		if err != nil {
+			return err
+		}
+		if uses(asked, suite.Archive()) {
 			roots = append(roots, suite)
 		}
 	}
@@ -326,9 +350,9 @@ func (r *run) roots(ctx context.Context) error {
 	return nil
 }
 
-// uses reports whether clients have asked for a file below dir lately.
-func (r *run) uses(dir string) bool {
-	for p := range r.asked {
+// uses reports whether clients have asked for a file below dir.
+func uses(asked map[string]time.Time, dir string) bool {
+	for p := range asked {
 		if strings.HasPrefix(p, dir+"/") {
 			return true
 		}
