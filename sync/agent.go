@@ -22,12 +22,14 @@ import (
 // Agent does the runs. Several may exist, in one process or in many: a lock in
 // the state directory lets one run at a time.
 type Agent struct {
-	site     *site.Site
-	ranks    *popularity.Store
-	history  *history
-	progress Progress
-	log      *slog.Logger
-	now      func() time.Time
+	site    *site.Site
+	ranks   *popularity.Store
+	history *history
+	// databases are the files of these two.
+	databases []string
+	progress  Progress
+	log       *slog.Logger
+	now       func() time.Time
 	// replicated is told of each cache that Run has copied.
 	replicated func(*ReplicaReport, error)
 	// turn is held by the one run that this agent does at a time; see Run.
@@ -61,9 +63,10 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{replicated: o.Replicated, site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
 	history, ranks := filepath.Join(cfg.StateDir, historyName), filepath.Join(cfg.StateDir, "popularity.db")
-	for _, path := range []string{ranks, history} {
+	a.databases = []string{ranks, history}
+	for _, path := range a.databases {
 		// A night without what they knew is better than none.
-		if _, err := database.Mend(context.Background(), path, o.Log); err != nil {
+		if _, err := database.MendOften(context.Background(), path, o.Now(), o.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +99,17 @@ func countingOptions(cfg *config.Config) popularity.Options {
 }
 
 // Close releases the databases.
-func (a *Agent) Close() error { return errors.Join(a.ranks.Close(), a.history.Close()) }
+func (a *Agent) Close() error {
+	if err := errors.Join(a.ranks.Close(), a.history.Close()); err != nil {
+		return err
+	}
+	for _, path := range a.databases {
+		if err := database.Leave(path); err != nil {
+			a.log.Debug("a database is read whole before it is opened the next time", "error", err)
+		}
+	}
+	return nil
+}
 
 // Ingest reads the new lines of the logs that the globs find, the configured
 // ones without any. In a group, the others then get what has been counted.
