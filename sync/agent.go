@@ -22,12 +22,14 @@ import (
 // Agent does the runs. Several may exist, in one process or in many: a lock in
 // the state directory lets one run at a time.
 type Agent struct {
-	site     *site.Site
-	ranks    *popularity.Store
-	history  *history
-	progress Progress
-	log      *slog.Logger
-	now      func() time.Time
+	site    *site.Site
+	ranks   *popularity.Store
+	history *history
+	// databases are the files of these two.
+	databases []string
+	progress  Progress
+	log       *slog.Logger
+	now       func() time.Time
 	// replicated is told of each cache that Run has copied.
 	replicated func(*ReplicaReport, error)
 	// turn is held by the one run that this agent does at a time; see Run.
@@ -61,9 +63,10 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{replicated: o.Replicated, site: o.Site, progress: o.Progress, log: o.Log, now: o.Now, turn: make(chan struct{}, 1)}
 	cfg := o.Site.Config
 	history, ranks := filepath.Join(cfg.StateDir, historyName), filepath.Join(cfg.StateDir, "popularity.db")
-	for _, path := range []string{ranks, history} {
+	a.databases = []string{ranks, history}
+	for _, path := range a.databases {
 		// A night without what they knew is better than none.
-		if _, err := database.Mend(context.Background(), path, o.Log); err != nil {
+		if _, err := database.MendOften(context.Background(), path, o.Now(), o.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +99,17 @@ func countingOptions(cfg *config.Config) popularity.Options {
 }
 
 // Close releases the databases.
-func (a *Agent) Close() error { return errors.Join(a.ranks.Close(), a.history.Close()) }
+func (a *Agent) Close() error {
+	if err := errors.Join(a.ranks.Close(), a.history.Close()); err != nil {
+		return err
+	}
+	for _, path := range a.databases {
+		if err := database.Leave(path); err != nil {
+			a.log.Debug("a database is read whole before it is opened the next time", "error", err)
+		}
+	}
+	return nil
+}
 
 // Ingest reads the new lines of the logs that the globs find, the configured
 // ones without any. In a group, the others then get what has been counted.
@@ -194,7 +207,7 @@ type run struct {
 	staged  map[string]generation.Staged // by root
 	ranks   []popularity.Rank
 	reached reached              // how far it is
-	asked   map[string]time.Time // the files that clients asked for lately, with the day
+	asked   map[string]time.Time // see askedFor
 }
 
 // rounds is how often a run goes round when upstream changes under it.
@@ -206,6 +219,9 @@ func (r *run) do(ctx context.Context) error {
 	}
 	if r.report.Unchanged = r.unchanged(); r.report.Unchanged {
 		return nil // and nothing is due to be pruned that the next day's run does not see
+	}
+	if err := r.account(ctx); err != nil {
+		return err
 	}
 	if err := r.plan(ctx); err != nil {
 		return err
@@ -248,6 +264,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.bring(ctx); err != nil {
 		return err
 	}
+	if err := r.account(ctx); err != nil {
+		return err
+	}
 	return r.plan(ctx)
 }
 
@@ -260,8 +279,7 @@ func (r *run) bring(ctx context.Context) error {
 	return err
 }
 
-// observe reads the logs: what is popular, which roots are in use, and what of
-// the prefetched clients came for.
+// observe reads the logs: what is popular, and which roots are in use.
 func (r *run) observe(ctx context.Context) error {
 	var err error
 	if r.report.Logs, err = r.Ingest(ctx); err != nil {
@@ -274,19 +292,34 @@ func (r *run) observe(ctx context.Context) error {
 	if r.ranks, err = r.Rank(ctx); err != nil {
 		return err
 	}
-	if r.asked, err = r.Agent.ranks.Asked(ctx); err != nil {
+	return r.roots(ctx)
+}
+
+// account remembers what of the prefetched clients came for, and sums it up.
+func (r *run) account(ctx context.Context) error {
+	asked, err := r.askedFor(ctx)
+	if err != nil {
 		return err
 	}
-	if err := r.history.use(r.asked); err != nil {
+	if err := r.history.use(asked); err != nil {
 		return fmt.Errorf("remember what was used: %w", err)
 	}
 	worth, err := r.history.worth(r.now())
 	if err != nil {
 		return fmt.Errorf("sum up what was used: %w", err)
 	}
-	all := total(worth)
-	r.report.Sources, r.report.UsedBytes, r.report.WastedBytes, r.report.WaitingBytes = worth, all.Used, all.Wasted, all.Waiting
-	return r.roots(ctx)
+	r.report.worth(worth)
+	return nil
+}
+
+// askedFor is the files that clients asked for lately, with the day. It is read when it
+// is first needed: it may be long, and a run with nothing to do can do without it.
+func (r *run) askedFor(ctx context.Context) (map[string]time.Time, error) {
+	var err error
+	if r.asked == nil {
+		r.asked, err = r.Agent.ranks.Asked(ctx)
+	}
+	return r.asked, err
 }
 
 // roots finds the roots that the site uses or that are configured: those of RPM packages
@@ -309,7 +342,11 @@ func (r *run) roots(ctx context.Context) error {
 		}
 	}
 	for _, suite := range r.site.Generations.Suites() {
-		if r.uses(suite.Archive()) {
+		asked, err := r.askedFor(ctx)
+		if err != nil {
+			return err
+		}
+		if uses(asked, suite.Archive()) {
 			roots = append(roots, suite)
 		}
 	}
@@ -326,9 +363,9 @@ func (r *run) roots(ctx context.Context) error {
 	return nil
 }
 
-// uses reports whether clients have asked for a file below dir lately.
-func (r *run) uses(dir string) bool {
-	for p := range r.asked {
+// uses reports whether clients have asked for a file below dir.
+func uses(asked map[string]time.Time, dir string) bool {
+	for p := range asked {
 		if strings.HasPrefix(p, dir+"/") {
 			return true
 		}

@@ -44,17 +44,20 @@ func openHistory(path string) (*history, error) {
 }
 
 // addColumns gives a history of an earlier version the columns that it lacks: it knew
-// of no source but what is popular, and wrote no reasons down.
+// of no source but what is popular, and wrote no reasons down, nor what a run that had
+// nothing to fetch knew of earlier ones.
 func addColumns(db *sql.DB) error {
-	for name, kind := range map[string]string{"source": "'popular'", "reason": "''"} {
+	for _, c := range [...]struct{ table, name, kind string }{
+		{"prefetched", "source", "'popular'"}, {"prefetched", "reason", "''"}, {"settled", "sources", "''"},
+	} {
 		var has bool
-		if err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info('prefetched') WHERE name = ?`, name).Scan(&has); err != nil {
+		if err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info(?) WHERE name = ?`, c.table, c.name).Scan(&has); err != nil {
 			return err
 		}
 		if has {
 			continue
 		}
-		if _, err := db.Exec("ALTER TABLE prefetched ADD COLUMN " + name + " TEXT NOT NULL DEFAULT " + kind); err != nil {
+		if _, err := db.Exec("ALTER TABLE " + c.table + " ADD COLUMN " + c.name + " TEXT NOT NULL DEFAULT " + c.kind); err != nil {
 			return err
 		}
 	}

@@ -91,5 +91,6 @@ CREATE TABLE IF NOT EXISTS dropped (
 CREATE TABLE IF NOT EXISTS settled (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     state TEXT NOT NULL,   -- a digest of all that a plan is made from
-    at    INTEGER NOT NULL -- Unix seconds
+    at    INTEGER NOT NULL, -- Unix seconds
+    sources TEXT NOT NULL DEFAULT '' -- JSON: what became of what was prefetched, as its report has it; empty where nobody wrote it down
 );

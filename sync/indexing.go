@@ -22,7 +22,7 @@ func (r *run) index(ctx context.Context) (*Index, error) {
 		if g.Generation == nil || x.root.Kind != generation.RPM {
 			continue // nothing is prefetched of suites but their indices
 		}
-		if err := r.modules(&b, g.Generation); err != nil {
+		if err := r.modules(ctx, &b, g.Generation); err != nil {
 			// Without it, whose packages are whose is not known: none is better than all.
 			r.report.fail(root, root, err)
 			continue
@@ -56,7 +56,7 @@ func (r *run) skipped(what, root string, stats repodata.Stats) {
 }
 
 // modules tells b which streams of g's modules clients use.
-func (r *run) modules(b *IndexBuilder, g *generation.Generation) error {
+func (r *run) modules(ctx context.Context, b *IndexBuilder, g *generation.Generation) error {
 	m, err := g.Modules()
 	if m == nil || err != nil {
 		return err
@@ -65,8 +65,12 @@ func (r *run) modules(b *IndexBuilder, g *generation.Generation) error {
 	if m.Skipped > 0 {
 		r.log.Warn("modules that are described badly are left out", "root", root, "modules", m.Skipped, "first", m.Refused[0])
 	}
+	asked, err := r.askedFor(ctx)
+	if err != nil {
+		return err
+	}
 	files := map[string]bool{}
-	for p := range r.asked {
+	for p := range asked {
 		if strings.HasPrefix(p, root+"/") {
 			files[path.Base(p)] = true
 		}

@@ -90,7 +90,8 @@ func TestHistoryWithoutReasons(t *testing.T) {
 	if err := errors.Join(h.add(run, nil), h.brought(Item{Path: "r/a.rpm", Reason: ReasonSeed}, time.Unix(1010, 0))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.db.Exec(`ALTER TABLE prefetched DROP COLUMN reason`); err != nil {
+	if _, err := h.db.Exec(`INSERT INTO settled (id, state, at) VALUES (1, 'one', 1000);
+		ALTER TABLE prefetched DROP COLUMN reason; ALTER TABLE settled DROP COLUMN sources`); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Close(); err != nil {
@@ -101,6 +102,9 @@ func TestHistoryWithoutReasons(t *testing.T) {
 	}
 	if h, err = openHistory(path); err != nil {
 		t.Fatal(err)
+	}
+	if s, err := h.settled("one"); err != nil || s != nil {
+		t.Errorf("of an earlier version: %+v, %v", s, err)
 	}
 	if err := errors.Join(h.brought(Item{Path: "r/b.rpm", Reason: ReasonSeed}, time.Unix(1011, 0)), h.Close()); err != nil {
 		t.Fatal(err)

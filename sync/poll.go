@@ -53,6 +53,9 @@ func (a *Agent) look(ctx context.Context, l *looks) (*Report, error) {
 		if err := r.observe(ctx); err != nil {
 			return err
 		}
+		if err := r.account(ctx); err != nil {
+			return err
+		}
 		// Intervals are the machine's, whatever becomes of the time of the day.
 		due, rest := l.due(time.Now(), r.report.Roots)
 		if _, err := r.stage(ctx, due); err != nil {

@@ -44,6 +44,10 @@ func (h *history) brought(it Item, at time.Time) error {
 	_, err := h.db.Exec(`INSERT INTO prefetched (path, name, arch, root, size, at, source, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 		ON CONFLICT (path) DO UPDATE SET size = ?5, at = ?6, source = ?7, reason = ?8, used = 0`,
 		it.Path, it.Name, it.Arch, it.Root, it.Size, at.Unix(), it.Source, why)
+	if err == nil {
+		// What the last settled run knew of prefetched packages is not all any more.
+		_, err = h.db.Exec(`DELETE FROM settled`)
+	}
 	return err
 }
 

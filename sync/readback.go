@@ -57,8 +57,11 @@ func (r *run) readShare(ctx context.Context, every time.Duration) error {
 	}
 	files, bytes := v.Files, v.Bytes
 	v.Wrong = []WrongFile{} // each is told of once
-	size := r.site.Cache.Space(ctx).Bytes
-	err := r.readBack(ctx, v, at, rate.NewLimiter(readBackRate, readBackRate), true, share(size, now.Sub(v.Started), every))
+	most := share(r.site.Cache.Space(ctx).Bytes, now.Sub(v.Started), every)
+	if bytes >= most && files > 0 {
+		return nil // an earlier run of this night has read its share
+	}
+	err := r.readBack(ctx, v, at, rate.NewLimiter(readBackRate, readBackRate), true, most)
 	if err == nil {
 		v.Finished, v.After = r.now(), ""
 	}

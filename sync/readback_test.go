@@ -115,6 +115,16 @@ func TestNightsReadBack(t *testing.T) {
 	}
 }
 
+// TestShareOfANight: of several runs in a night the first reads its share, and the others
+// nothing.
+func TestShareOfANight(t *testing.T) {
+	b := newBench(t, "packages = [\"*\"]\nverify = \"4d\"", nil, pkgSpec("a", "1"), pkgSpec("b", "1"), pkgSpec("c", "1"), pkgSpec("d", "1"))
+	first, second := b.once(), b.once()
+	if first.Verified == nil || second.Verified != nil {
+		t.Errorf("%+v, then %+v", first.Verified, second.Verified)
+	}
+}
+
 // TestReadBackOnce: what was read in time is not read again, and where nothing shall be
 // read nothing is.
 func TestReadBackOnce(t *testing.T) {

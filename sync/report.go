@@ -109,6 +109,12 @@ func (r *Report) finish(now time.Time) {
 	}
 }
 
+// worth takes over what became of what was prefetched.
+func (r *Report) worth(sources []SourceWorth) {
+	all := total(sources)
+	r.Sources, r.UsedBytes, r.WastedBytes, r.WaitingBytes = sources, all.Used, all.Wasted, all.Waiting
+}
+
 // sort puts the roots in order.
 func (r *Report) sort() {
 	slices.SortFunc(r.Roots, func(a, b *RootReport) int { return cmp.Compare(a.Root, b.Root) })

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -50,18 +51,22 @@ func (r *run) unchanged() bool {
 		}
 	}
 	state, err := r.state()
-	at, same := time.Time{}, false
+	var before *settled
 	if err == nil {
-		at, same, err = r.history.settled(state)
+		before, err = r.history.settled(state)
 	}
-	if age := r.now().Sub(at); err == nil && same && age >= 0 && age < settledFor {
-		same, err = r.site.Cache.HoldsWanted()
-	} else {
-		same = false
+	same := false
+	if before != nil {
+		if age := r.now().Sub(before.at); age >= 0 && age < settledFor {
+			same, err = r.site.Cache.HoldsWanted()
+		}
 	}
 	if err != nil {
 		r.log.Warn("whether anything has changed since the last run is not known; all is planned anew", "error", err)
 		return false
+	}
+	if same {
+		r.report.worth(before.sources)
 	}
 	return same
 }
@@ -75,26 +80,41 @@ func (r *run) settle() {
 	}
 	state, err := r.state()
 	if err == nil {
-		err = r.history.settle(state, r.now())
+		err = r.history.settle(state, settled{r.now(), r.report.Sources})
 	}
 	if err != nil {
 		r.log.Warn("that there is nothing to fetch can't be remembered; the next run plans anew", "error", err)
 	}
 }
 
+// settled is a run that had nothing to fetch.
+type settled struct {
+	at      time.Time
+	sources []SourceWorth // as its report has them
+}
+
 // settle remembers the state of a run that had nothing to fetch.
-func (h *history) settle(state string, now time.Time) error {
-	_, err := h.db.Exec(`INSERT OR REPLACE INTO settled (id, state, at) VALUES (1, ?, ?)`, state, now.Unix())
+func (h *history) settle(state string, s settled) error {
+	sources, err := json.Marshal(s.sources)
+	if err != nil {
+		return err
+	}
+	_, err = h.db.Exec(`INSERT OR REPLACE INTO settled (id, state, at, sources) VALUES (1, ?, ?, ?)`, state, s.at.Unix(), sources)
 	return err
 }
 
-// settled says when a run had nothing to fetch in that state; ok is false if it is
-// not the last one that was remembered.
-func (h *history) settled(state string) (at time.Time, ok bool, err error) {
-	var unix int64
-	err = h.db.QueryRow(`SELECT at FROM settled WHERE state = ?`, state).Scan(&unix)
+// settled is the last run that had nothing to fetch, nil if that was in another state or
+// something was prefetched since.
+func (h *history) settled(state string) (*settled, error) {
+	var at int64
+	var sources []byte
+	err := h.db.QueryRow(`SELECT at, sources FROM settled WHERE state = ? AND sources != ''`, state).Scan(&at, &sources)
 	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, false, nil
+		return nil, nil
 	}
-	return time.Unix(unix, 0), err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	s := &settled{at: time.Unix(at, 0)}
+	return s, json.Unmarshal(sources, &s.sources)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +38,9 @@ func TestNothingHasChanged(t *testing.T) {
 			if r := b.once(); r.Fetched != 2 || r.Unchanged {
 				t.Fatalf("the first run fetched %q, unchanged: %v", fetched(r), r.Unchanged)
 			}
-			if r := b.once(); r.Unchanged {
-				t.Fatal("nothing is planned after a run that has fetched something")
+			planned := b.once()
+			if planned.Unchanged || len(planned.Sources) != 2 {
+				t.Fatalf("after a run that has fetched something: unchanged %v, %+v", planned.Unchanged, planned.Sources)
 			}
 			tc.change(b)
 			b.up.Forget()
@@ -49,7 +51,37 @@ func TestNothingHasChanged(t *testing.T) {
 			if lines := b.up.Lines("", "*"); tc.same && (len(lines) != 1 || !strings.HasSuffix(lines[0], "repomd.xml if 304")) {
 				t.Errorf("upstream was asked %q", lines)
 			}
+			if tc.same && (!slices.Equal(r.Sources, planned.Sources) || r.WaitingBytes != planned.WaitingBytes || r.WaitingBytes == 0) {
+				t.Errorf("what became of what was prefetched: %+v, want %+v", r.Sources, planned.Sources)
+			}
 		})
+	}
+}
+
+// TestSettled: what a settled run knew of prefetched packages holds in its state, until
+// another one is prefetched.
+func TestSettled(t *testing.T) {
+	h, err := openHistory(filepath.Join(t.TempDir(), historyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	at := time.Unix(1000, 0)
+	known := []SourceWorth{{Source: ReasonSeed, Used: 1, UsedBytes: 5}}
+	if err := h.settle("one", settled{at, known}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.settled("one"); err != nil || s == nil || !s.at.Equal(at) || !slices.Equal(s.sources, known) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := h.settled("two"); err != nil || s != nil {
+		t.Errorf("in another state: %+v, %v", s, err)
+	}
+	if err := h.brought(Item{Path: "r/a.rpm", Source: ReasonSeed, Reason: ReasonSeed}, at); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.settled("one"); err != nil || s != nil {
+		t.Errorf("after another was prefetched: %+v, %v", s, err)
 	}
 }
 

@@ -93,12 +93,13 @@ func (c *Cache) audit(ctx context.Context, k Key, pause func(context.Context, in
 	if readAttr(st.file, factsAttr, &noted) != nil {
 		noted = Facts{}
 	}
-	want, _ := c.o.Catalog.Lookup(k)
 	should, size := noted.SHA256, noted.Size
 	if should == "" {
 		should = noted.Met
 	}
 	if should == "" {
+		// Only then: imsync has the catalogs to read for it.
+		want, _ := c.o.Catalog.Lookup(k)
 		should, size = want.Digest, want.Size
 	}
 	h := should.New()

@@ -36,6 +36,40 @@ func audit(t *testing.T, c *cache.Cache, after string) (all []string, found []ca
 	return all, found
 }
 
+// asked is a catalog that notes what it is asked.
+type asked struct {
+	cache.Catalog
+	keys []cache.Key
+}
+
+func (a *asked) Lookup(k cache.Key) (cache.Want, bool) {
+	a.keys = append(a.keys, k)
+	return a.Catalog.Lookup(k)
+}
+
+// TestAuditAsksOnlyWhatIsNotNoted: for a program that reads catalogs when they are
+// needed, one look is all of a catalog.
+func TestAuditAsksOnlyWhatIsNotNoted(t *testing.T) {
+	body := rpm(300_000, 1)
+	s := newSite(t, file(body, day0))
+	catalog := &asked{Catalog: promises{pkg, want(body), true}}
+	c := s.open(catalog)
+	if _, _, err := get(c, pkg); err != nil {
+		t.Fatal(err)
+	}
+	catalog.keys = nil
+	if all, found := audit(t, c, ""); len(all) != 1 || found[0].Should != want(body) || len(catalog.keys) > 0 {
+		t.Errorf("%q should be %+v; asked for %q", all, found, catalog.keys)
+	}
+	adopted := cache.Key{Repo: "r", Path: "x/adopted.rpm"}
+	if err := os.WriteFile(filepath.Join(s.dir, adopted.String()), body, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if audit(t, c, ""); !slices.Equal(catalog.keys, []cache.Key{adopted}) {
+		t.Errorf("asked for %q, want the adopted file", catalog.keys)
+	}
+}
+
 func TestAudit(t *testing.T) {
 	body, other := rpm(300_000, 1), rpm(300_000, 2)
 	s := newSite(t, file(body, day0))

@@ -57,8 +57,11 @@ type item struct {
 // writeCatalog writes dir's catalog, which marks the generation as whole.
 func writeCatalog(dir string, items []item) error {
 	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.path, b.path) })
-	var b bytes.Buffer
-	b.WriteString(catalogMagic)
+	size := len(catalogMagic)
+	for i := range items {
+		size += len(items[i].path) + len(items[i].want.Digest) + longestSize + len("\t\t\n")
+	}
+	b := append(make([]byte, 0, size), catalogMagic...)
 	last := ""
 	for _, it := range items {
 		// The same path twice: the first is as good as the second.
@@ -66,10 +69,15 @@ func writeCatalog(dir string, items []item) error {
 			continue
 		}
 		last = it.path
-		fmt.Fprintf(&b, "%s\t%d\t%s\n", it.path, it.want.Size, it.want.Digest)
+		b = append(append(b, it.path...), '\t')
+		b = append(strconv.AppendInt(b, it.want.Size, 10), '\t')
+		b = append(append(b, it.want.Digest...), '\n')
 	}
-	return writeFile(filepath.Join(dir, catalogName), b.Bytes())
+	return writeFile(filepath.Join(dir, catalogName), b)
 }
+
+// longestSize is how many digits the size of a file has at the most.
+const longestSize = 19
 
 const catalogName = "catalog"
 

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// parse reads one token of b and tells its length. It returns errShort where b
-// may not hold all of it.
-func (s *scanner) parse(b []byte) (t token, n int, err error) {
+// parse reads one token of b and tells its length; the event of the scanner's token
+// stays what it was where there is nothing to hand out. It returns errShort where b may
+// not hold all of it.
+func (s *scanner) parse(b []byte) (n int, err error) {
 	if len(b) < 2 {
-		return t, 0, errShort
+		return 0, errShort
 	}
 	if b[0] != '<' {
 		return s.parseText(b)
@@ -20,8 +21,7 @@ func (s *scanner) parse(b []byte) (t token, n int, err error) {
 	case '/':
 		return s.parseEnd(b)
 	case '?':
-		n, err = parseInstruction(b)
-		return t, n, err
+		return parseInstruction(b)
 	case '!':
 		return s.parseBang(b)
 	}
@@ -29,21 +29,22 @@ func (s *scanner) parse(b []byte) (t token, n int, err error) {
 }
 
 // parseText reads text up to the next tag.
-func (s *scanner) parseText(b []byte) (token, int, error) {
+func (s *scanner) parseText(b []byte) (int, error) {
 	n := plainRun(b)
 	if n < len(b) && b[n] == '<' && len(s.ends) > 0 {
-		if s.mute {
-			return token{}, n, nil
+		if !s.mute {
+			s.token.isText(b[:n])
 		}
-		return token{event: eventText, text: b[:n]}, n, nil
+		return n, nil
 	}
 	i := bytes.IndexByte(b[n:], '<')
 	if i < 0 {
-		return token{}, 0, errShort
+		return 0, errShort
 	}
 	n += i
 	text, err := s.decode(b[:n])
-	return token{event: eventText, text: text}, n, err
+	s.token.isText(text)
+	return n, err
 }
 
 // decode decodes text and refuses it where it must not stand.
@@ -63,33 +64,33 @@ func (s *scanner) place(text []byte) error {
 }
 
 // parseBang reads a comment or a CDATA section.
-func (s *scanner) parseBang(b []byte) (t token, n int, err error) {
+func (s *scanner) parseBang(b []byte) (n int, err error) {
 	const comment, cdata = "<!--", "<![CDATA["
 	switch {
 	case bytes.HasPrefix(b, []byte(comment)):
 		i := bytes.Index(b[len(comment):], []byte("--"))
 		if n = len(comment) + i + 3; i < 0 || n > len(b) {
-			return t, 0, errShort
+			return 0, errShort
 		}
 		if b[n-1] != '>' {
-			return t, 0, errors.New("`--` inside a comment")
+			return 0, errors.New("`--` inside a comment")
 		}
-		return t, n, nil
+		return n, nil
 	case bytes.HasPrefix(b, []byte(cdata)):
 		i := bytes.Index(b[len(cdata):], []byte("]]>"))
 		if i < 0 {
-			return t, 0, errShort
+			return 0, errShort
 		}
 		text := b[len(cdata) : len(cdata)+i]
 		if s.scratch, err = appendCDATA(s.scratch[:0], text); err != nil {
-			return t, 0, err
+			return 0, err
 		}
-		t = token{event: eventText, text: s.scratch}
-		return t, len(cdata) + i + 3, s.place(t.text)
+		s.token.isText(s.scratch)
+		return len(cdata) + i + 3, s.place(s.scratch)
 	case isPrefix(b, comment), isPrefix(b, cdata):
-		return t, 0, errShort
+		return 0, errShort
 	}
-	return t, 0, ErrDTD
+	return 0, ErrDTD
 }
 
 // isPrefix reports whether b is the beginning of whole.
@@ -98,43 +99,45 @@ func isPrefix(b []byte, whole string) bool {
 }
 
 // parseEnd reads an end tag.
-func (s *scanner) parseEnd(b []byte) (token, int, error) {
+func (s *scanner) parseEnd(b []byte) (int, error) {
 	name, i, err := parseName(b, 2)
 	if err != nil {
-		return token{}, 0, err
+		return 0, err
 	}
 	if i = skipSpace(b, i); i == len(b) {
-		return token{}, 0, errShort
+		return 0, errShort
 	}
 	if b[i] != '>' {
-		return token{}, 0, fmt.Errorf("characters between </%.50s and >", name)
+		return 0, fmt.Errorf("characters between </%.50s and >", name)
 	}
 	open := len(s.ends) - 1
 	if open < 0 {
-		return token{}, 0, fmt.Errorf("</%.50s> closes nothing", name)
+		return 0, fmt.Errorf("</%.50s> closes nothing", name)
 	}
 	from := 0
 	if open > 0 {
 		from = s.ends[open-1]
 	}
 	if was := s.names[from:s.ends[open]]; !bytes.Equal(was, name) {
-		return token{}, 0, fmt.Errorf("<%.50s> closed by </%.50s>", was, name)
+		return 0, fmt.Errorf("<%.50s> closed by </%.50s>", was, name)
 	}
 	s.names, s.ends = s.names[:from], s.ends[:open]
 	s.done = open == 0
-	return token{event: eventEnd}, i + 1, nil
+	s.token.event = eventEnd
+	return i + 1, nil
 }
 
 // parseStart reads a start tag with its attributes.
-func (s *scanner) parseStart(b []byte) (t token, n int, err error) {
+func (s *scanner) parseStart(b []byte) (n int, err error) {
 	name, i, err := parseName(b, 1)
 	if err != nil {
-		return t, 0, err
+		return 0, err
 	}
 	s.attrs, s.scratch = s.attrs[:0], s.scratch[:0]
+	self := false
 	for {
 		if i = skipSpace(b, i); i == len(b) {
-			return t, 0, errShort
+			return 0, errShort
 		}
 		if b[i] == '>' {
 			i++
@@ -142,33 +145,33 @@ func (s *scanner) parseStart(b []byte) (t token, n int, err error) {
 		}
 		if b[i] == '/' {
 			if i+1 == len(b) {
-				return t, 0, errShort
+				return 0, errShort
 			}
 			if b[i+1] != '>' {
-				return t, 0, fmt.Errorf("a `/` in <%.50s that does not end it", name)
+				return 0, fmt.Errorf("a `/` in <%.50s that does not end it", name)
 			}
-			t.self = true
+			self = true
 			i += 2
 			break
 		}
 		if i, err = s.parseAttr(b, i); err != nil {
-			return t, 0, err
+			return 0, err
 		}
 	}
 	if len(s.ends) == 0 && s.done {
-		return t, 0, fmt.Errorf("a second root element <%.50s>", name)
+		return 0, fmt.Errorf("a second root element <%.50s>", name)
 	}
 	if len(s.ends) == maxDepth {
-		return t, 0, fmt.Errorf("more than %d elements inside each other", maxDepth)
+		return 0, fmt.Errorf("more than %d elements inside each other", maxDepth)
 	}
-	if !t.self {
+	if !self {
 		s.names = append(s.names, name...)
 		s.ends = append(s.ends, len(s.names))
 	} else if len(s.ends) == 0 {
 		s.done = true
 	}
-	t.event, t.name = eventStart, localName(name)
-	return t, i, nil
+	s.token.event, s.token.name, s.token.self = eventStart, localName(name), self
+	return i, nil
 }
 
 // parseAttr reads the attribute at b[i:] into s.attrs and tells where it ends.

@@ -147,7 +147,7 @@ func (e linkElement) child(name string) linkElement {
 }
 
 // start handles a start tag.
-func (p *metalink) start(t token) error {
+func (p *metalink) start(t *token) error {
 	el := linkMetalink
 	if len(p.open) > 0 {
 		el = p.open[len(p.open)-1].child(string(t.name))

@@ -72,7 +72,7 @@ func scanPrimary(r io.Reader, files bool, fn func(*Package) error) (Stats, error
 // listing is a document with one kind of element that is handed over when it is
 // complete: a package, an advisory.
 type listing interface {
-	start(token) (whole bool, err error)
+	start(*token) (whole bool, err error)
 	end() (whole bool)
 	text([]byte)
 }
@@ -121,7 +121,7 @@ type primary struct {
 }
 
 // start handles a start tag. It reports whether a package is complete.
-func (p *primary) start(t token) (whole bool, err error) {
+func (p *primary) start(t *token) (whole bool, err error) {
 	var el element
 	if len(p.open) == 0 {
 		if string(t.name) != "metadata" {

@@ -99,7 +99,7 @@ type updateinfo struct {
 }
 
 // start handles a start tag. It reports whether an advisory is complete.
-func (u *updateinfo) start(t token) (whole bool, err error) {
+func (u *updateinfo) start(t *token) (whole bool, err error) {
 	p := partOther
 	if len(u.open) > 0 {
 		p = u.open[len(u.open)-1].child(t.name)
