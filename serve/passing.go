@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 
@@ -12,6 +13,11 @@ import (
 // page as a package. A part of a file can't be held to anything.
 func (s *Server) passing(a *answer, t target) func(*http.Response) error {
 	return func(resp *http.Response) error {
+		if resp.StatusCode >= http.StatusInternalServerError {
+			// What is wrong with a mirror is not this one's answer.
+			resp.Body.Close()
+			return &cache.UnreachableError{Err: fmt.Errorf("it answers %q", resp.Status)}
+		}
 		if a.r.Method != http.MethodGet || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
 			return nil
 		}

@@ -130,6 +130,11 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		}
 		if action == Validate {
 			facts := st.facts
+			if facts.ModTime.After(c.o.Now()) {
+				// A clock that was wrong, here or upstream: by such a time every mirror
+				// would lag, and what is stored would be the newest for ever.
+				facts.LastModified, facts.ModTime = "", time.Unix(0, 0)
+			}
 			r.Stored = &facts
 		}
 	}

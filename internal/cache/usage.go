@@ -63,6 +63,12 @@ func (u *usage) change(f func(bytes, walked int64) (int64, int64)) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	file, err := os.OpenFile(u.path, os.O_RDWR|os.O_CREATE, 0o644)
+	if fi, lerr := os.Lstat(u.path); err != nil && lerr == nil && !fi.Mode().IsRegular() {
+		// Somebody has put something else in its place; what it said is lost as damaged.
+		if err = os.RemoveAll(u.path); err == nil {
+			file, err = os.OpenFile(u.path, os.O_RDWR|os.O_CREATE, 0o644)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("account for the cache's size: %w", err)
 	}

@@ -29,14 +29,22 @@ var companions = []string{"-wal", "-shm", "-journal"}
 // not there, or that can't be looked at now, is not damaged. The error is that a damaged
 // one can't be renamed.
 func Mend(ctx context.Context, path string, log *slog.Logger) (aside bool, err error) {
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Lstat(path); err != nil {
 		return false, nil
+	}
+	for _, suffix := range companions {
+		if fi, err := os.Lstat(path + suffix); err == nil && !fi.Mode().IsRegular() {
+			// SQLite opens nothing beside such a thing, which is not its own.
+			if err := os.RemoveAll(path + suffix); err != nil {
+				return false, fmt.Errorf("remove what is in a database's way: %w", err)
+			}
+		}
 	}
 	damage := check(ctx, path)
 	if damage == nil {
 		return false, nil
 	}
-	if err := os.Rename(path, path+AsideSuffix); err != nil {
+	if err := errors.Join(os.RemoveAll(path+AsideSuffix), os.Rename(path, path+AsideSuffix)); err != nil {
 		return false, fmt.Errorf("set aside %s, which is damaged (%w): %w", path, damage, err)
 	}
 	for _, suffix := range companions {
@@ -49,8 +57,14 @@ func Mend(ctx context.Context, path string, log *slog.Logger) (aside bool, err e
 	return true, nil
 }
 
+// errNoFile is what is wrong with a directory, or a link that leads nowhere.
+var errNoFile = errors.New("it is no file")
+
 // check is what is wrong with the bytes of a database, nil where nothing is known to be.
 func check(ctx context.Context, path string) error {
+	if fi, err := os.Stat(path); err != nil || !fi.Mode().IsRegular() {
+		return errors.Join(errNoFile, err)
+	}
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_busy_timeout=5000")
 	if err != nil {
 		return nil

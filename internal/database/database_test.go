@@ -82,3 +82,49 @@ func TestMend(t *testing.T) {
 		t.Errorf("one that is not there: %t, %v", aside, err)
 	}
 }
+
+// What is no file at all is set aside as well, and nothing of that kind beside a
+// database keeps it from being opened.
+func TestMendNoFile(t *testing.T) {
+	directory := func(path string) error { return os.MkdirAll(path+"/in/it", 0o755) }
+	loop := func(path string) error { return os.Symlink(path, path) }
+	for _, c := range []struct {
+		name  string
+		at    string // behind the database's name
+		make  func(string) error
+		aside bool
+	}{
+		{"a directory", "", directory, true},
+		{"a link to itself", "", loop, true},
+		{"a directory for its log", "-wal", directory, false},
+		{"a link for its log", "-wal", loop, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.db")
+			if c.at != "" {
+				begin(t, path)
+			}
+			if err := os.MkdirAll(path+AsideSuffix+"/of/before", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.make(path + c.at); err != nil {
+				t.Fatal(err)
+			}
+			if aside, err := Mend(t.Context(), path, slog.New(slog.DiscardHandler)); aside != c.aside || err != nil {
+				t.Errorf("set aside: %t, %v", aside, err)
+			}
+			if c.aside {
+				begin(t, path) // which nothing is in the way of
+			}
+			db, err := sql.Open("sqlite3", "file:"+path+"?mode=rw")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			var n int
+			if err := db.QueryRow(`SELECT count(*) FROM a`).Scan(&n); err != nil || n != 2000 {
+				t.Errorf("%d rows, %v", n, err)
+			}
+		})
+	}
+}

@@ -105,6 +105,11 @@ var errNoCatalog = errors.New("it is no catalog, or a part of one")
 // checkCatalog looks at both ends of dir's catalog.
 func checkCatalog(dir string) error {
 	path := filepath.Join(dir, catalogName)
+	if fi, err := os.Lstat(path); err != nil {
+		return err
+	} else if !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s: %w", path, errNoCatalog)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -2,9 +2,9 @@ package generation
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -17,11 +17,15 @@ type Expired struct {
 
 // Expire removes the generations that no root keeps any more, or whose time is
 // over, and returns them. Those that are younger than a day stay: a run may be
-// bringing them together. A rehearsal removes nothing.
+// bringing them together; where it can't be read what some root keeps, all do. A
+// rehearsal removes nothing.
 func (s *Store) Expire(rehearse bool) ([]Expired, error) {
-	used, err := s.used(rehearse)
+	used, known, err := s.used(rehearse)
 	if err != nil {
 		return nil, err
+	}
+	if !known {
+		return nil, nil
 	}
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -50,33 +54,53 @@ func (s *Store) Expire(rehearse bool) ([]Expired, error) {
 	return gone, errors.Join(errs...)
 }
 
-// used is the generations that a root keeps, by their digests. What a root has
-// kept for its time it forgets, but in a rehearsal.
-func (s *Store) used(rehearse bool) (map[string]bool, error) {
-	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
+// used is the generations that a root keeps, by their digests; known is false where
+// there may be more. What a root has kept for its time it forgets, and what is damaged of
+// its file or the spare is mended, but in a rehearsal.
+func (s *Store) used(rehearse bool) (used map[string]bool, known bool, err error) {
+	names, err := s.rootPaths()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	used := map[string]bool{}
+	used, known = map[string]bool{}, true
 	for _, name := range names {
 		f, err := readRoot(name)
 		if err != nil {
-			return nil, err
+			known = false
+			if err := s.giveUp(name, err, rehearse); err != nil {
+				return nil, false, err
+			}
+			continue
 		}
-		if still := s.still(f.Kept); len(still) < len(f.Kept) && !rehearse {
+		if still := s.still(f.Kept); (len(still) < len(f.Kept) || !inStep(name)) && !rehearse {
 			r, err := f.root()
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			if err := s.changeRoot(r, func(now *rootFile) error { now.Kept = s.still(now.Kept); f = *now; return nil }); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 		for _, k := range s.still(f.Kept) {
 			used[k.Digest] = true
 		}
 	}
-	return used, nil
+	return used, known, nil
+}
+
+// giveUp removes a root's file that, as its spare, can't be read because of why, once
+// nothing that it kept could be kept any more. Which root it is of its name does not
+// tell: whoever uses that has written it anew.
+func (s *Store) giveUp(name string, why error, rehearse bool) error {
+	s.log.Warn("a root's generations can't be read, and no metadata expires", "error", why)
+	fi, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		fi, err = os.Lstat(spareOf(name))
+	}
+	if err != nil || rehearse || s.now().Sub(fi.ModTime()) < s.keep {
+		return err
+	}
+	return errors.Join(os.RemoveAll(spareOf(name)), os.RemoveAll(name))
 }
 
 // still is what of a root's generations is kept now: the last that became

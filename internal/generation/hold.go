@@ -122,8 +122,8 @@ func (s *Store) describe(r Root, name string) (heldFile, error) {
 
 // Release lets r go on, and reports whether it was held.
 func (s *Store) Release(r Root) (held bool, err error) {
-	if f, err := readRoot(s.rootPath(r)); err != nil || len(f.Held) == 0 {
-		return false, err
+	if f, err := readRoot(s.rootPath(r)); err == nil && len(f.Held) == 0 {
+		return false, nil
 	}
 	err = s.changeRoot(r, func(f *rootFile) error {
 		held = len(f.Held) > 0
@@ -138,7 +138,7 @@ func (s *Store) Release(r Root) (held bool, err error) {
 
 // Held lists the roots that are held, sorted.
 func (s *Store) Held() ([]string, error) {
-	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
+	names, err := s.rootPaths()
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,8 @@ func (s *Store) Held() ([]string, error) {
 	for _, name := range names {
 		f, err := readRoot(name)
 		if err != nil {
-			return nil, err
+			s.log.Warn("a root's generations can't be read", "error", err)
+			continue // it holds nothing: see held
 		}
 		if len(f.Held) > 0 {
 			held = append(held, f.Root)

@@ -1,18 +1,11 @@
 package generation
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/cache"
 )
@@ -109,105 +102,8 @@ func below(dir, path string) (string, bool) {
 	return strings.CutPrefix(path, dir+"/")
 }
 
-// rootFile is what .im/gen keeps of a root: which generations of it are whole
-// and have not expired.
-type rootFile struct {
-	Root string     `json:"root"`
-	Kind Kind       `json:"kind,omitempty"`
-	Kept []kept     `json:"kept"`
-	Held []heldFile `json:"held,omitempty"` // none: it is not held
-}
-
-// kept is one of them.
-type kept struct {
-	Digest string `json:"digest"` // of its entry file, hexadecimal
-	// Replaced is when another became current; zero for the one that was the
-	// last to be flipped to.
-	Replaced time.Time `json:"replaced,omitzero"`
-}
-
-const rootSuffix = ".root"
-
-// root is the Root that f is of.
-func (f *rootFile) root() (Root, error) {
-	r, err := ParseRoot(f.Root)
-	if r.Kind = f.Kind; err == nil && !r.Kind.known() {
-		err = fmt.Errorf("%s is of a kind that is not known: %q", f.Root, f.Kind)
-	}
-	return r, err
-}
-
-// rootPath is the file that keeps r.
-func (s *Store) rootPath(r Root) string {
-	name := r.String()
-	if r.Kind != RPM {
-		name = string(r.Kind) + ":" + name // one directory may be both
-	}
-	sum := sha256.Sum256([]byte(name))
-	return filepath.Join(s.dir, hex.EncodeToString(sum[:16])+rootSuffix)
-}
-
-// readRoot is what is kept of a root; nothing where the file is not there.
-func readRoot(path string) (rootFile, error) {
-	var f rootFile
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
-	if err != nil {
-		return f, err
-	}
-	if err := json.Unmarshal(b, &f); err != nil {
-		return f, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
-}
-
-// lockRoot calls f while no other program or goroutine changes r.
-func (s *Store) lockRoot(r Root, f func() error) error {
-	lock, err := os.OpenFile(strings.TrimSuffix(s.rootPath(r), rootSuffix)+".lock", os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	for {
-		// It is held for some renames only.
-		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", lock.Name(), err)
-	}
-	return f()
-}
-
-// changeRoot changes what is kept of r, under its lock.
-func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
-	return s.lockRoot(r, func() error { return s.rewriteRoot(r, change) })
-}
-
-// rewriteRoot is changeRoot for who has the lock.
-func (s *Store) rewriteRoot(r Root, change func(*rootFile) error) error {
-	path := s.rootPath(r)
-	f, err := readRoot(path)
-	if err != nil {
-		// Nothing can be known of what it kept: those generations are dropped.
-		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
-		f = rootFile{}
-	}
-	f.Root, f.Kind = r.String(), r.Kind
-	if err := change(&f); err != nil {
-		return err
-	}
-	b, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	return writeFile(path, b)
-}
-
-// writeFile replaces path by one rename, on disk when it returns.
+// writeFile replaces path by one rename, on disk when it returns. A directory of that
+// name, which somebody has made, goes.
 func writeFile(path string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
@@ -221,7 +117,13 @@ func writeFile(path string, b []byte) error {
 	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	err = os.Rename(tmp.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		if err = os.RemoveAll(path); err == nil {
+			err = os.Rename(tmp.Name(), path)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

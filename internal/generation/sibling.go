@@ -147,7 +147,7 @@ func (g *Generation) name(file string) string { return path.Join(".im", "gen", g
 
 // relink gives a file the name to, whatever had that before.
 func relink(from, to string) error {
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
 	return link(from, to)

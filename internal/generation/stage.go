@@ -245,7 +245,11 @@ func (s *Store) adopt(r Root) (string, error) {
 	if err := os.MkdirAll(s.path(digest), 0o755); err != nil {
 		return "", err
 	}
-	return digest, link(stored, filepath.Join(s.path(digest), path.Base(k.Path)))
+	to := filepath.Join(s.path(digest), path.Base(k.Path))
+	if right, err := holds(to, cache.Want{Digest: cache.Digest("sha256:" + digest), Size: int64(len(b))}); err == nil && right {
+		return digest, nil
+	}
+	return digest, relink(stored, to) // there is none, or it is damaged
 }
 
 // load reports whether g is whole, and finds the files that it has then.
@@ -354,8 +358,14 @@ func (s *Store) catalogue(g *Generation) error {
 // bring puts one metadata file into the generation's directory, by the first of
 // its names under which it is to be had.
 func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, f file, from cache.Source, done *Staged) error {
-	if ok, err := holds(filepath.Join(g.dir, f.name), f.want); ok || err != nil {
+	to := filepath.Join(g.dir, f.name)
+	if ok, err := holds(to, f.want); ok || err != nil {
 		return err
+	}
+	if fi, err := os.Lstat(to); err == nil && !fi.Mode().IsRegular() {
+		if err := os.RemoveAll(to); err != nil {
+			return err
+		}
 	}
 	if ok, err := s.take(c, g, f); ok || err != nil {
 		return err
@@ -421,8 +431,12 @@ func (s *Store) fetch(ctx context.Context, c *cache.Cache, g *Generation, f file
 	return errors.New("it changes while it is fetched")
 }
 
-// holds reports whether the file at p has the promised bytes, by reading them.
+// holds reports whether the file at p has the promised bytes, by reading them. What is
+// no file has none.
 func holds(p string, w cache.Want) (bool, error) {
+	if fi, err := os.Lstat(p); err == nil && !fi.Mode().IsRegular() {
+		return false, nil
+	}
 	f, err := os.Open(p)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

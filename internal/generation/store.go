@@ -11,6 +11,7 @@
 //	                                  its catalog, written last: it is whole
 //	    missing                       since when packages that it lists are on no mirror
 //	gen/<hash of a root>.root         which generations of a root are kept
+//	gen/<hash of a root>.spare        the same, for when that is damaged
 //	gen/<hash of a root>.lock         held while that changes
 //	gen/<hash of a root>.lag          since when mirrors only have older metadata
 //
@@ -263,7 +264,7 @@ func (s *Store) reload() error {
 	if fi.ModTime().Equal(s.loaded) {
 		return nil
 	}
-	names, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
+	names, err := s.rootPaths()
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ const (
 	chaosPackages = 30
 	chaosDisk     = "48m" // the file system of the cache
 	chaosLeast    = 600 * time.Millisecond
+	chaosLong     = 5 * time.Minute // how long it has to go on for what takes a minute
+	chaosCrowd    = 200             // clients, while descriptors run out
 )
 
 // chaos is a site to which everything happens, and what is known of it: what upstream
@@ -160,130 +162,6 @@ func (c *chaos) run() {
 	}
 }
 
-// disaster is something that happens for a while; undo ends it, or is nil.
-type disaster struct {
-	name   string
-	disk   bool // it needs a file system of the cache's own
-	happen func(*chaos) (undo func())
-}
-
-var disasters = []disaster{
-	{"imserve is killed", false, func(c *chaos) func() { c.restart(""); return nil }},
-	{"imsync is killed", false, func(c *chaos) func() {
-		c.run()
-		return func() { c.sync.kill() }
-	}},
-	{"imserve stands still", false, func(c *chaos) func() {
-		c.serving.signal(syscall.SIGSTOP)
-		return func() { c.serving.signal(syscall.SIGCONT) }
-	}},
-	{"imsync stands still", false, func(c *chaos) func() {
-		c.run()
-		c.sync.signal(syscall.SIGSTOP)
-		return func() { c.sync.signal(syscall.SIGCONT) }
-	}},
-	{"upstream publishes", false, func(c *chaos) func() { c.edition(); return nil }},
-	{"mirrors misbehave", false, func(c *chaos) func() {
-		at := c.draw.Int64N(100_000)
-		faults := []testrepo.Fault{
-			testrepo.Cut(at), testrepo.Stall(at), testrepo.Reset(at), testrepo.Status(503), testrepo.Status(500), testrepo.Slow(50_000), testrepo.Portal(), testrepo.Refuse(), testrepo.Hang(), testrepo.WrongRange(), testrepo.Chunked().With(testrepo.Cut(at)),
-		}
-		for _, m := range c.mirrors {
-			if c.lies {
-				m.On("*/"+c.specs[0].Filename(), testrepo.Corrupt(at%1000), testrepo.Truncate(at%1000).After(1))
-			}
-			for range 2 {
-				m.On("*", faults[c.draw.IntN(len(faults))].Share(0.2+c.draw.Float64()/2, c.draw.Uint64()))
-			}
-		}
-		return nil // until all is well again: mirrors misbehave for long
-	}},
-	{"mirrors are well", false, func(c *chaos) func() { c.heal(); return nil }},
-	{"upstream is out of reach", false, func(c *chaos) func() {
-		for _, m := range c.mirrors {
-			m.Stop()
-		}
-		return c.reachable
-	}},
-	{"the disk is full", true, func(c *chaos) func() {
-		ballast := c.dir + "/cache/.im/ballast"
-		// It ends when there is no room, which is what it is for.
-		f, err := os.Create(ballast)
-		for err == nil {
-			_, err = f.Write(make([]byte, 64<<10))
-		}
-		return func() {
-			if err := os.Remove(ballast); err != nil {
-				c.t.Error(err)
-			}
-			f.Close()
-		}
-	}},
-	{"the cache is read-only", true, func(c *chaos) func() {
-		c.serving.kill()
-		if c.sync != nil {
-			c.sync.kill()
-		}
-		c.remount(syscall.MS_RDONLY)
-		c.start("")
-		return func() { c.remount(0) } // and imserve goes on as it is
-	}},
-	{"descriptors run out", false, func(c *chaos) func() {
-		c.restart("40")
-		return func() { c.restart("") }
-	}},
-	{"a database is damaged", false, func(c *chaos) func() {
-		names := []string{"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal"}
-		name := filepath.Join(c.dir, names[c.draw.IntN(len(names))])
-		if c.sync != nil {
-			c.sync.kill()
-		}
-		c.serving.kill() // SQLite lets nobody write beside it
-		c.damage(name)
-		c.start("")
-		return nil
-	}},
-	{"an index is damaged", false, func(c *chaos) func() {
-		patterns := []string{"gen/*/catalog", "gen/*.root", "usage", "gen/*/primary*", "lists/*", "tombstones/*/*"}
-		names, err := filepath.Glob(c.dir + "/cache/.im/" + patterns[c.draw.IntN(len(patterns))])
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if len(names) > 0 {
-			c.lies = false // what it promises may be forgotten
-			c.heal()
-			c.damage(names[c.draw.IntN(len(names))])
-		}
-		return nil
-	}},
-}
-
-// damage does to a file what a bad disk or a bad person does. It gives it another
-// inode, since a generation's metadata are the tree's files too.
-func (c *chaos) damage(name string) {
-	c.t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return // it is not there now
-	}
-	how := c.draw.IntN(3)
-	if err := os.Remove(name); err != nil {
-		c.t.Fatal(err)
-	}
-	switch how {
-	case 0:
-		return
-	case 1:
-		b = b[:len(b)/2]
-	case 2:
-		for i := range b {
-			b[i] = byte(c.draw.Uint32())
-		}
-	}
-	// On a disk that is full it is not there then.
-	_ = os.WriteFile(name, b, 0o644)
-}
-
 func (c *chaos) remount(flags uintptr) {
 	c.t.Helper()
 	if err := syscall.Mount("chaos", c.dir+"/cache", "tmpfs", syscall.MS_REMOUNT|flags, "size="+chaosDisk); err != nil {
@@ -354,6 +232,15 @@ func TestChaos(t *testing.T) {
 	if t.Failed() {
 		t.Logf("again by -chaos.seed %d", seed)
 	}
+}
+
+// stand is how long a program that stands still does: as long as clients, the other
+// program and mirrors are patient, or longer.
+func (c *chaos) stand() time.Duration {
+	if *chaosFor >= chaosLong && c.draw.IntN(4) == 0 {
+		return time.Minute
+	}
+	return time.Duration(c.draw.Int64N(int64(2 * time.Second)))
 }
 
 // pause lets some time pass.

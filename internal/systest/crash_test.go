@@ -29,83 +29,6 @@ var (
 // second is another root of the site; it has one package in common with the first.
 const second = "fedora/releases/41/Everything/x86_64/os"
 
-// crashCase is one way into the cache, in which a program is killed.
-type crashCase struct {
-	name    string
-	prepare func(*crashSite)
-	// command is imsync's; without one imserve is killed under clients.
-	command []string
-	goes    func(path string) bool // what it may take from the tree; nil: nothing
-	counts  bool                   // it reads logs
-}
-
-var crashCases = []crashCase{
-	{
-		name:    "the first run",
-		prepare: func(c *crashSite) { c.edition(1); c.log(c.specs) },
-		command: []string{"once"},
-		counts:  true,
-	},
-	{
-		name: "a run that updates, withdraws and unites",
-		prepare: func(c *crashSite) {
-			c.edition(1)
-			c.once()
-			c.asked()
-			c.separate()
-			c.edition(2)
-		},
-		command: []string{"once"},
-	},
-	{
-		name: "prune",
-		prepare: func(c *crashSite) {
-			c.edition(1)
-			c.once()
-			c.edition(2)
-			c.once()
-			c.aged()
-		},
-		command: []string{"prune"},
-		goes:    withdrawnIn2,
-	},
-	{
-		name:    "hold",
-		prepare: func(c *crashSite) { c.edition(1); c.once(); c.edition(2); c.stays() },
-		command: []string{"hold", rootName},
-	},
-	{
-		name: "release",
-		prepare: func(c *crashSite) {
-			c.edition(1)
-			c.once()
-			if r := c.imsync("hold", rootName); r.code != 0 {
-				c.t.Fatalf("hold: %d, %s", r.code, r.stderr)
-			}
-			c.edition(2)
-		},
-		command: []string{"release", rootName},
-	},
-	{
-		name: "repair",
-		prepare: func(c *crashSite) {
-			c.edition(1)
-			c.once()
-			c.spoil(location(c.t, c.specs, "vlc"))
-		},
-		command: []string{"verify", "--repair"},
-	},
-	{name: "clients of a mirror with nothing", prepare: func(c *crashSite) { c.edition(2) }},
-	{
-		name: "clients of a mirror that is behind",
-		prepare: func(c *crashSite) {
-			c.edition(1)
-			c.once()
-			c.edition(2)
-		},
-	},
-}
-
 // crashSite is a site that goes back to the state that a case has prepared.
 type crashSite struct {
 	*site
@@ -116,15 +39,24 @@ type crashSite struct {
 	now     map[string]string // what it has
 	sizes   map[string]int64  // of that
 	spoiled string            // the path of a file that is stored with other bytes
+	bucket  *testrepo.Bucket  // what is committed goes there too; nil: nowhere
 }
 
 func newCrashSite(t testing.TB) *crashSite {
-	s := newSite(t, "[serve]\naccess_log = \"-\"\nmetadata_max_age = \"0s\"\npackage_max_age = \"0s\"",
-		"[sync]\nparallel = 1\ncandidates = []\npackages = [\"*\"]\nroots = [\""+rootName+"\", \""+second+"\"]")
-	s.keepNothing()
-	other := *s
-	other.repo = filepath.Join(s.tree, upstreamBase, strings.TrimPrefix(second, "fedora/"))
-	return &crashSite{site: s, other: &other, known: known{}}
+	c := &crashSite{site: newSite(t), known: known{}}
+	c.settings("roots = [\"" + rootName + "\", \"" + second + "\"]")
+	other := *c.site
+	other.repo = filepath.Join(c.tree, upstreamBase, strings.TrimPrefix(second, "fedora/"))
+	c.other = &other
+	return c
+}
+
+// settings makes the configuration one with these lines for imsync.
+func (c *crashSite) settings(sync string) {
+	c.t.Helper()
+	c.configure("[serve]\naccess_log = \"-\"\nmetadata_max_age = \"0s\"\npackage_max_age = \"0s\"",
+		"[sync]\nparallel = 1\ncandidates = []\npackages = [\"*\"]\n"+sync)
+	c.keepNothing()
 }
 
 // edition makes upstream's repositories the first or the second of their publications.
@@ -139,23 +71,22 @@ func (c *crashSite) edition(n int) {
 	}
 	c.publish(c.specs)
 	c.other.publish([]testrepo.Spec{twin, {Name: "base", Version: fmt.Sprint(n), Release: "1", Size: 3000}})
-	c.now, c.sizes = map[string]string{}, map[string]int64{}
-	for root, dir := range map[string]string{rootName: c.repo, second: c.other.repo} {
-		for name, sum := range files(c.t, dir) {
-			fi, err := os.Stat(filepath.Join(dir, name))
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			c.now[root+"/"+name], c.sizes[root+"/"+name] = sum, fi.Size()
-		}
-	}
-	c.known.add(c.now)
+	c.published()
 }
 
-// withdrawnIn2 reports whether a path is of a package that the first publication
-// alone has.
-func withdrawnIn2(path string) bool {
-	return strings.Contains(path, "bash-") || strings.Contains(path, "mplayer-1.5") || strings.Contains(path, "base-1") || strings.Contains(path, "/repodata/")
+// published notes what upstream has now.
+func (c *crashSite) published() {
+	c.t.Helper()
+	c.now, c.sizes = map[string]string{}, map[string]int64{}
+	dir := filepath.Join(c.tree, upstreamBase)
+	for name, sum := range files(c.t, dir) {
+		fi, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.now["fedora/"+name], c.sizes["fedora/"+name] = sum, fi.Size()
+	}
+	c.known.add(c.now)
 }
 
 // asked lets clients have asked for everything.
@@ -242,6 +173,9 @@ func (c *crashSite) back() {
 	c.t.Helper()
 	c.command("rm", "--recursive", "--force", c.dir+"/cache", c.dir+"/state")
 	c.command("cp", "--archive", c.dir+"/kept/.", c.dir)
+	if c.bucket != nil {
+		c.command("rm", "--recursive", "--force", c.bucket.File("mirror"))
+	}
 }
 
 // try carries out the case's command, or lets clients ask, and kills in place of
@@ -249,7 +183,7 @@ func (c *crashSite) back() {
 func (c *crashSite) try(x crashCase, at int) (calls []string, killed bool) {
 	c.t.Helper()
 	if x.command != nil {
-		w := c.doom(at, "imsync", x.command...)
+		w := c.doom(at, "imsync", c.words(x)...)
 		calls, killed = w.end()
 		if code := w.cmd.ProcessState.ExitCode(); !killed && code != 0 {
 			c.t.Errorf("imsync %s: exit code %d", x.command[0], code)
@@ -274,7 +208,9 @@ func (c *crashSite) clients(from *server, well bool) {
 	}
 	slices.SortFunc(paths, func(a, b string) int {
 		// A client begins with the entry file, and goes on with what that lists.
-		entry := func(p string) int { return strings.Count(p, "/repomd.xml")*2 + strings.Count(p, "/repodata/") }
+		entry := func(p string) int {
+			return 2*strings.Count(p, "/repomd.xml") + strings.Count(p, "/repodata/") + 2*strings.Count(p, "/InRelease") + strings.Count(p, "/dists/")
+		}
 		if d := entry(b) - entry(a); d != 0 {
 			return d
 		}

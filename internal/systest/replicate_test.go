@@ -115,7 +115,7 @@ func content(t testing.TB, dirs ...string) (n int64) {
 	seen := map[string]bool{}
 	for _, dir := range dirs {
 		for name, sum := range files(t, dir) {
-			if seen[sum] || strings.HasPrefix(name, ".im/") && !strings.HasPrefix(name, ".im/gen/") || filepath.Base(name) == "catalog" || strings.HasSuffix(name, ".root") {
+			if seen[sum] || strings.HasPrefix(name, ".im/") && !strings.HasPrefix(name, ".im/gen/") || filepath.Base(name) == "catalog" || strings.HasSuffix(name, ".root") || strings.HasSuffix(name, ".spare") {
 				continue
 			}
 			seen[sum] = true
