@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -15,15 +16,39 @@ import (
 	"testing"
 	"time"
 
+	"intelligentmirror/contrib/bench/internal/peer"
 	"intelligentmirror/internal/cache"
 )
+
+// bin is the folder with the programs, which are built for all tests together.
+var bin string
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "soak-test-"); err == nil {
+		for _, name := range []string{"imserve", "imsync"} {
+			if _, build := peer.Build(context.Background(), bin, name); build != nil {
+				err = errors.Join(err, build)
+			}
+		}
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	}
+	if err := errors.Join(err, os.RemoveAll(bin)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // A short run from end to end: all figures are noted and judged, days pass, and nothing
 // is amiss. Whether something still grows no such run can tell.
 func TestRun(t *testing.T) {
 	out := t.TempDir()
 	var said bytes.Buffer
-	err := run(t.Context(), []string{"-for", "6s", "-day", "2s", "-every", "200ms", "-clients", "2", "-out", out}, &said)
+	err := run(t.Context(), []string{"-for", "6s", "-day", "2s", "-every", "200ms", "-clients", "2", "-bin", bin, "-out", out}, &said)
 	if err != nil && (!strings.HasPrefix(err.Error(), "still growing: ") || strings.Contains(err.Error(), "\n")) {
 		t.Fatalf("%v\n%s", err, &said)
 	}
@@ -67,7 +92,7 @@ func TestInterrupted(t *testing.T) {
 		}
 	}()
 	var said bytes.Buffer
-	err := run(ctx, []string{"-day", "1h", "-every", "100ms", "-clients", "1", "-out", out}, &said)
+	err := run(ctx, []string{"-day", "1h", "-every", "100ms", "-clients", "1", "-bin", bin, "-out", out}, &said)
 	if err != nil && !strings.HasPrefix(err.Error(), "still growing: ") || !strings.Contains(said.String(), "VERDICT") {
 		t.Errorf("%v\n%s", err, &said)
 	}

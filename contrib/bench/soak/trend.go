@@ -48,7 +48,7 @@ func (v verdict) String() string {
 // judgeSeries is the verdict on values noted at these times, in ascending order; least
 // is a rise that is never worth naming.
 func judgeSeries(at, values []float64, least float64) verdict {
-	if len(at) == 0 {
+	if len(at) < 2 {
 		return verdict{}
 	}
 	half := at[0] + (at[len(at)-1]-at[0])/2

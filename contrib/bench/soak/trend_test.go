@@ -42,6 +42,7 @@ func TestJudgeSeries(t *testing.T) {
 			return 7
 		}, "flat"},
 		{"a few samples", 12, func(i int) float64 { return float64(i) }, "too short to tell"},
+		{"one", 1, func(int) float64 { return 1 }, "too short to tell"},
 		{"none", 0, nil, "too short to tell"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
