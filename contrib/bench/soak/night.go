@@ -79,14 +79,36 @@ func (s *site) night(ctx context.Context, day int) error {
 			}
 		}
 	}
-	for _, args := range [][]string{{"rank", "--json"}, {"status", "--json"}} {
-		cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "imsync"), append(args, "--config", s.config)...)
-		cmd.Env = append(os.Environ(), "TMPDIR="+s.temp)
-		if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("imsync %s: %w: %s", args[0], err, out)
+	for _, c := range []struct {
+		args []string
+		most int // the exit code that is in order
+	}{
+		{[]string{"rank", "--json"}, 0},
+		{[]string{"status", "--json"}, 0},
+		// Of a repository that is renewed so often too much goes within a day: a person says
+		// that it may. Where the agent is at it, it is tried tomorrow.
+		{[]string{"prune", "--confirm", "fedora/" + rootPath}, otherRun},
+	} {
+		if out, code := s.imsync(ctx, c.args...); code != 0 && code != c.most && ctx.Err() == nil {
+			return fmt.Errorf("imsync %s ends with %d: %s", c.args[0], code, out)
 		}
 	}
 	return nil
+}
+
+// otherRun is imsync's exit code where another run is under way.
+const otherRun = 4
+
+// imsync runs a command of the agent's to its end, and returns what it said and its exit
+// code, -1 where it has none.
+func (s *site) imsync(ctx context.Context, args ...string) (string, int) {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "imsync"), append(args, "--config", s.config)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+s.temp)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		return err.Error(), -1
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 // rotate renames the access log, as logrotate does, and lets the oldest go.
