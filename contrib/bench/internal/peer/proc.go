@@ -33,9 +33,19 @@ type Memory struct {
 // CPU is the processor time that the server has taken since it was started, with
 // its workers, in steps of 10 ms.
 func (p *Peer) CPU() (time.Duration, error) {
-	all, err := tree(p.cmd.Process.Pid)
+	took, err := CPUOf(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return took, nil
+}
+
+// CPUOf is the processor time that a process and all that descend from it have taken
+// since they were started, in steps of 10 ms.
+func CPUOf(pid int) (time.Duration, error) {
+	all, err := tree(pid)
+	if err != nil {
+		return 0, err
 	}
 	var ticks int64
 	for _, s := range all {
