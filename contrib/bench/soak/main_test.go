@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -191,6 +192,42 @@ func TestAge(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// So do tombstones and whole generations, but for what may be under way.
+func TestAgeFiles(t *testing.T) {
+	s := &site{options: options{day: time.Minute}, dir: t.TempDir()}
+	s.cache = s.dir + "/cache"
+	if err := s.ageFiles(3); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	now := time.Now().Truncate(time.Second)
+	stone := s.cache + "/.im/tombstones/fedora/a.rpm"
+	text, err := json.Marshal(cache.Tombstone{Withdrawn: now, Why: "gone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, young := s.cache+"/.im/gen/old", s.cache+"/.im/gen/young"
+	before := now.Add(-time.Hour)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(stone), 0o755), os.WriteFile(stone, text, 0o644),
+		os.MkdirAll(old, 0o755), os.WriteFile(old+"/catalog", nil, 0o644), os.MkdirAll(young, 0o755), os.WriteFile(young+"/catalog", nil, 0o644),
+		os.Chtimes(old, before, before), s.ageFiles(3)); err != nil {
+		t.Fatal(err)
+	}
+	const by = 3 * 24 * time.Hour
+	var aged cache.Tombstone
+	if text, err = os.ReadFile(stone); err == nil {
+		err = json.Unmarshal(text, &aged)
+	}
+	if err != nil || !aged.Withdrawn.Equal(now.Add(-by)) || !aged.Deleted.IsZero() || aged.Why != "gone" {
+		t.Errorf("%s, %v", text, err)
+	}
+	if fi, err := os.Stat(old); err != nil || !fi.ModTime().Equal(before.Add(-by)) {
+		t.Errorf("%v, %v", fi, err)
+	}
+	if fi, err := os.Stat(young); err != nil || time.Since(fi.ModTime()) > by {
+		t.Errorf("%v, %v", fi, err)
 	}
 }
 

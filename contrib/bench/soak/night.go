@@ -136,7 +136,7 @@ var aged = []struct{ database, statement string }{
 	{"imsync.db", "UPDATE run SET rowid = rowid - :runs"},
 }
 
-// age makes what the databases remember older, since they go by the calendar, which
+// age makes what both programs remember older, since they go by the calendar, which
 // nobody can hurry: what is forgotten after half a year is forgotten after ten of the
 // site's days.
 func (s *site) age(ctx context.Context) error {
@@ -145,7 +145,7 @@ func (s *site) age(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return nil
+	return s.ageFiles(older)
 }
 
 // age makes one database older. One that is not there yet is as old as it gets.
