@@ -33,7 +33,6 @@ func main() { peer.Main("growth", run) }
 type bench struct {
 	dir             string
 	imserve, imsync string
-	nginx           *peer.Mirror // nil: there is none
 	rounds          int
 	requests        int // of each measurement of hits
 	clients         int // that ask for them, where files grow
