@@ -109,8 +109,11 @@ var parts = map[string]part{
 	},
 }
 
-// testrepo is for tests and for the demonstration, which shows the programs on a repository of its own making.
+// testrepo is for tests, for the demonstration, which shows the programs on a repository of its own making, and for the
+// soak, a test that takes hours.
 const testrepo = "internal/testrepo"
+
+var usersOfTestrepo = []string{"contrib/demo", "contrib/bench/soak"}
 
 // An edge is one import of a package of ours in one file.
 type edge struct {
@@ -129,8 +132,9 @@ func refused(e edge) string {
 		return fmt.Sprintf("%s has no entry in the table of parts; add one, with what it may import and why", from)
 	case e.to == "sync" && e.name != "imsync":
 		return `sync is imported as imsync: its own name is the standard library's`
-	case to == testrepo && !test && from != testrepo && !below(e.file, "contrib/demo"):
-		return "testrepo makes repositories for tests and for contrib/demo; a program has no use for it"
+	case to == testrepo && !test && from != testrepo &&
+		!slices.ContainsFunc(usersOfTestrepo, func(dir string) bool { return below(e.file, dir) }):
+		return "testrepo makes repositories for tests, and for " + strings.Join(usersOfTestrepo, " and ") + "; a program has no use for it"
 	case to == testrepo, from == to, slices.Contains(rule.imports, to), test && slices.Contains(rule.tests, to):
 		return ""
 	case len(rule.imports) == 0:
@@ -274,6 +278,7 @@ func TestRefused(t *testing.T) {
 
 		{"a test makes a repository", edge{"sync/run_test.go", "", "internal/testrepo"}, ""},
 		{"the demonstration makes one", edge{"contrib/demo/main.go", "", "internal/testrepo"}, ""},
+		{"so does the soak", edge{"contrib/bench/soak/upstream.go", "", "internal/testrepo"}, ""},
 		{"the rest of contrib does not", edge{"contrib/bench/main.go", "", "internal/testrepo"}, "for tests"},
 		{"nor one that is named like it", edge{"contrib/demonstration/main.go", "", "internal/testrepo"}, "for tests"},
 		{"nor a program", edge{"cmd/imsync/main.go", "", "internal/testrepo"}, "for tests"},

@@ -29,6 +29,8 @@ type Ledger struct {
 	now  func() time.Time
 	done chan struct{}
 
+	forgot time.Time // when old entries were looked for; the background's
+
 	mu      sync.Mutex
 	pending accounts
 	waiting []chan struct{} // closed when what is pending has been written
@@ -256,7 +258,34 @@ func (l *Ledger) commit(batch accounts) error {
 			return err
 		}
 	}
-	return tx.Commit()
+	now := l.now()
+	due := now.Sub(l.forgot) >= forgetEvery
+	if due {
+		if err := forget(tx, now); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if due {
+		l.forgot = now
+	}
+	return nil
+}
+
+// forget deletes what is too old to count. A cache that is never full has it, too.
+func forget(tx *sql.Tx, now time.Time) error {
+	before := now.Add(-forgetAfter).Unix()
+	for _, statement := range []string{
+		`DELETE FROM file WHERE max(last_used, prefetched) < ?`,
+		`DELETE FROM evicted WHERE at < ?`,
+	} {
+		if _, err := tx.Exec(statement, before); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write accounts e.
@@ -272,12 +301,6 @@ func (e entry) write(tx *sql.Tx) error {
 		return err
 	case e.files > 0:
 		_, err := tx.Exec(`INSERT INTO evicted (at, files, bytes) VALUES (?, ?, ?)`, at, e.files, e.came)
-		if err == nil {
-			_, err = tx.Exec(`DELETE FROM file WHERE max(last_used, prefetched) < ?`, e.at.Add(-forgetAfter).Unix())
-		}
-		if err == nil {
-			_, err = tx.Exec(`DELETE FROM evicted WHERE at < ?`, e.at.Add(-forgetAfter).Unix())
-		}
 		return err
 	}
 	_, err := tx.Exec(`INSERT INTO day (day, upstream) VALUES (?1, ?2) ON CONFLICT (day) DO UPDATE SET upstream = upstream + ?2`, day, e.came)
@@ -287,6 +310,10 @@ func (e entry) write(tx *sql.Tx) error {
 // forgetAfter is how long the uses of a file are remembered, stored or not: one
 // that was evicted and comes back has not lost them.
 const forgetAfter = 180 * 24 * time.Hour
+
+// forgetEvery is how often what is older is looked for, which reads all rows: some tens
+// of milliseconds for 100,000.
+const forgetEvery = 10 * time.Minute
 
 // usesWithin is how long whoever evicts waits for the latest uses to be written.
 const usesWithin = 10 * time.Second

@@ -69,6 +69,47 @@ func TestLedgerTotals(t *testing.T) {
 }
 
 // TestLedgerOfTwo: both programs write one database, that neither had made.
+// What nobody has come for in half a year is forgotten, whether or not anything is ever
+// evicted, and while the process goes on.
+func TestLedgerForgets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	var mu sync.Mutex
+	now := noon
+	l, err := OpenLedger(path, func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	remembered := func() map[string]use {
+		t.Helper()
+		all, err := l.uses(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	l.Served(testKey, 1, true)
+	l.Fetched(Key{"r", "ahead"}, 1, true)
+	l.evicted(1, 1)
+	if got := remembered(); len(got) != 2 {
+		t.Fatalf("at first: %v", got)
+	}
+	mu.Lock()
+	now = now.Add(forgetAfter + time.Hour)
+	mu.Unlock()
+	l.Served(Key{"r", "new"}, 1, true)
+	if got := remembered(); len(got) != 1 || !got["r/new"].known {
+		t.Errorf("half a year later: %v", got)
+	}
+	if files, _, err := l.EvictedSince(t.Context(), time.Time{}); err != nil || files != 0 {
+		t.Errorf("%d evicted files are remembered, %v", files, err)
+	}
+}
+
 func TestLedgerOfTwo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	const programs, each = 4, 2000

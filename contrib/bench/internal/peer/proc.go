@@ -33,9 +33,19 @@ type Memory struct {
 // CPU is the processor time that the server has taken since it was started, with
 // its workers, in steps of 10 ms.
 func (p *Peer) CPU() (time.Duration, error) {
-	all, err := tree(p.cmd.Process.Pid)
+	took, err := CPUOf(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return took, nil
+}
+
+// CPUOf is the processor time that a process and all that descend from it have taken
+// since they were started, in steps of 10 ms.
+func CPUOf(pid int) (time.Duration, error) {
+	all, err := tree(pid)
+	if err != nil {
+		return 0, err
 	}
 	var ticks int64
 	for _, s := range all {
@@ -46,9 +56,18 @@ func (p *Peer) CPU() (time.Duration, error) {
 
 // Memory is what the server has in memory at this moment, with its workers.
 func (p *Peer) Memory() (Memory, error) {
-	all, err := tree(p.cmd.Process.Pid)
+	m, err := MemoryOf(p.cmd.Process.Pid)
 	if err != nil {
-		return Memory{}, fmt.Errorf("%s: %w", p.Name, err)
+		return m, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return m, nil
+}
+
+// MemoryOf is what a process and all that descend from it have in memory at this moment.
+func MemoryOf(pid int) (Memory, error) {
+	all, err := tree(pid)
+	if err != nil {
+		return Memory{}, err
 	}
 	var m Memory
 	for _, s := range all {
@@ -57,14 +76,14 @@ func (p *Peer) Memory() (Memory, error) {
 			continue
 		}
 		if err != nil {
-			return Memory{}, fmt.Errorf("%s: %w", p.Name, err)
+			return Memory{}, err
 		}
 		status, err := kilobytes(s.pid, "status")
 		if gone(err) {
 			continue
 		}
 		if err != nil {
-			return Memory{}, fmt.Errorf("%s: %w", p.Name, err)
+			return Memory{}, err
 		}
 		m.RSS += rollup["Rss"]
 		m.PSS += rollup["Pss"]
