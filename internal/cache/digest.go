@@ -32,6 +32,12 @@ func NewDigest(typ, sum string) (Digest, error) {
 	return d, nil
 }
 
+// valid reports whether d is as NewDigest makes it.
+func (d Digest) valid() bool {
+	again, err := NewDigest(d.Type(), d.Hex())
+	return err == nil && again == d
+}
+
 // SHA256 is the Digest of a SHA-256 sum.
 func SHA256(sum []byte) Digest { return Digest("sha256:" + hex.EncodeToString(sum)) }
 
