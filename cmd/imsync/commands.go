@@ -38,7 +38,7 @@ func newOnce(p *program) *cobra.Command {
 						return jerr
 					}
 				} else if err == nil {
-					show(p.stdout, report, cfg)
+					show(p.people(), report, cfg)
 				}
 				if err == nil && report.Failures > 0 {
 					return errPartly
@@ -73,7 +73,7 @@ func newPlan(p *program) *cobra.Command {
 					}
 					err = writeJSON(p.stdout, items)
 				} else {
-					writePlan(p.stdout, report, cfg)
+					writePlan(p.people(), report, cfg)
 				}
 				if err == nil && report.Failures > 0 {
 					writeFailures(p.stderr, report)

@@ -41,7 +41,7 @@ is no terminal, whenever it has changed.`,
 					if asJSON {
 						return writeJSON(w, s)
 					}
-					writeStatus(w, s)
+					writeStatus(shown{w}, s)
 					return nil
 				}
 				if !watched {
@@ -105,7 +105,7 @@ when they are asked for, as long as upstream has them.`,
 				if asJSON {
 					return writeJSON(p.stdout, rootState{root, true, !slices.Contains(before, root)})
 				}
-				fmt.Fprintf(p.stdout, "%s stays as it is until `imsync release %s`\n", root, root)
+				fmt.Fprintf(p.people(), "%s stays as it is until `imsync release %s`\n", root, root)
 				return nil
 			})
 		},
@@ -140,9 +140,9 @@ func newRelease(p *program) *cobra.Command {
 				case asJSON:
 					return writeJSON(p.stdout, rootState{root, false, held})
 				case held:
-					fmt.Fprintf(p.stdout, "%s goes on with the next request or run\n", root)
+					fmt.Fprintf(p.people(), "%s goes on with the next request or run\n", root)
 				default:
-					fmt.Fprintf(p.stdout, "%s is not held\n", root)
+					fmt.Fprintf(p.people(), "%s is not held\n", root)
 				}
 				return nil
 			})
@@ -193,7 +193,7 @@ anew when a client next wants one of them. What a client is reading it reads on.
 						failed, one.Error = true, err.Error()
 						fmt.Fprintf(p.stderr, "imsync: %v\n", err)
 					case !asJSON:
-						fmt.Fprintf(p.stdout, "%s: %d files, %s\n", arg, files, size(bytes))
+						fmt.Fprintf(p.people(), "%s: %d files, %s\n", arg, files, size(bytes))
 					}
 					all = append(all, one)
 				}
@@ -243,7 +243,7 @@ wrong is moved to .im/wrong/ below cache_dir, and fetched again.`,
 						return jerr
 					}
 				} else {
-					writeVerify(p.stdout, report)
+					writeVerify(p.people(), report)
 				}
 				if err == nil && report.Failures() > 0 {
 					return errPartly
@@ -292,7 +292,7 @@ reposync's, debmirror's or apt-mirror's.`,
 				if asJSON {
 					err = writeJSON(p.stdout, report)
 				} else {
-					writeImport(p.stdout, report)
+					writeImport(p.people(), report)
 				}
 				if err == nil && report.Failures > 0 {
 					return errPartly

@@ -43,7 +43,7 @@ bucket_keep. What is stored here and missing there is uploaded.`,
 				if asJSON {
 					err = writeJSON(p.stdout, pruned)
 				} else {
-					writePruned(p.stdout, pruned)
+					writePruned(p.people(), pruned)
 				}
 				for _, f := range pruned.Failed {
 					fmt.Fprintf(p.stderr, "imsync: %s: %s\n", f.Path, f.Error)

@@ -79,7 +79,7 @@ func printRanks(cmd *cobra.Command, p *program, a *imsync.Agent, n int, asJSON b
 		}
 		return writeJSON(p.stdout, ranks)
 	}
-	writeRanks(p.stdout, ranks, all, report, logs)
+	writeRanks(p.people(), ranks, all, report, logs)
 	return nil
 }
 
@@ -91,7 +91,7 @@ func explainRank(cmd *cobra.Command, p *program, a *imsync.Agent, name string, a
 	if asJSON {
 		return writeJSON(p.stdout, all)
 	}
-	writeExplanations(p.stdout, name, all)
+	writeExplanations(p.people(), name, all)
 	return nil
 }
 

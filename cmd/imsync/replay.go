@@ -114,8 +114,8 @@ func (p *program) showReplay(f *replayFlags, res *replayResult, r *imsync.Replay
 			return err
 		}
 	} else {
-		writeReplay(p.stdout, res)
-		writeSkipped(p.stdout, r.Logs)
+		writeReplay(p.people(), res)
+		writeSkipped(p.people(), r.Logs)
 	}
 	if f.plot != "" {
 		if err := os.WriteFile(f.plot, drawReplay(res), 0o644); err != nil {

@@ -46,7 +46,7 @@ A copy that is broken off goes on where it was.`,
 					err = errors.Join(err, writeJSON(p.stdout, reports))
 				} else if !asJSON {
 					for _, r := range reports {
-						writeReplica(p.stdout, r)
+						writeReplica(p.people(), r)
 					}
 				}
 				for _, r := range reports {

@@ -26,7 +26,8 @@ func table(w io.Writer, rows func(row func(cells ...any))) {
 			if i > 0 {
 				fmt.Fprint(t, "\t")
 			}
-			fmt.Fprint(t, c)
+			// A line's end within a name would be the row's.
+			fmt.Fprint(t, visible(fmt.Sprint(c), ""))
 		}
 		fmt.Fprintln(t)
 	})

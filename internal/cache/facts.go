@@ -89,7 +89,7 @@ func readFactsOf(file *os.File, fi os.FileInfo, name string) (f, base *Facts) {
 		return nil, nil
 	}
 	var own Facts
-	if readAttr(file, ownAttr(name), &own) != nil || own.Size != f.Size || !own.ModTime.Equal(f.ModTime) {
+	if readAttr(file, ownAttr(name), &own) != nil || own.Size != f.Size || !own.ModTime.Equal(f.ModTime) || !own.wellFormed() {
 		return f, nil
 	}
 	if own.SHA256 == "" {
@@ -119,10 +119,16 @@ func readFacts(file *os.File, fi os.FileInfo) *Facts {
 	if err := readAttr(file, factsAttr, &f); err != nil {
 		return nil
 	}
-	if f.Size != fi.Size() || !f.ModTime.Equal(fi.ModTime()) {
+	if f.Size != fi.Size() || !f.ModTime.Equal(fi.ModTime()) || !f.wellFormed() {
 		return nil
 	}
 	return &f
+}
+
+// wellFormed reports whether the digests are some: who can write the file could write
+// anything in its attribute.
+func (f *Facts) wellFormed() bool {
+	return (f.SHA256 == "" || f.SHA256.Type() == "sha256" && f.SHA256.valid()) && (f.Met == "" || f.Met.valid())
 }
 
 // readAttr decodes an attribute of file into v.

@@ -26,15 +26,20 @@ func (d *partials) path(k Key) string {
 	return fmt.Sprintf("%s/%x", d.dir, sum[:16])
 }
 
+// partialFlags open a partial file, of which there may be none yet. A symbolic link in its
+// place, which only a stranger can have put there, is not followed: what is downloaded
+// would be written over another file.
+const partialFlags = os.O_RDWR | os.O_CREATE | syscall.O_NOFOLLOW
+
 // lock opens the partial file at path and tries to lock it. Where another holds
 // the lock, the file is returned all the same, for following, and held is false.
 func (d *partials) lock(path string) (file *os.File, held bool, err error) {
 	for {
-		file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		file, err = os.OpenFile(path, partialFlags, 0o644)
 		if errors.Is(err, fs.ErrNotExist) {
 			// Somebody has tidied up.
 			if err = os.MkdirAll(d.dir, 0o755); err == nil {
-				file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+				file, err = os.OpenFile(path, partialFlags, 0o644)
 			}
 		}
 		if err != nil {
@@ -55,7 +60,7 @@ func (d *partials) lock(path string) (file *os.File, held bool, err error) {
 
 // replace puts a new, empty, locked file at path, which the caller has locked.
 func (d *partials) replace(path string) (*os.File, error) {
-	fresh, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	fresh, err := os.OpenFile(path+".new", partialFlags|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func sameFile(file *os.File, path string) bool {
 	if err != nil {
 		return false
 	}
-	b, err := os.Stat(path)
+	b, err := os.Lstat(path)
 	return err == nil && os.SameFile(a, b)
 }
 

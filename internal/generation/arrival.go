@@ -115,9 +115,8 @@ func (s *Store) missing(g *Generation, why error) error {
 // sizeBelow is how large the stored file at a catalog's path of a package is, ok
 // where there is one.
 func (s *Store) sizeBelow(r Root) func(p string) (size int64, ok bool) {
-	top := filepath.Join(s.tree, r.Repo, r.top())
 	return func(p string) (int64, bool) {
-		fi, err := os.Stat(filepath.Join(top, p))
+		fi, err := s.tree.stat(cache.Key{Repo: r.Repo, Path: join(r.top(), p)})
 		if err != nil {
 			return 0, false
 		}

@@ -93,35 +93,36 @@ func isOfComponent(dir string) bool {
 // wanted implements layout: a file is wanted that the tree has by its plain name or
 // by one of those that the InRelease there gives it.
 func (debian) wanted(s *Store, r Root, l *listing) func(file) bool {
-	tree := dirs{}
+	tree := dirs{tree: s.tree, read: map[string]map[string]bool{}}
 	asked := map[string]bool{}
 	k, _ := s.entry(r)
-	root := filepath.Join(s.tree, r.Repo, r.Path)
 	if was, err := s.inUse(k); err == nil && was != nil {
 		for _, f := range was.files {
 			for _, name := range f.at {
-				asked[f.at[0]] = asked[f.at[0]] || tree.has(filepath.Join(root, name))
+				asked[f.at[0]] = asked[f.at[0]] || tree.has(r.key(name))
 			}
 		}
 	}
-	return func(f file) bool { return asked[f.at[0]] || tree.has(filepath.Join(root, f.at[0])) }
+	return func(f file) bool { return asked[f.at[0]] || tree.has(r.key(f.at[0])) }
 }
 
-// dirs are the names in directories, each read once: a suite lists thousands of
-// files, of which few are there.
-type dirs map[string]map[string]bool
+// dirs are the names in directories of the tree, each read once: a suite lists
+// thousands of files, of which few are there.
+type dirs struct {
+	tree tree
+	read map[string]map[string]bool
+}
 
-func (d dirs) has(name string) bool {
-	dir, base := filepath.Split(name)
-	names, ok := d[dir]
+func (d dirs) has(k cache.Key) bool {
+	dir, base := path.Split(k.String())
+	dir = path.Clean(dir)
+	names, ok := d.read[dir]
 	if !ok {
 		names = map[string]bool{}
-		if entries, err := os.ReadDir(dir); err == nil {
-			for _, e := range entries {
-				names[e.Name()] = true
-			}
+		for _, name := range d.tree.names(dir) {
+			names[name] = true
 		}
-		d[dir] = names
+		d.read[dir] = names
 	}
 	return names[base]
 }

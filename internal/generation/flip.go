@@ -116,12 +116,12 @@ func (s *Store) place(g *Generation, f file) error {
 }
 
 func (s *Store) placeAt(g *Generation, name string, k cache.Key) error {
-	from, to := filepath.Join(g.dir, name), filepath.Join(s.tree, k.String())
+	from := filepath.Join(g.dir, name)
 	a, err := os.Stat(from)
 	if err != nil {
 		return err
 	}
-	if b, err := os.Stat(to); err == nil && os.SameFile(a, b) {
+	if b, err := s.tree.stat(k); err == nil && os.SameFile(a, b) {
 		return nil
 	}
 	tmp := filepath.Join(s.dir, "."+g.Digest+"-"+name)
@@ -131,21 +131,5 @@ func (s *Store) placeAt(g *Generation, name string, k cache.Key) error {
 	if err := os.Link(from, tmp); err != nil {
 		return err
 	}
-	for i := 1; ; i++ {
-		err := os.MkdirAll(filepath.Dir(to), 0o755)
-		if err == nil {
-			err = os.Rename(tmp, to)
-		}
-		if err == nil {
-			break
-		}
-		// An eviction that has left the directory empty may have removed it again.
-		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
-			return err
-		}
-	}
-	return syncDir(filepath.Dir(to))
+	return s.tree.rename(tmp, k)
 }
-
-// mostRenames is how often a file's directory is made again that was removed.
-const mostRenames = 100

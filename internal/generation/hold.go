@@ -92,7 +92,7 @@ func (s *Store) adoptSiblings(g *Generation) error {
 		if _, err := os.Lstat(to); err == nil {
 			continue
 		}
-		err := link(s.inTreeAs(g.Root, g.sibling(name)), to)
+		err := s.tree.link(g.Root.first(g.sibling(name)), to)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -113,7 +113,7 @@ func (s *Store) describe(r Root, name string) (heldFile, error) {
 	if err != nil {
 		return heldFile{}, err
 	}
-	b, err := os.ReadFile(filepath.Join(s.tree, k.String()))
+	b, err := s.tree.read(k)
 	if err != nil {
 		return heldFile{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -97,7 +96,7 @@ func (s *Store) forward(k cache.Key, next *listing, current bool) error {
 // inUse is what the entry file in the tree says, nil where there is none, or one
 // that can't be read.
 func (s *Store) inUse(k cache.Key) (*listing, error) {
-	held, err := os.ReadFile(filepath.Join(s.tree, k.String()))
+	held, err := s.tree.read(k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

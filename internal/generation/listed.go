@@ -59,7 +59,7 @@ func (s *Store) Listed(path string) (Listed, bool) {
 }
 
 // listed is Store.Listed in one root.
-func (r *root) listed(tree, path string) (Listed, bool) {
+func (r *root) listed(t tree, path string) (Listed, bool) {
 	// Most paths are of no catalog: the disk is not to be asked for those.
 	some := false
 	for _, c := range r.kept {
@@ -70,7 +70,7 @@ func (r *root) listed(tree, path string) (Listed, bool) {
 	if !some {
 		return Listed{}, false
 	}
-	current := r.kept[r.now(tree)]
+	current := r.kept[r.now(t)]
 	if current == nil {
 		return Listed{}, false
 	}

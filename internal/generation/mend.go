@@ -35,7 +35,7 @@ func (s *Store) Mend(k cache.Key) error {
 				errs = append(errs, err)
 				continue
 			}
-			errs = append(errs, os.Remove(to), os.Link(filepath.Join(s.tree, k.String()), to))
+			errs = append(errs, os.Remove(to), s.tree.link(k, to))
 		}
 	}
 	return errors.Join(errs...)
@@ -52,7 +52,7 @@ func (s *Store) mendEntry(r Root, k cache.Key) error {
 	if _, err := os.Lstat(to); digest == "" || err != nil {
 		return nil // it has none
 	}
-	return relink(filepath.Join(s.tree, k.String()), to)
+	return s.tree.relink(k, to)
 }
 
 // MetadataOf is the root whose metadata k is: its entry file, what lies beside that,

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -67,10 +65,8 @@ func (rpm) parse(body []byte) (*listing, error) {
 // the names have digests in them.
 func (rpm) wanted(s *Store, r Root, _ *listing) func(file) bool {
 	asked := map[string]bool{}
-	if entries, err := os.ReadDir(filepath.Dir(filepath.Join(s.tree, r.key(repomdPath).String()))); err == nil {
-		for _, e := range entries {
-			asked[kindOf(e.Name())] = true
-		}
+	for _, name := range s.tree.names(path.Dir(r.key(repomdPath).String())) {
+		asked[kindOf(name)] = true
 	}
 	return func(f file) bool {
 		if path.Dir(f.at[0]) != path.Dir(repomdPath) {

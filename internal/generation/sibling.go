@@ -32,8 +32,8 @@ func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation
 		}
 		f := g.sibling(name)
 		k := g.Root.key(f.at[0])
-		stored := s.inTreeAs(g.Root, f)
-		if _, err := os.Stat(stored); err != nil && !needed {
+		stored := g.Root.first(f)
+		if _, err := s.tree.stat(stored); err != nil && !needed {
 			continue // nobody has asked for it, or upstream has none
 		}
 		if err := s.keepSibling(g, f); err != nil {
@@ -47,7 +47,7 @@ func (s *Store) bringSiblings(ctx context.Context, c *cache.Cache, g *Generation
 		case err == nil && out.NotModified && isSignature(name) && s.signsOld(g, f):
 			err = errOldSibling
 		case err == nil && out.NotModified:
-			err = relink(stored, to)
+			err = s.tree.relink(stored, to)
 		}
 		if err == nil && !g.fits(name) {
 			err = errors.Join(errOldSibling, os.Remove(to))
@@ -68,7 +68,7 @@ func (s *Store) keepSibling(g *Generation, f file) error {
 	if g.was == "" || g.was == g.Digest {
 		return nil
 	}
-	err := link(s.inTreeAs(g.Root, f), filepath.Join(s.path(g.was), f.name))
+	err := s.tree.link(g.Root.first(f), filepath.Join(s.path(g.was), f.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // that generation is not kept
 	}
@@ -84,12 +84,12 @@ func (s *Store) signsOld(g *Generation, f file) bool {
 	if g.was == "" || g.was == g.Digest {
 		return false
 	}
-	signature, err := os.Stat(s.inTreeAs(g.Root, f))
+	signature, err := s.tree.stat(g.Root.first(f))
 	if err != nil {
 		return false
 	}
 	entry := g.sibling(path.Base(g.entry))
-	before, err := os.Stat(s.inTreeAs(g.Root, entry))
+	before, err := s.tree.stat(g.Root.first(entry))
 	if err != nil {
 		return false
 	}
@@ -101,10 +101,8 @@ func (s *Store) signsOld(g *Generation, f file) bool {
 	return at.Sub(before.ModTime()).Abs() <= after.ModTime().Sub(at).Abs()
 }
 
-// inTreeAs is where the tree has r's file f by its first name.
-func (s *Store) inTreeAs(r Root, f file) string {
-	return filepath.Join(s.tree, r.key(f.at[0]).String())
-}
+// first is r's file f by its first name.
+func (r Root) first(f file) cache.Key { return r.key(f.at[0]) }
 
 // isSignature reports whether a sibling is of the bytes of one version alone.
 func isSignature(name string) bool {
@@ -134,33 +132,13 @@ func (s *Store) dropSiblings(g *Generation) error {
 		if _, err := os.Stat(filepath.Join(g.dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		err := os.Remove(s.inTreeAs(g.Root, g.sibling(name)))
-		if !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, s.tree.remove(g.Root.first(g.sibling(name))))
 	}
 	return errors.Join(errs...)
 }
 
 // name is that of a file of g below the cache directory.
 func (g *Generation) name(file string) string { return path.Join(".im", "gen", g.Digest, file) }
-
-// relink gives a file the name to, whatever had that before.
-func relink(from, to string) error {
-	if err := os.RemoveAll(to); err != nil {
-		return err
-	}
-	return link(from, to)
-}
-
-// link gives a file one more name; that it has it already is no error.
-func link(from, to string) error {
-	err := os.Link(from, to)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
-}
 
 // Sibling sees to it that no client gets a signature, or the key for it, before the
 // repomd.xml that it goes with: where k is such a file, and upstream has to be

@@ -48,9 +48,9 @@ func (s *Store) verify(ctx context.Context, c *cache.Cache, g *Generation, from 
 	if err != nil {
 		return err
 	}
-	stored := s.inTreeAs(g.Root, g.sibling(signature))
-	if b, err := os.ReadFile(stored); err == nil && how.Check(signed, b) == nil {
-		return relink(stored, filepath.Join(g.dir, signature))
+	stored := g.Root.first(g.sibling(signature))
+	if b, err := s.tree.read(stored); err == nil && how.Check(signed, b) == nil {
+		return s.tree.relink(stored, filepath.Join(g.dir, signature))
 	}
 	// Each mirror's is looked at as it comes: one may have signed other bytes, or
 	// have the signature of the version before still.

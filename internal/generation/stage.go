@@ -203,7 +203,7 @@ func (s *Store) gather(ctx context.Context, c *cache.Cache, g *Generation, from 
 // inTree is the digest of the entry file that r has in the tree, "" without one.
 func (s *Store) inTree(r Root) (string, error) {
 	k, _ := s.entry(r)
-	b, err := os.ReadFile(filepath.Join(s.tree, k.String()))
+	b, err := s.tree.read(k)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -236,8 +236,7 @@ func (s *Store) changed(g *Generation) (bool, error) {
 // adopt makes the tree's entry file the beginning of a generation.
 func (s *Store) adopt(r Root) (string, error) {
 	k, _ := s.entry(r)
-	stored := filepath.Join(s.tree, k.String())
-	b, err := os.ReadFile(stored)
+	b, err := s.tree.read(k)
 	if err != nil {
 		return "", err
 	}
@@ -249,7 +248,7 @@ func (s *Store) adopt(r Root) (string, error) {
 	if right, err := holds(to, cache.Want{Digest: cache.Digest("sha256:" + digest), Size: int64(len(b))}); err == nil && right {
 		return digest, nil
 	}
-	return digest, relink(stored, to) // there is none, or it is damaged
+	return digest, s.tree.relink(k, to) // there is none, or it is damaged
 }
 
 // load reports whether g is whole, and finds the files that it has then.
@@ -389,7 +388,11 @@ func (s *Store) take(c *cache.Cache, g *Generation, f file) (taken bool, err err
 		if !c.Holds(k, f.want) {
 			continue
 		}
-		if err := relink(filepath.Join(s.tree, k.String()), to); err != nil {
+		err := s.tree.relink(k, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return false, err
 		}
 		if ok, err := holds(to, f.want); ok || err != nil {
@@ -418,7 +421,7 @@ func (s *Store) fetch(ctx context.Context, c *cache.Cache, g *Generation, f file
 		if ok, err := holds(to, f.want); ok || err != nil {
 			return err
 		}
-		if err := link(filepath.Join(s.tree, k.String()), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.tree.link(k, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if ok, err := holds(to, f.want); ok || err != nil {

@@ -1,8 +1,6 @@
 package generation
 
 import (
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -23,7 +21,7 @@ func (s *Store) States() []State {
 	for _, r := range s.roots.Load().sorted {
 		st := State{Root: r.Root, Kept: len(r.kept), Held: len(r.held) > 0}
 		if k, ok := s.entry(r.Root); ok {
-			if fi, err := os.Stat(filepath.Join(s.tree, k.String())); err == nil {
+			if fi, err := s.tree.stat(k); err == nil {
 				st.Published = fi.ModTime()
 			}
 		}

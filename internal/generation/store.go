@@ -59,7 +59,7 @@ type Options struct {
 // Store is the generations of all roots. It is a cache.Catalog, safe for
 // concurrent use, by any number of processes.
 type Store struct {
-	tree string // the cache directory
+	tree tree
 	dir  string // of the generations
 	keep time.Duration
 	now  func() time.Time
@@ -109,12 +109,16 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{tree: o.Dir, dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, refused: o.Refused, lazy: o.Lazy, now: o.Now, log: o.Log}
+	s := &Store{dir: filepath.Join(o.Dir, ".im", "gen"), keep: o.Keep, refused: o.Refused, lazy: o.Lazy, now: o.Now, log: o.Log}
 	if s.signing = o.Signing; s.signing == nil {
 		s.signing = func(Root) *Signing { return nil }
 	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cache_dir: %w", err)
+	}
+	var err error
+	if s.tree, err = openTree(o.Dir); err != nil {
+		return nil, err
 	}
 	s.roots.Store(&roots{})
 	if err := s.reload(); err != nil {
@@ -146,7 +150,7 @@ func (s *Store) Lookup(k cache.Key) (w cache.Want, held bool) {
 }
 
 // lookup is Store.Lookup in one root.
-func (r *root) lookup(tree string, k cache.Key) (cache.Want, bool) {
+func (r *root) lookup(t tree, k cache.Key) (cache.Want, bool) {
 	if rest, ok := below(r.Path, k.Path); ok {
 		if w, ok := r.held[rest]; ok {
 			return w, true
@@ -155,7 +159,7 @@ func (r *root) lookup(tree string, k cache.Key) (cache.Want, bool) {
 			return cache.Want{}, false // which no generation lists, whatever its metadata says
 		}
 	}
-	if c := r.kept[r.now(tree)]; c != nil {
+	if c := r.kept[r.now(t)]; c != nil {
 		if w, ok := r.in(c, k); ok {
 			return w, true
 		}
@@ -199,21 +203,23 @@ func (s *Store) find(k cache.Key) []*root {
 func (s *Store) entry(r Root) (k cache.Key, there bool) {
 	entries := r.layout().entries()
 	for _, name := range entries {
-		if _, err := os.Stat(filepath.Join(s.tree, r.key(name).String())); err == nil {
+		if _, err := s.tree.stat(r.key(name)); err == nil {
 			return r.key(name), true
 		}
 	}
 	return r.key(entries[0]), false
 }
 
-// now is the digest of the entry file in the tree, read again when that changes.
-func (r *root) now(tree string) string {
-	var path string
+// now is the digest of the entry file in the tree, read again when that changes. That
+// it has not is seen without an os.Root, which takes ten times as long: it must be the
+// inode that was read by way of one.
+func (r *root) now(t tree) string {
+	var k cache.Key
 	var fi os.FileInfo
 	err := fs.ErrNotExist
 	for _, name := range r.layout().entries() {
-		path = filepath.Join(tree, r.key(name).String())
-		if fi, err = os.Stat(path); err == nil {
+		k = r.key(name)
+		if fi, err = os.Stat(filepath.Join(t.dir, k.String())); err == nil {
 			break
 		}
 	}
@@ -223,11 +229,11 @@ func (r *root) now(tree string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil || !os.SameFile(r.seen, fi) || !r.seen.ModTime().Equal(fi.ModTime()) || r.seen.Size() != fi.Size() {
-		b, err := os.ReadFile(path)
+		b, is, err := t.readNow(k)
 		if err != nil {
 			return ""
 		}
-		r.seen, r.current = fi, digestOf(b)
+		r.seen, r.current = is, digestOf(b)
 	}
 	return r.current
 }

@@ -166,7 +166,7 @@ func suiteBehind(c *crashSite) {
 		c.t.Fatal(err)
 	}
 	c.write(c.config, strings.Replace(string(text), "generation_keep = \"0s\"", "generation_keep = \"7d\"", 1))
-	a := &suiteArchive{site: c.site, suite: testrepo.Suite{Name: "stable", ByHash: true, Inline: newSuiteKey(c.t).inline}}
+	a := &suiteArchive{site: c.site, suite: testrepo.Suite{Name: "stable", ByHash: true, Inline: newKey(c.t).Inline}}
 	a.issue(a.build("1"))
 	c.published()
 	c.asked()
