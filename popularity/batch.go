@@ -218,6 +218,9 @@ func (b *batch) index(f *finding) verdict {
 		i, known := b.pathOf(f, d)
 		if !known {
 			i = uint32(len(b.paths))
+			if len(b.paths) == cap(b.paths) {
+				b.paths = slices.Grow(b.paths, max(1024, len(b.paths))) // append would copy them more often
+			}
 			b.paths = append(b.paths, pathInfo{d, strings.Clone(f.base)})
 			b.remembered += len(f.base) + 100
 		}
