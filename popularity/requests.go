@@ -52,11 +52,13 @@ func newChunkPool() chunkPool { return make(chunkPool, batchRequests/chunk) }
 func (d *dayRequests) add(r record, free chunkPool) {
 	n := len(d.records)
 	if n == 0 || len(d.records[n-1]) == chunk {
-		var c []record
-		select {
-		case c = <-free:
-		default:
-			c = make([]record, 0, chunk)
+		var c []record // the first one grows: a log may have many days with little on each
+		if n > 0 {
+			select {
+			case c = <-free:
+			default:
+				c = make([]record, 0, chunk)
+			}
 		}
 		d.records = append(d.records, c)
 		n++
@@ -77,6 +79,9 @@ func (d *dayRequests) last() *record {
 // release gives the records back.
 func (d *dayRequests) release(free chunkPool) {
 	for _, c := range d.records {
+		if cap(c) != chunk {
+			continue // a first one
+		}
 		select {
 		case free <- c[:0]:
 		default:

@@ -29,14 +29,19 @@ func TestDayRequests(t *testing.T) {
 	if i != n {
 		t.Errorf("%d records", i)
 	}
-	used := &first.records[0][0]
 	first.release(free)
 	if len(free) != 3 || first.records != nil {
 		t.Errorf("%d chunks are free", len(free))
 	}
 	next := dayRequests{day: 2}
 	next.add(newRecord(1, 2, 3, 4), free)
-	if len(free) != 2 || len(next.records[0]) != 1 || next.last() != used {
-		t.Errorf("%d chunks are free, %d records in the first", len(free), len(next.records[0]))
+	if c := cap(next.records[0]); len(free) != 3 || c == chunk {
+		t.Errorf("for one record: room for %d, and %d chunks are free", c, len(free))
+	}
+	for range chunk {
+		next.add(newRecord(1, 2, 3, 4), free)
+	}
+	if len(free) != 2 || len(next.records) != 2 || len(next.records[1]) != 1 {
+		t.Errorf("%d chunks are free, %d are used", len(free), len(next.records))
 	}
 }
