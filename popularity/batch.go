@@ -14,7 +14,7 @@ const (
 	// A batch is committed when it has this many requests, or this many bytes
 	// of log were read for it: the memory it may take, and what a kill makes
 	// the next run read again.
-	batchRequests = 512 << 10
+	batchRequests = 384 << 10
 	batchBytes    = 256 << 20
 	// With one part in so many of batchRequests it is committed when a day is
 	// over: most logs are in the order of time, and what a client asked for on a
