@@ -1,8 +1,10 @@
 package popularity
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,7 +14,7 @@ const (
 	// A batch is committed when it has this many requests, or this many bytes
 	// of log were read for it: the memory it may take, and what a kill makes
 	// the next run read again.
-	batchRequests = 512 << 10
+	batchRequests = 384 << 10
 	batchBytes    = 256 << 20
 	// With one part in so many of batchRequests it is committed when a day is
 	// over: most logs are in the order of time, and what a client asked for on a
@@ -22,15 +24,6 @@ const (
 	// What is remembered of targets and clients, in bytes, before it is
 	// forgotten and looked up anew: a log of a web site has no end of them.
 	memoryLimit = 48 << 20
-)
-
-// kind is what a target was found to be.
-type kind uint8
-
-const (
-	kindSkip kind = iota
-	kindPackage
-	kindRepomd
 )
 
 // verdict is what is remembered of a target: for a package or a root its index
@@ -54,29 +47,13 @@ type rootInfo struct {
 	firstSeen, lastSeen int64 // of this batch; 0: not in it
 }
 
-// clientDay is a client on a day. client is an index in batch.clients.
-type clientDay struct {
-	day    int32
-	client uint32
-}
-
-// visit is what a client asked for on a day: how many records it has, the last
-// of them in batch.records and its path.
-type visit struct {
-	clientDay
-	records, last, lastPath uint32
-	hash                    uint64 // of the client, as the database has it
-}
-
 // batch collects the requests of lines until they are committed. It remembers
 // targets and clients over batches. It is not for concurrent use; but what is in
 // dirs and paths does not change any more, so that a snapshot of them may be read
 // while the batch goes on. Parsers look into its memory meanwhile.
 type batch struct {
-	resolve   func(host, path string) (repo, rest string, ok bool)
-	isPackage func(path string) bool
-	salt      []byte
-	group     *group // nil: a client has one hash on all days
+	placer
+	salt []byte
 
 	memory      atomic.Pointer[memory] // replaced when all is forgotten
 	remembered  int                    // bytes in memory and in what that leads to
@@ -89,18 +66,17 @@ type batch struct {
 	roots       []rootInfo
 	rootIndex   map[string]uint32
 
-	records    []record
-	visits     []visit
-	visitIndex map[clientDay]uint32
-	current    []uint32            // of each client what may be its last visit
-	missing    map[uint32][]uint64 // hashes of what was not there, by visit, see scanner.go
-	dayEnds    int64               // the end of the newest day in the batch, seconds since 1970; 0: none is
-	over       bool                // the last count ended with a day
-	tally      tally
+	days    map[int32]*dayRequests
+	today   *dayRequests // the one that was looked for last
+	taken   int          // requests, and clients that missed something, in days
+	chunks  chunkPool    // of the days' records
+	dayEnds int64        // the end of the newest day in the batch, seconds since 1970; 0: none is
+	over    bool         // the last count ended with a day
+	tally   tally
 }
 
-// count takes the lines of k from its i-th on into the batch until it has limit
-// records, or enough of them and a new day begins. It returns the first line that
+// count takes the lines of k from its i-th on into the batch until that has limit
+// requests, or enough of them and a new day begins. It returns the first line that
 // was not taken.
 func (b *batch) count(k *block, i, limit int) int {
 	b.over = false
@@ -108,11 +84,11 @@ func (b *batch) count(k *block, i, limit int) int {
 		b.tally.lines++
 		b.tally.skip(reasonTooLong, k.long)
 	}
-	for ; i < len(k.parsed) && len(b.records) < limit && len(b.visits) < limit; i++ {
+	for ; i < len(k.parsed) && b.taken < limit; i++ {
 		l := &k.parsed[i]
 		if l.at >= b.dayEnds && l.why == reasonNone {
 			b.dayEnds = (dayOf(l.at) + 1) * secondsPerDay
-			if n := len(b.records); n > 0 && n >= limit/batchDay {
+			if b.taken > 0 && b.taken >= limit/batchDay {
 				b.over = true
 				return i
 			}
@@ -161,41 +137,36 @@ func (b *batch) add(k *block, l *parsed) reason {
 		b.tally.repomd++
 	case kindPackage:
 		b.tally.counted++
-		client, day := l.client, dayOf(l.at)
+		client := l.client
 		if l.stranger != 0 {
 			client = b.client(&k.strangers[l.stranger-1])
 		}
-		i := b.visit(client, day)
-		w, second := &b.visits[i], l.at-day*secondsPerDay
+		d := b.day(l.at)
+		second := l.at - int64(d.day)*secondsPerDay
 		// The ranges of a download mostly follow each other.
-		if w.records > 0 && w.lastPath == v.index {
-			r := &b.records[w.last]
-			*r = newRecord(i, v.index, max(second, r.second()), max(l.bytes, r.bytes()))
+		if r := d.last(); r != nil && r.client == client && r.path == v.index {
+			r.merge(second, l.bytes)
 			break
 		}
-		w.records, w.last, w.lastPath = w.records+1, uint32(len(b.records)), v.index
-		b.records = append(b.records, newRecord(i, v.index, second, l.bytes))
+		d.add(newRecord(client, v.index, second, l.bytes), b.chunks)
+		b.taken++
 	}
 	return v.reason
 }
 
-// visit is the index of a client's on a day.
-func (b *batch) visit(client uint32, day int64) uint32 {
-	k := clientDay{int32(day), client}
-	if i := b.current[k.client]; int(i) < len(b.visits) && b.visits[i].clientDay == k {
-		return i
+// day is what was asked for on the day of a time, in seconds since 1970.
+func (b *batch) day(at int64) *dayRequests {
+	day := int32(dayOf(at))
+	if b.today == nil || b.today.day != day {
+		d := b.days[day]
+		if d == nil {
+			d = &dayRequests{day: day}
+			b.days[day] = d
+		}
+		b.today = d
 	}
-	i, ok := b.visitIndex[k]
-	if !ok {
-		i = uint32(len(b.visits))
-		b.visits = append(b.visits, visit{clientDay: k, hash: b.hashOn(k)})
-		b.visitIndex[k] = i
-	}
-	b.current[k.client] = i
-	return i
+	return b.today
 }
-
-const repomdPath = "repodata/repomd.xml"
 
 // pack makes a verdict a number: what it is in two bits, and its only index or
 // reason behind them.
@@ -214,96 +185,74 @@ func (b *batch) verdict(s *stranger) verdict {
 	if n, ok := m.targets.get(s.targetKey); ok {
 		return unpackVerdict(n)
 	}
-	v := b.find(string(s.target))
+	if !s.judged {
+		s.finding = b.find(string(s.target))
+	}
+	v := b.index(&s.finding)
 	m.targets.put(s.targetKey, v.pack())
 	b.remembered += 32
 	return v
 }
 
-func (b *batch) find(target string) verdict {
-	path, ok, why := b.locate(target)
-	if !ok {
-		return verdict{reason: why}
-	}
-	if root, found := strings.CutSuffix(path, "/"+repomdPath); found {
-		i, known := b.rootIndex[root]
+// index remembers what was found of a target: the root, or the path.
+func (b *batch) index(f *finding) verdict {
+	switch f.kind {
+	case kindRepomd:
+		i, known := b.rootIndex[f.dir]
 		if !known {
+			root := strings.Clone(f.dir)
 			i = uint32(len(b.roots))
 			b.roots = append(b.roots, rootInfo{root: root})
 			b.rootIndex[root] = i
 		}
 		return verdict{kind: kindRepomd, index: i}
+	case kindPackage:
+		d, known := b.dirIndex[f.dir]
+		if !known {
+			dir := strings.Clone(f.dir)
+			d = uint32(len(b.dirs))
+			b.dirs = append(b.dirs, dir)
+			b.dirIndex[dir] = d
+			b.remembered += len(dir) + 64
+		}
+		i, known := b.pathOf(f, d)
+		if !known {
+			i = uint32(len(b.paths))
+			if len(b.paths) == cap(b.paths) {
+				b.paths = slices.Grow(b.paths, max(1024, len(b.paths))) // append would copy them more often
+			}
+			b.paths = append(b.paths, pathInfo{d, strings.Clone(f.base)})
+			b.remembered += len(f.base) + 100
+		}
+		return verdict{kind: kindPackage, index: i}
 	}
-	slashed := target
-	if target[1:] != path {
-		slashed = "/" + path
-	}
-	if !b.isPackage(slashed) {
-		return verdict{reason: reasonNoPackage}
-	}
-	dir, base, _ := cutLast(path, "/")
-	if _, _, ok := packageName(dir, base); !ok {
-		return verdict{reason: reasonFileName}
-	}
-	d, known := b.dirIndex[dir]
-	if !known {
-		dir = strings.Clone(dir)
-		d = uint32(len(b.dirs))
-		b.dirs = append(b.dirs, dir)
-		b.dirIndex[dir] = d
-		b.remembered += len(dir) + 64
-	}
-	i, known := b.pathOf(target, slashed, d, base)
-	if !known {
-		base = strings.Clone(base)
-		i = uint32(len(b.paths))
-		b.paths = append(b.paths, pathInfo{d, base})
-		b.remembered += len(base) + 100
-	}
-	return verdict{kind: kindPackage, index: i}
+	return verdict{reason: f.why}
 }
 
-// pathOf finds the path, with a slash before it, that a target leads to. Most targets
-// are their path: then the target is what the path is remembered by, and else it is
-// put into memory.paths with the next index.
-func (b *batch) pathOf(target, path string, dir uint32, base string) (i uint32, known bool) {
+// pathOf finds the path that a target leads to. Most targets are their path: then
+// the target is what the path is remembered by, and else it is put into memory.paths
+// with the next index.
+func (b *batch) pathOf(f *finding, dir uint32) (i uint32, known bool) {
 	m := b.memory.Load()
-	k := m.seeds.key([]byte(path))
+	if f.plain && m.paths.used == 0 {
+		return 0, false
+	}
+	k := m.seeds.key([]byte("/" + f.dir + "/" + f.base))
 	if i, known = m.paths.get(k); known {
 		return i, true
 	}
-	if target == path {
+	if f.plain {
 		return 0, false
 	}
 	if n, ok := m.targets.get(k); ok {
 		// With another repository's rules that target is another path.
-		if v := unpackVerdict(n); v.kind == kindPackage && b.paths[v.index] == (pathInfo{dir, base}) {
+		if v := unpackVerdict(n); v.kind == kindPackage && b.paths[v.index] == (pathInfo{dir, f.base}) {
 			return v.index, true
 		}
 	}
 	m.paths.put(k, uint32(len(b.paths)))
 	b.remembered += 32
 	return 0, false
-}
-
-// locate is the repository and the path in it that a target names, decoded and
-// with a slash between them; why not where it names none.
-func (b *batch) locate(target string) (path string, ok bool, why reason) {
-	host, escaped, ok := splitTarget(unescapeLog(target))
-	if !ok {
-		return "", false, reasonTarget
-	}
-	repo, rest, ok := b.resolve(host, escaped)
-	if !ok {
-		return "", false, reasonNoRepo
-	}
-	if rest, ok = cleanPath(rest); !ok {
-		return "", false, reasonTarget
-	}
-	if n := len(repo) + 1; len(target) == n+1+len(rest) && target[0] == '/' && target[n] == '/' && target[1:n] == repo && target[n+1:] == rest {
-		return target[1:], true, reasonNone // it stands there as it is
-	}
-	return repo + "/" + rest, true, reasonNone
 }
 
 // client is the index of a line's client.
@@ -316,7 +265,7 @@ func (b *batch) client(s *stranger) uint32 {
 	i, known := b.clientIndex[h]
 	if !known {
 		i = uint32(len(b.clients))
-		b.clients, b.current = append(b.clients, h), append(b.current, 0)
+		b.clients = append(b.clients, h)
 		b.clientIndex[h] = i
 		b.remembered += 48
 	}
@@ -325,13 +274,9 @@ func (b *batch) client(s *stranger) uint32 {
 	return i
 }
 
-// hashOn is the hash of a client as the database has it on a day.
-func (b *batch) hashOn(k clientDay) uint64 {
-	h := b.clients[k.client]
-	if b.group != nil {
-		h = b.group.client(h, int64(k.day))
-	}
-	return h
+// inOrder are the batch's days.
+func (b *batch) inOrder() []*dayRequests {
+	return slices.SortedFunc(maps.Values(b.days), func(x, y *dayRequests) int { return cmp.Compare(x.day, y.day) })
 }
 
 // hash is a salted hash, in which nothing of s can be found again.
@@ -342,30 +287,28 @@ func (b *batch) hash(s string) uint64 {
 
 // full says whether the batch has to be committed before more is counted.
 func (b *batch) full(limit int) bool {
-	return len(b.records) >= limit || len(b.visits) >= limit || b.remembered >= b.most
+	return b.taken >= limit || b.remembered >= b.most
 }
 
 // next empties the batch after it was handed over, and forgets targets and clients
 // if they are too many. It reports whether it did: then all indices mean something
 // else from now on.
 func (b *batch) next() (forgot bool) {
-	b.records = b.records[:0]
-	b.visits, b.missing = make([]visit, 0, len(b.visits)), map[uint32][]uint64{}
+	b.days, b.today, b.taken = map[int32]*dayRequests{}, nil, 0
 	b.dayEnds, b.tally = 0, tally{}
-	if b.remembered < b.most && b.visitIndex != nil {
-		clear(b.visitIndex)
+	if m := b.memory.Load(); m != nil && b.remembered < b.most {
 		for i := range b.roots {
 			b.roots[i].firstSeen, b.roots[i].lastSeen = 0, 0
 		}
 		return false
 	}
-	b.remembered, b.visitIndex = 0, map[clientDay]uint32{}
+	b.remembered = 0
 	fresh := &memory{seeds: newMemoSeeds()}
 	if m := b.memory.Load(); m != nil {
 		fresh.seeds = m.seeds // of the keys that are under way
 	}
 	b.memory.Store(fresh)
-	b.clients, b.current, b.clientIndex = nil, nil, map[uint64]uint32{}
+	b.clients, b.clientIndex = nil, map[uint64]uint32{}
 	b.dirs, b.dirIndex = nil, map[string]uint32{}
 	b.paths = nil
 	b.roots, b.rootIndex = nil, map[string]uint32{}

@@ -38,6 +38,11 @@ func (b *bulk) flush(ctx context.Context) (rows int, affected int64, err error) 
 	if rows = len(b.args) / b.columns; rows == 0 {
 		return 0, 0, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	// What can be cancelled costs the driver a goroutine each, and is over in no time.
+	ctx = context.WithoutCancel(ctx)
 	var result sql.Result
 	if rows < bulkRows {
 		result, err = b.tx.ExecContext(ctx, b.text(rows), b.args...)

@@ -12,15 +12,14 @@ import (
 // read.
 type job struct {
 	file    string
-	at      known    // its id is 0 if the log has no row of its own yet
-	read    int64    // bytes of the log
-	records []record // by visit
-	ends    []int    // of the visits in records
-	visits  []visit
-	missing map[uint32][]uint64
-	dirs    []string   // snapshots of the batch's
-	paths   []pathInfo //
-	roots   []rootInfo // that are in the batch
+	at      known          // its id is 0 if the log has no row of its own yet
+	read    int64          // bytes of the log
+	days    []*dayRequests // in their order
+	clients []uint64       // snapshots of the batch's
+	dirs    []string       //
+	paths   []pathInfo     //
+	roots   []rootInfo     // that are in the batch
+	group   *group         // nil: a client has one hash on all days
 	tally   tally
 
 	// again says that the job may well hold nothing but what the database has: days
@@ -37,10 +36,13 @@ type writer struct {
 	epoch   int64   // of the database, when pathIDs were looked up
 	dirIDs  []int64 // by index; 0: not known
 	pathIDs []int64
-	records []record // of the job
+	counts  []uint32 // by client
+	visited []visit  // of a day
+	records []record // of these
 	order   []uint64 // of a visit's records
 	read    []byte   // what readStored found
 	blobs   []byte   // what is being written
+	free    chunkPool
 }
 
 // forget drops the ids: the indices mean something else from now on.
@@ -102,10 +104,14 @@ func (w *writer) writePaths(ctx context.Context, tx *sql.Tx, j *job) error {
 	w.pathIDs = append(w.pathIDs, make([]int64, len(j.paths)-len(w.pathIDs))...)
 	var fresh []uint32
 	const wanted = -1
-	for i := range j.records {
-		if p := j.records[i].path; w.pathIDs[p] == 0 {
-			w.pathIDs[p] = wanted
-			fresh = append(fresh, p)
+	for _, d := range j.days {
+		for _, c := range d.records {
+			for i := range c {
+				if p := c[i].path; w.pathIDs[p] == 0 {
+					w.pathIDs[p] = wanted
+					fresh = append(fresh, p)
+				}
+			}
 		}
 	}
 	if len(fresh) == 0 {

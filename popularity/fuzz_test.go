@@ -78,9 +78,10 @@ func FuzzTarget(f *testing.F) {
 	f.Add("/fedora/x/a-1_2-3.x.drpm")
 	f.Fuzz(func(t *testing.T, target string) {
 		checkCleanPath(t, target)
-		b := batch{resolve: resolve, isPackage: isPackage, most: memoryLimit}
+		b := batch{placer: placer{resolve, isPackage}, most: memoryLimit}
 		b.next()
-		v := b.find(target)
+		f := b.find(target)
+		v := b.index(&f)
 		switch v.kind {
 		case kindSkip:
 			if v.reason == reasonNone {

@@ -1,6 +1,7 @@
 package popularity
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -44,7 +45,7 @@ func (s *Store) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 		return done, s.explain("write", err)
 	}
 	defer tx.Rollback()
-	m := &importer{s: s, ctx: ctx, tx: tx, now: s.opt.Clock().Unix(), w: writer{s: s}, done: &done}
+	m := &importer{s: s, ctx: ctx, tx: tx, now: s.opt.Clock().Unix(), w: writer{s: s, free: newChunkPool()}, done: &done}
 	if err := m.begin(); err != nil {
 		return done, s.explain("read", err)
 	}
@@ -84,9 +85,10 @@ type importer struct {
 	names []countsName
 	ids   []int64 // of names in the database; 0: not known yet
 
-	day  int64
-	take bool // what belongs to day is taken in
-	job  *job
+	day   int64
+	take  bool // what belongs to day is taken in
+	job   *job
+	taken int // requests in it
 }
 
 // begin looks at what there is.
@@ -106,7 +108,7 @@ func (m *importer) begin() error {
 	return err
 }
 
-func newImportJob() *job { return &job{again: true, missing: map[uint32][]uint64{}} }
+func newImportJob() *job { return &job{again: true} }
 
 // line takes in a line.
 func (m *importer) line(l *countsLine) error {
@@ -198,19 +200,18 @@ func (m *importer) client(c *countsClient) error {
 	for {
 		// More than a job takes goes on in the next one.
 		n := min(len(list), m.s.limit)
-		j := m.job
-		visit := uint32(len(j.visits))
+		d, client := m.requests(), uint32(len(m.job.clients))
 		for _, a := range list[:n] {
 			if a.path < 1 || a.path > int64(len(m.paths)) || a.bytes < 0 || a.second < 0 || a.second >= secondsPerDay {
 				return wrong("a client's request", a)
 			}
-			j.records = append(j.records, newRecord(visit, uint32(a.path-1), a.second, a.bytes))
+			d.add(newRecord(client, uint32(a.path-1), a.second, a.bytes), m.w.free)
 		}
-		j.visits = append(j.visits, visitOf(m.day, c.Hash, n))
+		m.job.clients = append(m.job.clients, uint64(c.Hash))
 		if len(missing) > 0 {
-			j.missing[visit] = missing
+			d.missing[client] = missing
 		}
-		if len(j.records) >= m.s.limit || len(j.visits) >= m.s.limit {
+		if m.taken += n; m.taken >= m.s.limit || len(m.job.clients) >= m.s.limit {
 			if err := m.flush(); err != nil {
 				return err
 			}
@@ -221,17 +222,21 @@ func (m *importer) client(c *countsClient) error {
 	}
 }
 
-// visitOf is a client's day with so many records.
-func visitOf(day, hash int64, records int) visit {
-	return visit{clientDay: clientDay{day: int32(day)}, records: uint32(records), hash: uint64(hash)}
+// requests are the job's of the day.
+func (m *importer) requests() *dayRequests {
+	j := m.job
+	i, there := slices.BinarySearchFunc(j.days, int32(m.day), func(d *dayRequests, day int32) int { return cmp.Compare(d.day, day) })
+	if !there {
+		j.days = slices.Insert(j.days, i, &dayRequests{day: int32(m.day), missing: map[uint32][]uint64{}})
+	}
+	return j.days[i]
 }
 
 // flush writes what has gathered.
 func (m *importer) flush() error {
 	j := m.job
-	m.job = newImportJob()
+	m.job, m.taken = newImportJob(), 0
 	j.dirs, j.paths = m.dirs, m.paths
-	m.w.sort(j, j.records)
 	if err := m.w.write(m.ctx, m.tx, j, m.now); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -29,8 +28,9 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.closeDays(ctx); err != nil {
 		return report, s.explain("close days in", err)
 	}
-	in := &ingest{s: s, report: &report, writer: writer{s: s},
-		batch: batch{resolve: s.opt.Resolve, isPackage: s.opt.IsPackage, most: s.most, group: s.group}}
+	chunks := newChunkPool()
+	in := &ingest{s: s, report: &report, writer: writer{s: s, free: chunks},
+		batch: batch{placer: placer{s.opt.Resolve, s.opt.IsPackage}, most: s.most, chunks: chunks}}
 	in.batch.next()
 	if s.group != nil {
 		in.batch.salt = s.group.salt()
@@ -157,7 +157,7 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 		start = from.readTo
 	}
 	lines := newBlockReader(src, start, tail)
-	newParser := func() *parser { return in.s.newParser(&in.batch.memory) }
+	newParser := func() *parser { return in.s.newParser(&in.batch) }
 	p := startPipeline(lines, newParser)
 	defer p.close()
 	out := newOutput(ctx, in, path, head, from)
@@ -208,9 +208,10 @@ func (in *ingest) read(ctx context.Context, path string, src *source) (end *know
 	return out.end, damage, nil
 }
 
-// newParser makes a parser of the Store's lines, which looks them up in memory.
-func (s *Store) newParser(memory *atomic.Pointer[memory]) *parser {
-	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, memory: memory}
+// newParser makes a parser of the Store's lines, which looks up what b remembers and
+// finds what it does not.
+func (s *Store) newParser(b *batch) *parser {
+	return &parser{latest: s.opt.Clock().Add(maxAhead).Unix(), trusted: s.opt.Trusted, fields: s.fields, memory: &b.memory, placer: &b.placer}
 }
 
 // stampAge is how long a file must be left alone before its stamp is believed:

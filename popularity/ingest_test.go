@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -201,19 +202,18 @@ func TestStdinFile(t *testing.T) {
 	}
 }
 
+// called is a Writer that calls it for each line.
+type called func()
+
+func (f called) Write(b []byte) (int, error) { f(); return len(b), nil }
+
 // A run that is cancelled keeps what was committed, and the next one goes on.
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()
 	hits := traffic(9, 3000)
 	ctx, cancel := context.WithCancel(t.Context())
 	o := options()
-	seen := 0
-	o.IsPackage = func(path string) bool {
-		if seen++; seen == 150 {
-			cancel()
-		}
-		return isPackage(path)
-	}
+	o.Log = slog.New(slog.NewTextHandler(called(cancel), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := openStore(t, dir, o)
 	s.limit = 50
 	writeFile(t, dir+"/log", write(hits, "combined"))
@@ -238,15 +238,15 @@ func TestForgetsWhatItRemembers(t *testing.T) {
 	for i := range hits {
 		hits[i].client = strings.Repeat("c", 200) + hits[i].client
 	}
-	b := batch{resolve: resolve, isPackage: isPackage, most: memoryLimit}
+	b := batch{placer: placer{resolve, isPackage}, most: memoryLimit}
 	b.next()
 	k := &block{buf: []byte(write(hits, "combined"))}
-	s.newParser(&b.memory).block(k)
+	s.newParser(&b).block(k)
 	b.remembered = memoryLimit - 1000
 	for i := 0; !b.full(batchRequests); {
-		i = b.count(k, i, len(b.records)+1)
+		i = b.count(k, i, b.taken+1)
 	}
-	if !b.next() || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+len(b.records)+len(b.roots) != 0 {
+	if !b.next() || b.remembered != 0 || len(b.paths)+len(b.dirs)+b.memory.Load().targets.used+b.memory.Load().addresses.used+b.memory.Load().paths.used+len(b.clients)+b.taken+len(b.roots) != 0 {
 		t.Errorf("%d bytes remembered", b.remembered)
 	}
 	// Blocks that were parsed before that know nothing of it.

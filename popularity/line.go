@@ -48,6 +48,7 @@ type parser struct {
 	trusted func(netip.Addr) bool   // whose X-Forwarded-For is believed; nil: nobody's
 	fields  *jsonNode               // where JSON lines have what
 	memory  *atomic.Pointer[memory] // where clients and targets are looked up
+	placer  *placer                 // finds what targets are that are not remembered; nil: nobody
 	wanted  []wanted                // what is to be looked up of a block
 
 	lastDate [clfDateLen]byte

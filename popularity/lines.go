@@ -39,7 +39,7 @@ func EachLine(ctx context.Context, o Options, globs []string, each func(*Line) e
 	}
 	r := &lineReader{
 		opt: o, report: &report, each: each,
-		batch: batch{resolve: o.Resolve, isPackage: o.IsPackage, most: memoryLimit},
+		batch: batch{placer: placer{o.Resolve, o.IsPackage}, most: memoryLimit},
 	}
 	if len(o.Fields) > 0 {
 		r.fields = newJSONNode(o.Fields)
@@ -62,8 +62,8 @@ func EachLine(ctx context.Context, o Options, globs []string, each func(*Line) e
 // names, decoded and with a slash between them; ok is false where no repository
 // claims it, or it cannot be a file.
 func Locate(o Options, target string) (path string, ok bool) {
-	b := batch{resolve: o.Resolve}
-	path, ok, _ = b.locate(target)
+	p := placer{resolve: o.Resolve}
+	path, ok, _ = p.locate(target)
 	return path, ok
 }
 

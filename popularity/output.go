@@ -39,13 +39,11 @@ func (o *output) commit() error {
 	b := &o.in.batch
 	j := &job{
 		file: o.path, at: here(o.head, o.off, o.tail), read: o.off - o.committed,
-		visits: b.visits, missing: b.missing, dirs: b.dirs, paths: b.paths, tally: b.tally,
+		days: b.inOrder(), clients: b.clients, dirs: b.dirs, paths: b.paths, group: o.in.s.group, tally: b.tally,
 	}
 	if o.own {
 		j.at.id = o.end.id
 	}
-	// The batch goes on with its own records.
-	o.in.writer.sort(j, b.records)
 	for _, r := range b.roots {
 		if r.lastSeen != 0 {
 			j.roots = append(j.roots, r)

@@ -101,13 +101,19 @@ type parsed struct {
 	missing bool
 }
 
-// stranger is the client and the target of a line of which not both are
-// remembered, with what they are remembered by.
-type stranger struct {
+// asking is the client and the target of a line, with what they are remembered by.
+type asking struct {
 	client []byte // an address or a host name, in any spelling
 	target []byte // as in entry
 
 	clientKey, targetKey memoKey
+}
+
+// stranger is what a line asks for of which not all is remembered.
+type stranger struct {
+	asking
+	finding finding // of the target
+	judged  bool    // finding is set
 }
 
 // block parses the lines of b, and looks up what they ask for.
@@ -136,7 +142,7 @@ func (p *parser) block(b *block) {
 		if l.why == reasonNone || l.missing {
 			client, target := p.clientOf(&e), e.target
 			p.wanted = append(p.wanted, wanted{
-				stranger{client, target, b.memory.seeds.key(client), b.memory.seeds.key(target)}, uint32(len(b.parsed) - 1)})
+				asking{client, target, b.memory.seeds.key(client), b.memory.seeds.key(target)}, uint32(len(b.parsed) - 1)})
 		}
 	}
 	b.arena = p.arena
@@ -148,7 +154,7 @@ func (p *parser) block(b *block) {
 // wanted is a client and a target that are to be looked up for the line at index line
 // of block.parsed.
 type wanted struct {
-	stranger
+	asking
 	line uint32
 }
 
@@ -166,15 +172,20 @@ func (p *parser) lookUp(b *block, some []wanted) {
 	for i := range some {
 		w := &some[i]
 		l := &b.parsed[w.line]
+		var judged bool
 		if !l.missing {
-			var known, judged bool
+			var known bool
 			l.client, known = m.addresses.get(w.clientKey)
 			l.target, judged = m.targets.get(w.targetKey)
 			if judged && (known || unpackVerdict(l.target).kind != kindPackage) {
 				continue
 			}
 		}
-		b.strangers = append(b.strangers, w.stranger)
+		s := stranger{asking: w.asking}
+		if !judged && !l.missing && p.placer != nil {
+			s.finding, s.judged = p.placer.find(string(w.target)), true
+		}
+		b.strangers = append(b.strangers, s)
 		l.stranger = uint32(len(b.strangers))
 	}
 }

@@ -8,8 +8,8 @@ import (
 // record is one request, possibly one of several that are one. There are as many
 // as lines, so they are kept small.
 type record struct {
-	visit uint32 // index in batch.visits
-	path  uint32 // index in batch.paths
+	client uint32 // index in batch.clients
+	path   uint32 // index in batch.paths
 	// The bytes of the answer, and behind them the second of the day in
 	// secondBits bits.
 	answer uint64
@@ -20,12 +20,75 @@ const (
 	maxAnswer  = 1<<(64-secondBits) - 1 // in bytes, 128 TiB
 )
 
-func newRecord(visit, path uint32, second, bytes int64) record {
-	return record{visit, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
+func newRecord(client, path uint32, second, bytes int64) record {
+	return record{client, path, uint64(min(bytes, maxAnswer))<<secondBits | uint64(second)}
 }
 
 func (r *record) bytes() int64  { return int64(r.answer >> secondBits) }
 func (r *record) second() int64 { return int64(r.answer & (1<<secondBits - 1)) }
+
+// merge takes another answer to the same request in.
+func (r *record) merge(second, bytes int64) {
+	*r = newRecord(r.client, r.path, max(second, r.second()), max(bytes, r.bytes()))
+}
+
+// dayRequests is what was asked for on a day, as far as it is in one batch.
+type dayRequests struct {
+	day     int32
+	records [][]record          // in the order of the log; the last may have room
+	missing map[uint32][]uint64 // by client, hashes of what was not there, see scanner.go
+}
+
+// chunk is how many records lie together: a page of memory.
+const chunk = 256
+
+// chunkPool has chunks that are free to be used again: memory that was not touched
+// before costs more than what is written into it.
+type chunkPool chan []record
+
+func newChunkPool() chunkPool { return make(chunkPool, batchRequests/chunk) }
+
+// add adds a record.
+func (d *dayRequests) add(r record, free chunkPool) {
+	n := len(d.records)
+	if n == 0 || len(d.records[n-1]) == chunk {
+		var c []record // the first one grows: a log may have many days with little on each
+		if n > 0 {
+			select {
+			case c = <-free:
+			default:
+				c = make([]record, 0, chunk)
+			}
+		}
+		d.records = append(d.records, c)
+		n++
+	}
+	d.records[n-1] = append(d.records[n-1], r)
+}
+
+// last is the record that was added last; nil without one.
+func (d *dayRequests) last() *record {
+	n := len(d.records)
+	if n == 0 {
+		return nil
+	}
+	c := d.records[n-1]
+	return &c[len(c)-1]
+}
+
+// release gives the records back.
+func (d *dayRequests) release(free chunkPool) {
+	for _, c := range d.records {
+		if cap(c) != chunk {
+			continue // a first one
+		}
+		select {
+		case free <- c[:0]:
+		default:
+		}
+	}
+	d.records = nil
+}
 
 // asked is one request of a client on a day: the path's id, the bytes of the
 // largest answer to it, and the second of the day of the last one.

@@ -28,8 +28,15 @@ func (b *batch) miss(l *parsed, s *stranger) {
 		}
 		path = target
 	}
-	i := b.visit(b.client(s), dayOf(l.at))
-	b.missing[i] = addMissing(b.missing[i], b.hash("missing "+path))
+	d, client := b.day(l.at), b.client(s)
+	list, known := d.missing[client]
+	if !known {
+		if d.missing == nil {
+			d.missing = map[uint32][]uint64{}
+		}
+		b.taken++
+	}
+	d.missing[client] = addMissing(list, b.hash("missing "+path))
 }
 
 // addMissing adds a hash to the lowest ones, which are sorted.

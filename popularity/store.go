@@ -28,8 +28,8 @@ var migrations embed.FS
 var ErrDamaged = errors.New("the popularity database is damaged")
 
 // Options is what a Store is opened with. Resolve and IsPackage are called by
-// Ingest, from one goroutine, once for each URL that is new to it, and Resolve
-// for each request for a file that was not there; Trusted from several.
+// Ingest for URLs that are new to it, and Resolve for each request for a file that
+// was not there; these and Trusted from several goroutines.
 type Options struct {
 	// Resolve says which repository a URL belongs to, and the path in it. host
 	// is in lower case, without the port of http or https, and empty for a

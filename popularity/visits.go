@@ -8,46 +8,68 @@ import (
 	"slices"
 )
 
-// visitsByDay are the job's visits, as indices, each day's sorted by client as
-// the database sorts them.
-func (j *job) visitsByDay() (days []int32, visits map[int32][]int) {
-	visits = map[int32][]int{}
-	for i := range j.visits {
-		day := j.visits[i].day
-		visits[day] = append(visits[day], i)
-	}
-	for day, list := range visits {
-		days = append(days, day)
-		slices.SortFunc(list, func(x, y int) int { return cmp.Compare(j.hash(x), j.hash(y)) })
-	}
-	slices.Sort(days)
-	return days, visits
+// visit is what a client asked for on a day.
+type visit struct {
+	client  uint32 // index in job.clients
+	hash    int64  // as SQLite has it: signed, which means nothing
+	records []record
 }
 
-// sort gives the job its records, those of each visit together and the visits in
-// their order. They are the writer's until the next call.
-func (w *writer) sort(j *job, records []record) {
-	w.records = slices.Grow(w.records[:0], len(records))[:len(records)]
-	j.records, j.ends = w.records, make([]int, len(j.visits))
-	n := 0
-	for i := range j.visits {
-		j.ends[i] = n
-		n += int(j.visits[i].records)
+// visits puts the requests of a day together by client, as the database sorts
+// clients. They are the writer's until the next call.
+func (w *writer) visits(j *job, d *dayRequests) []visit {
+	w.counts = append(w.counts, make([]uint32, max(0, len(j.clients)-len(w.counts)))...)
+	visits, total := w.visited[:0], 0
+	for _, c := range d.records {
+		for i := range c {
+			n := &w.counts[c[i].client]
+			if *n == 0 {
+				visits = append(visits, visit{client: c[i].client})
+			}
+			*n++
+		}
+		total += len(c)
 	}
-	for _, r := range records {
-		j.records[j.ends[r.visit]] = r
-		j.ends[r.visit]++
+	for client := range d.missing {
+		if w.counts[client] == 0 {
+			visits = append(visits, visit{client: client})
+		}
 	}
+	for i := range visits {
+		visits[i].hash = j.hash(visits[i].client, d.day)
+	}
+	slices.SortFunc(visits, func(x, y visit) int { return cmp.Compare(x.hash, y.hash) })
+	w.records = slices.Grow(w.records[:0], total)[:total]
+	next := uint32(0)
+	for i := range visits {
+		v := &visits[i]
+		n := &w.counts[v.client]
+		v.records = w.records[next : next+*n]
+		next, *n = next+*n, next
+	}
+	for _, c := range d.records {
+		for i := range c {
+			n := &w.counts[c[i].client]
+			w.records[*n] = c[i]
+			*n++
+		}
+	}
+	for i := range visits {
+		w.counts[visits[i].client] = 0
+	}
+	d.release(w.free)
+	w.visited = visits
+	return visits
 }
 
-// of are the records of a visit.
-func (j *job) of(visit int) []record {
-	end := j.ends[visit]
-	return j.records[end-int(j.visits[visit].records) : end]
+// hash is a client as the database has it on a day.
+func (j *job) hash(client uint32, day int32) int64 {
+	h := j.clients[client]
+	if j.group != nil {
+		h = j.group.client(h, int64(day))
+	}
+	return int64(h)
 }
-
-// hash is a visit's client as SQLite has it: signed, which means nothing.
-func (j *job) hash(visit int) int64 { return int64(j.visits[visit].hash) }
 
 // recordBits hold the place of a record among those of a visit, of which there are
 // no more than batchRequests. What they leave of 64 is enough for every id that a
@@ -84,21 +106,20 @@ const clientsAtOnce = 4 * bulkRows
 func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int64) error {
 	write := newBulk(tx, 4, "INSERT OR REPLACE INTO requests (day, client, paths, missing) VALUES", "")
 	defer write.close()
-	days, visits := j.visitsByDay()
-	for _, day := range days {
+	for _, d := range j.days {
 		var open bool
-		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM open_days WHERE day = ?)", int64(day)).Scan(&open); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM open_days WHERE day = ?)", int64(d.day)).Scan(&open); err != nil {
 			return err
 		}
 		changed := !j.again
-		for some := range slices.Chunk(visits[day], clientsAtOnce) {
+		for some := range slices.Chunk(w.visits(j, d), clientsAtOnce) {
 			there := make([]stored, len(some))
 			if open {
-				if err := w.readStored(ctx, tx, int64(day), j, some, there); err != nil {
+				if err := w.readStored(ctx, tx, int64(d.day), some, there); err != nil {
 					return err
 				}
 			}
-			wrote, err := w.writeVisits(ctx, write, int64(day), j, some, there)
+			wrote, err := w.writeVisits(ctx, write, j, d, some, there)
 			if err != nil {
 				return err
 			}
@@ -108,7 +129,7 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 			continue
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO open_days (day, read, hashed) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(day), now, w.s.group.name()); err != nil {
+			ON CONFLICT DO UPDATE SET read = excluded.read`, int64(d.day), now, w.s.group.name()); err != nil {
 			return err
 		}
 	}
@@ -118,12 +139,13 @@ func (w *writer) writeRequests(ctx context.Context, tx *sql.Tx, j *job, now int6
 // writeVisits writes visits of one day, merged with what is there of each. Of a job
 // that may hold nothing new it leaves out what is there already; wrote says whether
 // anything was left to write.
-func (w *writer) writeVisits(ctx context.Context, write *bulk, day int64, j *job, visits []int, there []stored) (wrote bool, err error) {
+func (w *writer) writeVisits(ctx context.Context, write *bulk, j *job, d *dayRequests, visits []visit, there []stored) (wrote bool, err error) {
 	var list []asked
 	blobs := w.blobs[:0] // of the rows that are not written yet
-	for k, i := range visits {
-		list = w.asked(list[:0], j.of(i))
-		missing, err := decodeMissing(j.missing[uint32(i)], there[k].missing)
+	for k := range visits {
+		v := &visits[k]
+		list = w.asked(list[:0], v.records)
+		missing, err := decodeMissing(d.missing[v.client], there[k].missing)
 		if err != nil {
 			return false, err
 		}
@@ -140,7 +162,7 @@ func (w *writer) writeVisits(ctx context.Context, write *bulk, day int64, j *job
 			continue
 		}
 		wrote = true
-		rows, _, err := write.add(ctx, day, j.hash(i), notNull(blobs[from:middle]), notNull(blobs[middle:]))
+		rows, _, err := write.add(ctx, int64(d.day), v.hash, notNull(blobs[from:middle]), notNull(blobs[middle:]))
 		if err != nil {
 			return false, err
 		}
@@ -166,9 +188,9 @@ type stored struct{ paths, missing []byte }
 
 // readStored finds what the database has of the clients of visits on a day, which
 // are sorted. there has a place for each, and is valid until the next call.
-func (w *writer) readStored(ctx context.Context, tx *sql.Tx, day int64, j *job, visits []int, there []stored) error {
+func (w *writer) readStored(ctx context.Context, tx *sql.Tx, day int64, visits []visit, there []stored) error {
 	rows, err := tx.QueryContext(ctx, "SELECT client, paths, missing FROM requests WHERE day = ? AND client BETWEEN ? AND ? ORDER BY client",
-		day, j.hash(visits[0]), j.hash(visits[len(visits)-1]))
+		day, visits[0].hash, visits[len(visits)-1].hash)
 	if err != nil {
 		return err
 	}
@@ -185,10 +207,10 @@ func (w *writer) readStored(ctx context.Context, tx *sql.Tx, day int64, j *job, 
 		if err := rows.Scan(&client, &paths, &missing); err != nil {
 			return err
 		}
-		for i < len(visits) && j.hash(visits[i]) < client {
+		for i < len(visits) && visits[i].hash < client {
 			i++
 		}
-		if i < len(visits) && j.hash(visits[i]) == client {
+		if i < len(visits) && visits[i].hash == client {
 			there[i] = stored{keep(paths), keep(missing)}
 		}
 	}
