@@ -1,8 +1,6 @@
 package sync
 
 import (
-	"database/sql"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -44,38 +42,6 @@ func TestFamiliar(t *testing.T) {
 	other := buildIndex(parseRepos(t, "fedora/updates/40/Everything/x86_64\n    e-1-1.x86_64\n"))
 	if got, err := h.meet(other, began.Add(4*day)); err != nil || got.has(&other.groups[0], "e") {
 		t.Errorf("what is new in one release is new in another: %v, %v", got, err)
-	}
-}
-
-// TestHistoryOfEarlierVersion: what an earlier version remembered is kept, and counts
-// as what it fetched for.
-func TestHistoryOfEarlierVersion(t *testing.T) {
-	path := filepath.Join(t.TempDir(), historyName)
-	db, err := sql.Open("sqlite3", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = db.Exec(`CREATE TABLE prefetched (path TEXT PRIMARY KEY, name TEXT NOT NULL, arch TEXT NOT NULL, root TEXT NOT NULL,
-			size INTEGER NOT NULL, at INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-		INSERT INTO prefetched VALUES ('r/a.rpm', 'a', 'x86_64', 'r', 7, 1000000, 1036800)`)
-	if err == nil {
-		err = db.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		h, err := openHistory(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := h.worth(time.Unix(1100000, 0))
-		if want := (SourceWorth{Source: ReasonPopular, Used: 1, UsedBytes: 7}); err != nil || len(got) != 1 || got[0] != want {
-			t.Errorf("%+v, %v; want %+v", got, err, want)
-		}
-		if err := h.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -36,32 +36,7 @@ func openHistory(path string) (*history, error) {
 		db.Close()
 		return nil, fmt.Errorf("%s can't be used (%w): it holds the memory of past runs alone and may be deleted", path, err)
 	}
-	if err := addColumns(db); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
-	}
 	return &history{db}, nil
-}
-
-// addColumns gives a history of an earlier version the columns that it lacks: it knew
-// of no source but what is popular, and wrote no reasons down, nor what a run that had
-// nothing to fetch knew of earlier ones.
-func addColumns(db *sql.DB) error {
-	for _, c := range [...]struct{ table, name, kind string }{
-		{"prefetched", "source", "'popular'"}, {"prefetched", "reason", "''"}, {"settled", "sources", "''"},
-	} {
-		var has bool
-		if err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info(?) WHERE name = ?`, c.table, c.name).Scan(&has); err != nil {
-			return err
-		}
-		if has {
-			continue
-		}
-		if _, err := db.Exec("ALTER TABLE " + c.table + " ADD COLUMN " + c.name + " TEXT NOT NULL DEFAULT " + c.kind); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (h *history) Close() error { return h.db.Close() }

@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS prefetched (
     root TEXT NOT NULL,
     size INTEGER NOT NULL,         -- bytes
     at   INTEGER NOT NULL,         -- Unix seconds
-    source TEXT NOT NULL DEFAULT 'popular', -- as Item.Source has it
-    reason TEXT NOT NULL DEFAULT '',        -- why it was fetched, as imsync plan has it; empty where nobody wrote it down
+    source TEXT NOT NULL,          -- as Item.Source has it
+    reason TEXT NOT NULL,          -- why it was fetched, as imsync plan has it
     used INTEGER NOT NULL DEFAULT 0 -- the last day, in Unix seconds, on which a client came for it; 0: none yet
 ) WITHOUT ROWID;
 
@@ -92,5 +92,5 @@ CREATE TABLE IF NOT EXISTS settled (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     state TEXT NOT NULL,   -- a digest of all that a plan is made from
     at    INTEGER NOT NULL, -- Unix seconds
-    sources TEXT NOT NULL DEFAULT '' -- JSON: what became of what was prefetched, as its report has it; empty where nobody wrote it down
+    sources TEXT NOT NULL  -- JSON: what became of what was prefetched, as its report has it
 );

@@ -81,27 +81,18 @@ func ReadPast(ctx context.Context, dir string) (p Past, err error) {
 	return p, nil
 }
 
-// readItems reads what runs brought. A database that no run of this version has
-// opened yet does not have the reasons.
+// readItems reads what runs brought.
 func (p *Past) readItems(ctx context.Context, db *sql.DB) error {
-	why := `reason`
-	var has bool
-	if err := db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('prefetched') WHERE name = 'reason'`).Scan(&has); err != nil {
-		return err
-	}
-	if !has {
-		why = `''`
-	}
 	// A run that brought something began before the last item came, and the one before it had ended.
 	const ofLast = ` FROM prefetched WHERE at >= (SELECT max(started) FROM run WHERE started <= (SELECT max(at) FROM prefetched))`
 	if err := db.QueryRowContext(ctx, `SELECT count(*)`+ofLast).Scan(&p.BroughtAll); err != nil {
 		return err
 	}
 	var err error
-	if p.Brought, err = pastItems(ctx, db, `SELECT path, size, at, `+why+`, used`+ofLast+` ORDER BY size DESC LIMIT ?`, maxPast); err != nil {
+	if p.Brought, err = pastItems(ctx, db, `SELECT path, size, at, reason, used`+ofLast+` ORDER BY size DESC LIMIT ?`, maxPast); err != nil {
 		return err
 	}
-	p.InVain, err = pastItems(ctx, db, `SELECT path, size, at, `+why+`, used FROM prefetched WHERE used = 0 AND at < ? ORDER BY size DESC LIMIT ?`,
+	p.InVain, err = pastItems(ctx, db, `SELECT path, size, at, reason, used FROM prefetched WHERE used = 0 AND at < ? ORDER BY size DESC LIMIT ?`,
 		p.Last.Finished.Add(-wastedAfter).Unix(), maxPast)
 	return err
 }

@@ -76,44 +76,6 @@ func TestReadPast(t *testing.T) {
 	}
 }
 
-// A history of an earlier version is read as it is, and gets what it lacks from the
-// agent that opens it.
-func TestHistoryWithoutReasons(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, historyName)
-	h, err := openHistory(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := newReport(time.Unix(1000, 0))
-	run.Finished = time.Unix(1060, 0)
-	if err := errors.Join(h.add(run, nil), h.brought(Item{Path: "r/a.rpm", Reason: ReasonSeed}, time.Unix(1010, 0))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.db.Exec(`INSERT INTO settled (id, state, at) VALUES (1, 'one', 1000);
-		ALTER TABLE prefetched DROP COLUMN reason; ALTER TABLE settled DROP COLUMN sources`); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := ReadPast(t.Context(), dir); err != nil || len(p.Brought) != 1 || p.Brought[0].Why != "" {
-		t.Errorf("%+v, %v", p, err)
-	}
-	if h, err = openHistory(path); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := h.settled("one"); err != nil || s != nil {
-		t.Errorf("of an earlier version: %+v, %v", s, err)
-	}
-	if err := errors.Join(h.brought(Item{Path: "r/b.rpm", Reason: ReasonSeed}, time.Unix(1011, 0)), h.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := ReadPast(t.Context(), dir); err != nil || len(p.Brought) != 2 {
-		t.Errorf("%+v, %v", p, err)
-	}
-}
-
 func TestIsRunning(t *testing.T) {
 	dir := t.TempDir()
 	if running, err := IsRunning(dir); err != nil || running {

@@ -108,7 +108,7 @@ func (h *history) settle(state string, s settled) error {
 func (h *history) settled(state string) (*settled, error) {
 	var at int64
 	var sources []byte
-	err := h.db.QueryRow(`SELECT at, sources FROM settled WHERE state = ? AND sources != ''`, state).Scan(&at, &sources)
+	err := h.db.QueryRow(`SELECT at, sources FROM settled WHERE state = ?`, state).Scan(&at, &sources)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
