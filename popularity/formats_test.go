@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,9 +35,10 @@ func TestFormatsRankAlike(t *testing.T) {
 			if diff := cmp.Diff(want, ranks(t, s)); diff != "" {
 				t.Error(diff)
 			}
-			roots, err := s.Roots(t.Context())
+			roots, more, err := s.Roots(t.Context(), time.Time{}, 3)
+			slices.Sort(roots)
 			wantRoots := []string{"fedora/releases/41/Everything/x86_64/os", "fedora/updates/41/Everything/x86_64", "rpmfusion/free/fedora/updates/41/x86_64"}
-			if err != nil || !slices.Equal(roots, wantRoots) || !slices.Equal(r.NewRoots, wantRoots) {
+			if err != nil || more != 0 || !slices.Equal(roots, wantRoots) || !slices.Equal(r.NewRoots, wantRoots) {
 				t.Errorf("roots %v (new: %v), %v", roots, r.NewRoots, err)
 			}
 		})

@@ -41,15 +41,17 @@ func (s *Store) Rank(ctx context.Context, halfLife time.Duration) ([]Rank, error
 	return r.sorted(), nil
 }
 
-// Roots returns the roots that clients asked for, sorted:
-// "fedora/updates/41/Everything/x86_64" is the repository, a slash and the
-// directory above repodata/repomd.xml.
-func (s *Store) Roots(ctx context.Context) ([]string, error) {
-	roots, err := column[string](ctx, s.db, "SELECT root FROM roots ORDER BY root")
+// Roots returns the roots that clients have asked for since a time, those that they
+// asked for last first, and most of them at most: "fedora/updates/41/Everything/x86_64" is
+// the repository, a slash and the directory above repodata/repomd.xml. more is how many
+// there are besides.
+func (s *Store) Roots(ctx context.Context, since time.Time, most int) (roots []string, more int, err error) {
+	roots, err = column[string](ctx, s.db, "SELECT root FROM roots WHERE last_seen >= ? ORDER BY last_seen DESC, root", since.Unix())
 	if err != nil {
-		return nil, s.explain("read", err)
+		return nil, 0, s.explain("read", err)
 	}
-	return roots, nil
+	n := min(len(roots), most)
+	return roots[:n], len(roots) - n, nil
 }
 
 // RootOf is the root of a package in the directory dir, a repository's name and

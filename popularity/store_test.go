@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -128,7 +129,7 @@ func TestDamaged(t *testing.T) {
 		s = openStore(t, dir, options())
 		_, err = s.Rank(t.Context(), halfLife)
 		says(t, err)
-		_, err = s.Roots(t.Context())
+		_, _, err = s.Roots(t.Context(), time.Time{}, 1)
 		says(t, err)
 		_, err = s.Ingest(t.Context(), []string{dir + "/log"})
 		says(t, err)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -310,67 +309,6 @@ func (r *run) account(ctx context.Context) error {
 	}
 	r.report.worth(worth)
 	return nil
-}
-
-// askedFor is the files that clients asked for lately, with the day. It is read when it
-// is first needed: it may be long, and a run with nothing to do can do without it.
-func (r *run) askedFor(ctx context.Context) (map[string]time.Time, error) {
-	var err error
-	if r.asked == nil {
-		r.asked, err = r.Agent.ranks.Asked(ctx)
-	}
-	return r.asked, err
-}
-
-// roots finds the roots that the site uses or that are configured: those of RPM packages
-// that the logs show, and the suites whose indices clients have fetched here and whose
-// archives they still have packages of.
-func (r *run) roots(ctx context.Context) error {
-	seen, err := r.Agent.ranks.Roots(ctx)
-	if err != nil {
-		return err
-	}
-	var roots []generation.Root
-	for _, name := range seen {
-		if root, err := generation.ParseRoot(name); err == nil {
-			roots = append(roots, root)
-		}
-	}
-	for _, name := range r.site.Config.Sync.Roots {
-		if named, err := r.site.Generations.Named(name); err == nil {
-			roots = append(roots, named...)
-		}
-	}
-	for _, suite := range r.site.Generations.Suites() {
-		asked, err := r.askedFor(ctx)
-		if err != nil {
-			return err
-		}
-		if uses(asked, suite.Archive()) {
-			roots = append(roots, suite)
-		}
-	}
-	known := map[string]bool{}
-	for _, root := range roots {
-		if known[root.String()] || r.site.Mirrors(root.Repo) == nil {
-			// A repo that was taken out of the configuration is still in the logs' counts.
-			continue
-		}
-		known[root.String()] = true
-		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), root: root, entry: r.site.Generations.Entry(root).String()})
-	}
-	r.report.sort()
-	return nil
-}
-
-// uses reports whether clients have asked for a file below dir.
-func uses(asked map[string]time.Time, dir string) bool {
-	for p := range asked {
-		if strings.HasPrefix(p, dir+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // plan works out what to fetch, from the metadata of all roots together.
