@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/testrepo"
 )
 
 // disk mounts a small file system of its own for a test, so many bytes large.
@@ -146,6 +147,10 @@ func TestDiskThatTakesNothing(t *testing.T) {
 			}
 			if r := m.do(m.request("GET", "b-1.rpm", "Range", "bytes=100-199")); r.StatusCode != 206 || !bytes.Equal(r.body, large[100:200]) {
 				t.Errorf("a range: %s, %d bytes", r.Status, len(r.body))
+			}
+			m.up.On("/r/b-1.rpm", testrepo.Status(503).Times(1))
+			if r := m.do(m.request("GET", "b-1.rpm")); r.StatusCode != 502 || !strings.HasPrefix(string(r.body), "No route to host") {
+				t.Errorf("a mirror that is overloaded is out of reach: %s, %.200q", r.Status, r.body)
 			}
 			if r := m.do(m.request("GET", "a-1.rpm")); r.status() != "imserve; hit" || !bytes.Equal(r.body, small) {
 				t.Errorf("what is stored: %s, %q", r.Status, r.status())

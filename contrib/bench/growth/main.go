@@ -23,6 +23,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"intelligentmirror/contrib/bench/internal/peer"
 	"intelligentmirror/contrib/bench/internal/plot"
 )
@@ -188,7 +190,7 @@ func panels(what string, results []result) (all []plot.Panel) {
 		}
 		return l, len(l.X) > 0
 	}
-	write := func(v float64) string { return fmt.Sprintf("%.3g", v) }
+	write := func(v float64) string { return humanize.CommafWithDigits(v, 3) }
 	for _, f := range figures {
 		if strings.HasPrefix(f.name, "nginx") {
 			continue

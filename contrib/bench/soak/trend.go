@@ -150,10 +150,14 @@ Z      Mann and Kendall's statistic of these medians; above %.2f a rise is no ch
 
 // picture draws all series.
 func picture(t *table, verdicts []verdict) []byte {
-	minutes := func(v float64) string { return fmt.Sprintf("%.3g min", v/60) }
+	minutes := func(v float64) string { return fmt.Sprintf("%.3g min", v) }
 	var panels []plot.Panel
 	for i, f := range figures {
 		at, values := t.column(i)
+		at = slices.Clone(at)
+		for k := range at {
+			at[k] /= time.Minute.Seconds() // round numbers of these stand at the axis
+		}
 		panels = append(panels, plot.Panel{
 			Title: f.name, Note: strings.TrimSpace(f.unit + "  " + verdicts[i].String()), Alarm: verdicts[i].grows,
 			Lines: []plot.Line{{X: at, Y: values}}, X: minutes, Y: f.show,

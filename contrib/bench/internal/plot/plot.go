@@ -76,6 +76,8 @@ func (d *drawing) panel(p Panel, x0, y0 float64) {
 		y.cover(0)
 		y.most *= 1.05
 	}
+	x.widen()
+	y.widen()
 	d.text(x0+left, y0+14, "start", "#000", p.Title)
 	note := "#555"
 	if p.Alarm {
@@ -88,7 +90,11 @@ func (d *drawing) panel(p Panel, x0, y0 float64) {
 		d.text(x.from-5, at+4, "end", "#555", p.Y(v))
 	}
 	for _, v := range x.ticks() {
-		d.text(x.at(v), y.from+14, "middle", "#555", p.X(v))
+		anchor := "middle"
+		if x.at(v) > x.to-20 {
+			anchor = "end" // it would stand out of the panel
+		}
+		d.text(x.at(v), y.from+14, anchor, "#555", p.X(v))
 	}
 	for i, l := range p.Lines {
 		d.line(l, x, y, colours[i%len(colours)], i)
@@ -136,6 +142,15 @@ func (s *scale) cover(v float64) {
 	s.least, s.most = min(s.least, v), max(s.most, v)
 }
 
+// widen makes a logarithmic axis begin and end at powers of ten: what is nearly flat
+// looks so.
+func (s *scale) widen() {
+	if s.log && s.used {
+		s.least = math.Pow(10, math.Floor(math.Log10(s.least)+1e-9))
+		s.most = math.Pow(10, math.Ceil(math.Log10(s.most)-1e-9))
+	}
+}
+
 // at is where a value is. An axis with one value alone has it at its beginning.
 func (s *scale) at(v float64) float64 {
 	least, most := s.least, s.most
@@ -149,7 +164,7 @@ func (s *scale) at(v float64) float64 {
 }
 
 // ticks are the values that are written at the axis: round ones, powers of ten on a
-// logarithmic axis where there are two of them at least.
+// logarithmic axis.
 func (s *scale) ticks() []float64 {
 	if !s.used {
 		return nil
@@ -158,9 +173,6 @@ func (s *scale) ticks() []float64 {
 	if s.log {
 		for v := math.Pow(10, math.Ceil(math.Log10(s.least)-1e-9)); v <= s.most*(1+1e-9); v *= 10 {
 			all = append(all, v)
-		}
-		if len(all) < 2 {
-			return []float64{s.least, s.most}
 		}
 		return all
 	}

@@ -46,10 +46,12 @@ func TestTicks(t *testing.T) {
 		{"small", false, 0, 0.35, []float64{0, 0.1, 0.2, 0.3}},
 		{"one value", false, 7, 7, []float64{7}},
 		{"powers of ten", true, 1, 1000, []float64{1, 10, 100, 1000}},
-		{"less than a power", true, 20, 70, []float64{20, 70}},
+		{"less than a power, widened", true, 20, 70, []float64{10, 100}},
+		{"a power alone", true, 10, 10, []float64{10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := scale{log: c.log, least: c.least, most: c.most, used: true}
+			s.widen()
 			same := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 			if got := s.ticks(); !slices.EqualFunc(got, c.want, same) {
 				t.Errorf("%v, want %v", got, c.want)
