@@ -64,7 +64,7 @@ type bench struct {
 	begun   atomic.Bool // the mirrors are those of the scenario, not of what was before
 	trees   []string
 	mirrors []*testrepo.Upstream
-	servers []*httptest.Server
+	bases   []string // the mirrors' URLs
 }
 
 func newBench(t *testing.T, key cache.Key, mirrors ...mirror) *bench {
@@ -84,13 +84,19 @@ func newBench(t *testing.T, key cache.Key, mirrors ...mirror) *bench {
 				u.ServeHTTP(w, r)
 			})
 		}
-		srv := httptest.NewServer(h)
-		t.Cleanup(srv.Close)
-		t.Cleanup(u.Heal)
+		var base string
 		if m.down {
-			srv.Close()
+			// One that keeps its port: nobody else is to listen there meanwhile.
+			held := testrepo.Start(t, b.trees[i])
+			held.Stop()
+			base = held.URL
+		} else {
+			srv := httptest.NewServer(h)
+			t.Cleanup(srv.Close)
+			base = srv.URL
 		}
-		b.mirrors, b.servers = append(b.mirrors, u), append(b.servers, srv)
+		t.Cleanup(u.Heal)
+		b.mirrors, b.bases = append(b.mirrors, u), append(b.bases, base)
 		b.put(i, m.body, m.modified)
 	}
 	for i, m := range mirrors {
@@ -101,7 +107,7 @@ func newBench(t *testing.T, key cache.Key, mirrors ...mirror) *bench {
 
 func (b *bench) misbehave(i int, m mirror) {
 	if m.to > 0 {
-		b.mirrors[i].On("*", testrepo.Redirect(b.servers[m.to].URL+"/"))
+		b.mirrors[i].On("*", testrepo.Redirect(b.bases[m.to]+"/"))
 	}
 	b.mirrors[i].On("*", m.faults...)
 }
@@ -139,7 +145,7 @@ func (b *bench) sent() (n int64) {
 }
 
 // url is where mirror i has the file.
-func (b *bench) url(i int) string { return b.servers[i].URL + "/" + b.key.EscapedPath() }
+func (b *bench) url(i int) string { return b.bases[i] + "/" + b.key.EscapedPath() }
 
 // open opens the cache and its mirrors as a process of its own would, to which w
 // is promised of the file.
@@ -158,11 +164,7 @@ func (b *bench) build(catalog cache.Catalog) (*cache.Cache, *upstream.Mirrors) {
 	b.t.Helper()
 	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: b.idle})
 	b.t.Cleanup(client.Close)
-	var bases []string
-	for _, s := range b.servers {
-		bases = append(bases, s.URL)
-	}
-	m := client.Mirrors(b.key.Repo, bases)
+	m := client.Mirrors(b.key.Repo, b.bases)
 	check := b.check // each process has its own
 	c, err := cache.Open(cache.Options{
 		Dir:           b.dir,
@@ -263,8 +265,8 @@ type disk struct {
 
 // anonymous is text with mirrors for their addresses.
 func (b *bench) anonymous(text string) string {
-	for i, s := range b.servers {
-		text = strings.ReplaceAll(text, s.URL, fmt.Sprintf("mirror%d:", i))
+	for i, base := range b.bases {
+		text = strings.ReplaceAll(text, base, fmt.Sprintf("mirror%d:", i))
 	}
 	return text
 }
