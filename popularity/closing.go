@@ -19,6 +19,11 @@ const keepClients = 8 * secondsPerDay
 // heard of, and is not any more.
 const keepMember = 32 * secondsPerDay
 
+// keepDays is how many days before the newest one that is closed are remembered. By the
+// default half-life a client of the oldest counts 300,000 times less than one of today; and
+// a database that forgot nothing would grow as long as there are clients.
+const keepDays = 3 * 365
+
 // dayCount is what is left of a name's day when the day is closed.
 type dayCount struct{ clients, weight, requests, bytes, lastSeen int64 }
 
@@ -26,8 +31,8 @@ type dayCount struct{ clients, weight, requests, bytes, lastSeen int64 }
 type overlap struct{ clients, weight int64 }
 
 // closeDays turns the days that are to be closed into numbers, and forgets their
-// clients and the paths that no open day refers to. The ranking stays the same. A
-// day waits for the members of the group, see group.go.
+// clients, the paths that no open day refers to, and days of long ago. The ranking
+// stays the same but for these. A day waits for the members of the group, see group.go.
 func (s *Store) closeDays(ctx context.Context) error {
 	now := s.opt.Clock().Unix()
 	// With another secret than a day was begun with nobody is known again on it.
@@ -56,10 +61,29 @@ func (s *Store) closeDays(ctx context.Context) error {
 			return fmt.Errorf("day %d: %w", day, err)
 		}
 	}
+	if err := forgetDays(ctx, tx); err != nil {
+		return fmt.Errorf("forget what was long ago: %w", err)
+	}
 	if err := index.forgetPaths(ctx, tx); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// forgetDays deletes the closed days that are too old, and the roots that nobody has asked
+// for since. What is old is told by the newest, and not by the clock: whoever has only old
+// logs keeps them.
+func forgetDays(ctx context.Context, tx *sql.Tx) error {
+	for _, statement := range []string{
+		"DELETE FROM overlaps WHERE day < (SELECT max(day) FROM days) - ?1",
+		"DELETE FROM days WHERE day < (SELECT max(day) FROM days) - ?1",
+		"DELETE FROM roots WHERE last_seen < (SELECT max(last_seen) FROM roots) - ?1 * 86400",
+	} {
+		if _, err := tx.ExecContext(ctx, statement, keepDays); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // index says which name a path belongs to, and which names differ in nothing
@@ -181,8 +205,8 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64, limit int) err
 	return nil
 }
 
-// forgetPaths deletes the paths that no open day refers to. Names of closed days
-// stay.
+// forgetPaths deletes the paths that no open day refers to, and the names that no
+// closed day has.
 func (x *index) forgetPaths(ctx context.Context, tx *sql.Tx) error {
 	days, err := column[int64](ctx, tx, "SELECT day FROM open_days")
 	if err != nil {

@@ -1,6 +1,7 @@
 package popularity
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,5 +176,39 @@ func TestPathsForgottenByAnother(t *testing.T) {
 	}
 	if got := ranks(t, s)[0]; got.Requests != 2 || got.Name != "vlc" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestForgetsOldDays: a day of long before the newest is forgotten when days are closed,
+// with names and roots that nobody has asked for since, and is not taken in again; of logs
+// that are all old nothing is.
+func TestForgetsOldDays(t *testing.T) {
+	clock := now
+	list := aHit("10.0.0.1", -keepDays-20, "old")
+	list.rest = "updates/20/Everything/x86_64/repodata/repomd.xml"
+	old := []hit{list, aHit("10.0.0.1", -keepDays-20, "old"), aHit("10.0.0.1", -keepDays-19, "old")}
+	m, past := newMember(t, &clock, secret), newMember(t, &clock, secret)
+	past.reads(old...)
+	m.reads(append(old, aHit("10.0.0.1", -keepDays+20, "kept"), aHit("10.0.0.1", -1, "new"))...)
+	clock = now.AddDate(0, 0, 60)
+	names := func(m *member) (names []string) {
+		ingest1(t, m.store, m.dir+"/log*")
+		for _, r := range ranks(t, m.store) {
+			names = append(names, r.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if got, want := names(m), []string{"kept", "new"}; !slices.Equal(got, want) {
+		t.Errorf("%q are remembered, want %q", got, want)
+	}
+	if got := names(past); !slices.Equal(got, []string{"old"}) {
+		t.Errorf("of old logs %q are remembered", got)
+	}
+	if done := m.takes(past.counts()); done.Past != 0 {
+		t.Errorf("%d days of long ago are taken in again", done.Past)
+	}
+	if n := count(t, m.store, "names"); n != 2 {
+		t.Errorf("there are %d names", n)
 	}
 }

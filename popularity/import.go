@@ -79,6 +79,8 @@ type importer struct {
 	days map[int64]dayState
 	done *Imported
 
+	oldest int64 // closed day that would not be forgotten at once
+
 	// By their numbers in the counts.
 	dirs  []string
 	paths []pathInfo
@@ -104,6 +106,7 @@ func (m *importer) begin() error {
 	closed, err := column[int64](m.ctx, m.tx, "SELECT DISTINCT day FROM days")
 	for _, day := range closed {
 		m.days[day] = dayState{open: m.days[day].open, closed: true}
+		m.oldest = max(m.oldest, day-keepDays)
 	}
 	return err
 }
@@ -142,7 +145,7 @@ func (m *importer) line(l *countsLine) error {
 		if m.day = *l.Closed; !m.plausible() {
 			return wrong("an absurd day", m.day)
 		}
-		if m.take = m.days[m.day] == (dayState{}); m.take {
+		if m.take = m.days[m.day] == (dayState{}) && m.day >= m.oldest; m.take {
 			m.done.Past++
 		}
 	case l.Number != nil:
