@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -190,7 +191,12 @@ func panels(what string, results []result) (all []plot.Panel) {
 		}
 		return l, len(l.X) > 0
 	}
-	write := func(v float64) string { return humanize.CommafWithDigits(v, 3) }
+	write := func(v float64) string {
+		if v < 1 {
+			return strconv.FormatFloat(v, 'g', 3, 64)
+		}
+		return humanize.Comma(int64(math.Round(v))) // a power of ten
+	}
 	for _, f := range figures {
 		if strings.HasPrefix(f.name, "nginx") {
 			continue
