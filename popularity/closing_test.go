@@ -184,12 +184,15 @@ func TestPathsForgottenByAnother(t *testing.T) {
 // that are all old nothing is.
 func TestForgetsOldDays(t *testing.T) {
 	clock := now
-	list := aHit("10.0.0.1", -keepDays-20, "old")
-	list.rest = "updates/20/Everything/x86_64/repodata/repomd.xml"
-	old := []hit{list, aHit("10.0.0.1", -keepDays-20, "old"), aHit("10.0.0.1", -keepDays-19, "old")}
+	list := func(day int, release string) hit {
+		h := aHit("10.0.0.1", day, "")
+		h.rest = "updates/" + release + "/Everything/x86_64/repodata/repomd.xml"
+		return h
+	}
+	old := []hit{list(-keepDays-20, "20"), aHit("10.0.0.1", -keepDays-20, "old"), aHit("10.0.0.1", -keepDays-19, "old")}
 	m, past := newMember(t, &clock, secret), newMember(t, &clock, secret)
 	past.reads(old...)
-	m.reads(append(old, aHit("10.0.0.1", -keepDays+20, "kept"), aHit("10.0.0.1", -1, "new"))...)
+	m.reads(append(old, aHit("10.0.0.1", -keepDays+20, "kept"), aHit("10.0.0.1", -1, "new"), list(-1, "41"))...)
 	clock = now.AddDate(0, 0, 60)
 	names := func(m *member) (names []string) {
 		ingest1(t, m.store, m.dir+"/log*")
@@ -201,6 +204,9 @@ func TestForgetsOldDays(t *testing.T) {
 	}
 	if got, want := names(m), []string{"kept", "new"}; !slices.Equal(got, want) {
 		t.Errorf("%q are remembered, want %q", got, want)
+	}
+	if roots, _, err := m.store.Roots(t.Context(), time.Time{}, 2); err != nil || !slices.Equal(roots, []string{"fedora/updates/41/Everything/x86_64"}) {
+		t.Errorf("the roots %q are remembered, %v", roots, err)
 	}
 	if got := names(past); !slices.Equal(got, []string{"old"}) {
 		t.Errorf("of old logs %q are remembered", got)
