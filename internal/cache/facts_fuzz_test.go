@@ -50,8 +50,12 @@ func FuzzFacts(f *testing.F) {
 		if err := os.Chtimes(name, at, at); err != nil {
 			test.Fatal(err)
 		}
-		if err := unix.Setxattr(name, factsAttr, attribute, 0); err != nil {
-			test.Skipf("set an attribute: %v", err)
+		switch err := unix.Setxattr(name, factsAttr, attribute, 0); err {
+		case nil:
+		case unix.ENOSPC, unix.E2BIG:
+			test.Skip("no file system has so large an attribute")
+		default:
+			test.Fatal(err)
 		}
 		s, err := t.open(k)
 		if err != nil {
