@@ -48,6 +48,22 @@ func TestNoAddressInTheLog(t *testing.T) {
 		TLSClientConfig: &tls.Config{}} // which does not trust the site's CA
 	t.Cleanup(direct.CloseIdleConnections)
 	t.Cleanup(proxied.CloseIdleConnections)
+	// Whose answer has begun when the mirror cuts it.
+	const cut = "os/Packages/begun-1-1.noarch.rpm"
+	m.put(cut, rpm(300_000, 4))
+	m.up.On("/r/"+cut, testrepo.Stall(50_000).With(testrepo.Cut(50_000)).Times(1), testrepo.Status(503))
+	begun, err := from(user).Dial("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun.Close()
+	fmt.Fprintf(begun, "GET /r/%s HTTP/1.1\r\nHost: x\r\n\r\n", cut)
+	if _, err := io.CopyN(io.Discard, begun, 40_000); err != nil {
+		t.Fatal(err)
+	}
+	m.release()
+	_, _ = io.Copy(io.Discard, begun)
+
 	var all sync.WaitGroup
 	ask := func(by *http.Transport, target string, fields ...string) {
 		req := m.request(http.MethodGet, "/")
@@ -61,7 +77,7 @@ func TestNoAddressInTheLog(t *testing.T) {
 		}
 		all.Go(func() {
 			if resp, err := by.RoundTrip(req); err == nil {
-				_, _ = io.Copy(io.Discard, resp.Body) // a good many are broken off
+				_, _ = io.Copy(io.Discard, resp.Body) // some are broken off
 				resp.Body.Close()
 			}
 		})
