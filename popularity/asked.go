@@ -29,13 +29,9 @@ func (s *Store) Asked(ctx context.Context) (map[string]time.Time, error) {
 				return err
 			}
 		}
-		dirs, err := loadDirs(ctx, conn)
-		if err != nil {
-			return err
-		}
-		return eachPath(ctx, conn, func(id, dir int64, _, _, base string) error {
-			if day, ok := last[id]; ok {
-				all[dirs[dir]+"/"+base] = time.Unix(day*secondsPerDay, 0).UTC()
+		return eachPath(ctx, conn, func(p storedPath) error {
+			if day, ok := last[p.id]; ok {
+				all[p.dir.path+"/"+p.base] = time.Unix(day*secondsPerDay, 0).UTC()
 			}
 			return nil
 		})

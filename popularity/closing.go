@@ -96,29 +96,37 @@ type index struct {
 // loadIndex gives each path of the open days a name.
 func loadIndex(ctx context.Context, tx *sql.Tx) (*index, error) {
 	x := &index{name: map[int64]int64{}, family: map[int64]int64{}}
-	type row struct {
-		id, dir    int64
-		name, arch string
-	}
-	var all []row
-	if err := eachPath(ctx, tx, func(id, dir int64, name, arch, _ string) error {
-		all = append(all, row{id, dir, name, arch})
+	var all []storedPath
+	if err := eachPath(ctx, tx, func(p storedPath) error {
+		all = append(all, p)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
+	var dirs []int64 // ids by their numbers
 	write, err := tx.PrepareContext(ctx, `INSERT INTO names (name, arch, dir) VALUES (?, ?, ?)
 		ON CONFLICT DO UPDATE SET name = name RETURNING id`)
 	if err != nil {
 		return nil, err
 	}
 	defer write.Close()
-	for _, r := range all {
-		var id int64
-		if err := write.QueryRowContext(ctx, r.name, r.arch, r.dir).Scan(&id); err != nil {
+	for _, p := range all {
+		if p.dir.number == len(dirs) {
+			dir, err := dirID(ctx, tx, p.dir.path)
+			if err != nil {
+				return nil, err
+			}
+			dirs = append(dirs, dir)
+		}
+		name, arch, err := p.name()
+		if err != nil {
 			return nil, err
 		}
-		x.name[r.id] = id
+		var id int64
+		if err := write.QueryRowContext(ctx, name, arch, dirs[p.dir.number]).Scan(&id); err != nil {
+			return nil, err
+		}
+		x.name[p.id] = id
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT id, min(id) OVER (PARTITION BY name, arch) FROM names")
 	if err != nil {
@@ -223,26 +231,13 @@ func (x *index) forgetPaths(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
-	// The tables have no index of ids: one walk over them, and no search each.
-	if _, err := tx.ExecContext(ctx, "CREATE TEMP TABLE kept (id INTEGER PRIMARY KEY)"); err != nil {
+	if err := keepPaths(ctx, tx, func(id int64) bool { return kept[id] }); err != nil {
 		return err
 	}
-	insert := newBulk(tx, 1, "INSERT INTO temp.kept (id) VALUES", "")
-	defer insert.close()
-	for path := range kept {
-		if _, _, err := insert.add(ctx, path); err != nil {
-			return err
-		}
-	}
-	if _, _, err := insert.flush(ctx); err != nil {
-		return err
-	}
-	insert.close()
 	for _, statement := range []string{
-		"DELETE FROM paths WHERE id NOT IN (SELECT id FROM temp.kept)",
-		"DROP TABLE temp.kept",
 		// Names that came with a path of a day that stays open.
 		"DELETE FROM names WHERE id NOT IN (SELECT name FROM days)",
+		"DELETE FROM dirs WHERE id NOT IN (SELECT dir FROM names)",
 		"UPDATE meta SET epoch = epoch + 1",
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {

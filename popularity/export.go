@@ -24,7 +24,7 @@ func (s *Store) Export(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("export counts: %w", ErrNoGroup)
 	}
 	z := gzip.NewWriter(w)
-	x := &exporter{s: s, seal: s.group.seal(), paths: map[int64]int64{}, dirs: map[int64]int{}, names: map[int64]int{}}
+	x := &exporter{s: s, seal: s.group.seal(), paths: map[int64]int64{}, dirs: map[string]int{}, names: map[int64]int{}}
 	x.to = bufio.NewWriter(io.MultiWriter(z, x.seal))
 	if err := s.snapshot(ctx, func(conn *sql.Conn) error { return x.write(ctx, conn) }); err != nil {
 		return s.explain("export counts of", err)
@@ -48,7 +48,7 @@ type exporter struct {
 
 	// The numbers that ids of the database have in the export.
 	paths map[int64]int64
-	dirs  map[int64]int
+	dirs  map[string]int
 	names map[int64]int
 }
 
@@ -74,14 +74,10 @@ func (x *exporter) write(ctx context.Context, q queryer) error {
 	if err := x.roots(ctx, q); err != nil {
 		return err
 	}
-	dirs, err := loadDirs(ctx, q)
-	if err != nil {
+	if err := x.numberPaths(ctx, q); err != nil {
 		return err
 	}
-	if err := x.numberPaths(ctx, q, dirs); err != nil {
-		return err
-	}
-	if err := x.numberNames(ctx, q, dirs); err != nil {
+	if err := x.numberNames(ctx, q); err != nil {
 		return err
 	}
 	closed, err := column[int64](ctx, q, "SELECT DISTINCT day FROM days ORDER BY day")
@@ -131,42 +127,40 @@ func (x *exporter) roots(ctx context.Context, q queryer) error {
 }
 
 // dir is the number of a directory, which is written where it is new.
-func (x *exporter) dir(id int64, dirs map[int64]string) (int, error) {
-	n, ok := x.dirs[id]
+func (x *exporter) dir(dir string) (int, error) {
+	n, ok := x.dirs[dir]
 	if ok {
 		return n, nil
 	}
 	n = len(x.dirs)
-	x.dirs[id] = n
-	dir := dirs[id]
+	x.dirs[dir] = n
 	return n, x.line(&countsLine{Dir: &dir})
 }
 
 // numberPaths gives the paths of open days numbers, in the order of their ids, so
 // that what a client asked for stays sorted.
-func (x *exporter) numberPaths(ctx context.Context, q queryer, dirs map[int64]string) error {
-	return each(ctx, q, "SELECT id, dir, base FROM paths ORDER BY id", nil, func(rows *sql.Rows) error {
-		var id, dir int64
-		var p countsPath
-		err := rows.Scan(&id, &dir, &p.Base)
-		if err == nil {
-			p.Dir, err = x.dir(dir, dirs)
-		}
+func (x *exporter) numberPaths(ctx context.Context, q queryer) error {
+	return eachPath(ctx, q, func(p storedPath) error {
+		dir, err := x.dir(p.dir.path)
 		if err != nil {
 			return err
 		}
-		x.paths[id] = int64(len(x.paths) + 1)
-		return x.line(&countsLine{Path: &p})
+		x.paths[p.id] = int64(len(x.paths) + 1)
+		return x.line(&countsLine{Path: &countsPath{Dir: dir, Base: p.base}})
 	})
 }
 
-func (x *exporter) numberNames(ctx context.Context, q queryer, dirs map[int64]string) error {
+func (x *exporter) numberNames(ctx context.Context, q queryer) error {
+	dirs, err := loadDirs(ctx, q)
+	if err != nil {
+		return err
+	}
 	return each(ctx, q, "SELECT id, name, arch, dir FROM names", nil, func(rows *sql.Rows) error {
 		var id, dir int64
 		var n countsName
 		err := rows.Scan(&id, &n.Name, &n.Arch, &dir)
 		if err == nil {
-			n.Dir, err = x.dir(dir, dirs)
+			n.Dir, err = x.dir(dirs[dir])
 		}
 		if err != nil {
 			return err

@@ -1,11 +1,8 @@
 package popularity
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
-	"slices"
 )
 
 // job is a batch as it is handed over to be committed, with how far its log was
@@ -33,9 +30,8 @@ type job struct {
 // writer commits jobs, one after the other. It remembers ids over jobs.
 type writer struct {
 	s       *Store
-	epoch   int64   // of the database, when pathIDs were looked up
-	dirIDs  []int64 // by index; 0: not known
-	pathIDs []int64
+	epoch   int64    // of the database, when pathIDs were looked up
+	pathIDs []int64  // by index; 0: not known
 	counts  []uint32 // by client
 	visited []visit  // of a day
 	records []record // of these
@@ -46,7 +42,7 @@ type writer struct {
 }
 
 // forget drops the ids: the indices mean something else from now on.
-func (w *writer) forget() { w.dirIDs, w.pathIDs = nil, nil }
+func (w *writer) forget() { w.pathIDs = nil }
 
 // commit writes the job in one transaction, and sets its results and at.id.
 func (w *writer) commit(ctx context.Context, j *job) error {
@@ -87,78 +83,6 @@ func (w *writer) write(ctx context.Context, tx *sql.Tx, j *job, now int64) error
 		return err
 	}
 	return w.writeRequests(ctx, tx, j, now)
-}
-
-// writePaths sees to it that the paths of the job's records have ids.
-func (w *writer) writePaths(ctx context.Context, tx *sql.Tx, j *job) error {
-	var epoch, next int64
-	if err := tx.QueryRowContext(ctx, "SELECT epoch, next_path FROM meta").Scan(&epoch, &next); err != nil {
-		return err
-	}
-	if epoch != w.epoch {
-		// Another process forgot paths since: their ids may be gone.
-		clear(w.pathIDs)
-		w.epoch = epoch
-	}
-	w.dirIDs = append(w.dirIDs, make([]int64, len(j.dirs)-len(w.dirIDs))...)
-	w.pathIDs = append(w.pathIDs, make([]int64, len(j.paths)-len(w.pathIDs))...)
-	var fresh []uint32
-	const wanted = -1
-	for _, d := range j.days {
-		for _, c := range d.records {
-			for i := range c {
-				if p := c[i].path; w.pathIDs[p] == 0 {
-					w.pathIDs[p] = wanted
-					fresh = append(fresh, p)
-				}
-			}
-		}
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	// Ids in the order of the indices, so that a client's records stay sorted.
-	slices.Sort(fresh)
-	for i, p := range fresh {
-		w.pathIDs[p] = next + int64(i)
-		if d := j.paths[p].dir; w.dirIDs[d] == 0 {
-			err := tx.QueryRowContext(ctx, "INSERT INTO dirs (dir) VALUES (?) ON CONFLICT DO UPDATE SET dir = dir RETURNING id",
-				j.dirs[d]).Scan(&w.dirIDs[d])
-			if err != nil {
-				return fmt.Errorf("write %s: %w", j.dirs[d], err)
-			}
-		}
-	}
-	if _, err := tx.ExecContext(ctx, "UPDATE meta SET next_path = ?", next+int64(len(fresh))); err != nil {
-		return err
-	}
-	// Rows in the order of the table, which is the fastest.
-	slices.SortFunc(fresh, func(x, y uint32) int {
-		return cmp.Or(cmp.Compare(w.dirIDs[j.paths[x].dir], w.dirIDs[j.paths[y].dir]), cmp.Compare(j.paths[x].base, j.paths[y].base))
-	})
-	insert := newBulk(tx, 3, "INSERT INTO paths (dir, base, id) VALUES", "ON CONFLICT DO NOTHING")
-	defer insert.close()
-	for i, p := range fresh {
-		rows, affected, err := insert.add(ctx, w.dirIDs[j.paths[p].dir], j.paths[p].base, w.pathIDs[p])
-		if err == nil && i == len(fresh)-1 && rows == 0 {
-			rows, affected, err = insert.flush(ctx)
-		}
-		if err != nil {
-			return fmt.Errorf("write paths: %w", err)
-		}
-		if int64(rows) == affected {
-			continue
-		}
-		// Some of them are there already.
-		for _, p := range fresh[i+1-rows : i+1] {
-			info := &j.paths[p]
-			if err := tx.QueryRowContext(ctx, "SELECT id FROM paths WHERE dir = ? AND base = ?", w.dirIDs[info.dir], info.base).
-				Scan(&w.pathIDs[p]); err != nil {
-				return fmt.Errorf("look up %s/%s: %w", j.dirs[info.dir], info.base, err)
-			}
-		}
-	}
-	return nil
 }
 
 // writeRoots writes the roots of the job, and notes those that are new.

@@ -257,12 +257,11 @@ func (m *importer) nameID(number int) (int64, error) {
 		return m.ids[number], nil
 	}
 	n := &m.names[number]
-	var dir int64
-	if err := m.tx.QueryRowContext(m.ctx, "INSERT INTO dirs (dir) VALUES (?) ON CONFLICT DO UPDATE SET dir = dir RETURNING id",
-		m.dirs[n.Dir]).Scan(&dir); err != nil {
+	dir, err := dirID(m.ctx, m.tx, m.dirs[n.Dir])
+	if err != nil {
 		return 0, err
 	}
-	err := m.tx.QueryRowContext(m.ctx, `INSERT INTO names (name, arch, dir) VALUES (?, ?, ?)
+	err = m.tx.QueryRowContext(m.ctx, `INSERT INTO names (name, arch, dir) VALUES (?, ?, ?)
 		ON CONFLICT DO UPDATE SET name = name RETURNING id`, n.Name, n.Arch, dir).Scan(&m.ids[number])
 	return m.ids[number], err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -80,7 +81,6 @@ type ranking struct {
 	clientCap int
 
 	roots     map[string]bool
-	rootOfDir map[string]string
 	all       []nameGroup
 	places    []place
 	placeOf   map[place]int32
@@ -118,7 +118,7 @@ func (s *Store) newRanking(halfLife time.Duration) (*ranking, error) {
 	}
 	return &ranking{
 		today: dayOf(s.opt.Clock().Unix()), halfLife: halfLife.Hours() / 24, clientCap: s.opt.ClientCap,
-		roots: map[string]bool{}, rootOfDir: map[string]string{}, placeOf: map[place]int32{},
+		roots: map[string]bool{}, placeOf: map[place]int32{},
 		group: map[int64]int32{},
 	}, nil
 }
@@ -152,40 +152,36 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	for _, root := range list {
 		r.roots[root] = true
 	}
-	dirs, err := loadDirs(ctx, q)
+	// As many groups as there can be, since growing would cost more than counting; and ids
+	// are given one after the other: a slice has few holes.
+	ends, err := column[int64](ctx, q, `SELECT count(*) FROM names UNION ALL SELECT coalesce(min(first), 0) FROM paths
+		UNION ALL SELECT coalesce(max(last) + 1, 0) FROM paths`)
 	if err != nil {
 		return err
 	}
-	// As many as there can be: growing would cost more than counting.
-	n, err := column[int](ctx, q, "SELECT (SELECT count(*) FROM names) + (SELECT count(*) FROM paths)")
-	if err != nil {
+	names, paths := ends[0], ends[2]-ends[1]
+	if paths < 0 || paths > math.MaxInt32 {
+		return fmt.Errorf("paths from %d to %d: %w", ends[1], ends[2], ErrDamaged)
+	}
+	r.all, r.groups = make([]nameGroup, 0, names+paths), make(map[groupKey]int32, names+paths)
+	r.firstPath, r.path = ends[1], slices.Repeat([]int32{-1}, int(paths))
+	if err := r.readNames(ctx, q); err != nil {
 		return err
 	}
-	r.all, r.groups = make([]nameGroup, 0, n[0]), make(map[groupKey]int32, n[0])
-	// Ids are given one after the other: a slice has few holes.
-	ends, err := column[int64](ctx, q, "SELECT coalesce(min(id), 0) FROM paths UNION ALL SELECT coalesce(max(id) + 1, 0) FROM paths")
-	if err != nil {
-		return err
-	}
-	r.firstPath, r.path = ends[0], slices.Repeat([]int32{-1}, int(ends[1]-ends[0]))
-	rows, err := q.QueryContext(ctx, "SELECT id, name, arch, dir FROM names")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, dir int64
-		var name, arch string
-		if err := rows.Scan(&id, &name, &arch, &dir); err != nil {
+	var dirs []dirPlaces // by their numbers
+	if err := eachPath(ctx, q, func(p storedPath) error {
+		if p.dir.number == len(dirs) {
+			dirs = append(dirs, r.placesOf(p.dir.path))
+		}
+		name, arch, err := p.name()
+		if err != nil {
 			return err
 		}
-		r.group[id] = r.groupOf(name, arch, dirs[dir])
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if err := eachPath(ctx, q, func(id, dir int64, name, arch, base string) error {
-		r.path[id-r.firstPath] = r.groupOf(name, arch, dirs[dir])
+		i := p.id - r.firstPath
+		if i < 0 || i >= paths {
+			return fmt.Errorf("path %d is in a list of others: %w", p.id, ErrDamaged)
+		}
+		r.path[i] = r.groupOf(groupKey{name, r.placeIn(&dirs[p.dir.number], arch)})
 		return nil
 	}); err != nil {
 		return err
@@ -203,29 +199,65 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 		return nil
 	}
 	r.choose()
-	return eachPath(ctx, q, func(id, dir int64, _, _, base string) error {
-		if x := r.explained[r.path[id-r.firstPath]]; x != nil {
-			x.files[id] = &FileShare{Path: dirs[dir] + "/" + base}
+	return eachPath(ctx, q, func(p storedPath) error {
+		if x := r.explained[r.path[p.id-r.firstPath]]; x != nil {
+			x.files[p.id] = &FileShare{Path: p.dir.path + "/" + p.base}
 		}
 		return nil
 	})
 }
 
-// groupOf is the group of a name in a directory.
-func (r *ranking) groupOf(name, arch, dir string) int32 {
-	root, ok := r.rootOfDir[dir]
-	if !ok {
-		root = RootOf(dir, r.roots)
-		r.rootOfDir[dir] = root
+// readNames finds the groups of the names of closed days.
+func (r *ranking) readNames(ctx context.Context, q queryer) error {
+	dirs, err := loadDirs(ctx, q)
+	if err != nil {
+		return err
 	}
-	at := place{arch, root}
+	places := map[int64]*dirPlaces{}
+	return each(ctx, q, "SELECT id, name, arch, dir FROM names", nil, func(rows *sql.Rows) error {
+		var id, dir int64
+		var name, arch string
+		if err := rows.Scan(&id, &name, &arch, &dir); err != nil {
+			return err
+		}
+		d := places[dir]
+		if d == nil {
+			found := r.placesOf(dirs[dir])
+			d = &found
+			places[dir] = d
+		}
+		r.group[id] = r.groupOf(groupKey{name, r.placeIn(d, arch)})
+		return nil
+	})
+}
+
+// dirPlaces are the places of what is in a directory.
+type dirPlaces struct {
+	root  string
+	archs []string
+	place []int32 // of each arch
+}
+
+func (r *ranking) placesOf(dir string) dirPlaces { return dirPlaces{root: RootOf(dir, r.roots)} }
+
+// placeIn is the place of an arch in a directory.
+func (r *ranking) placeIn(d *dirPlaces, arch string) int32 {
+	if i := slices.Index(d.archs, arch); i >= 0 {
+		return d.place[i]
+	}
+	at := place{arch, d.root}
 	p, ok := r.placeOf[at]
 	if !ok {
 		p = int32(len(r.places))
 		r.placeOf[at] = p
 		r.places = append(r.places, at)
 	}
-	k := groupKey{name, p}
+	d.archs, d.place = append(d.archs, arch), append(d.place, p)
+	return p
+}
+
+// groupOf is the number of a group.
+func (r *ranking) groupOf(k groupKey) int32 {
 	g, ok := r.groups[k]
 	if !ok {
 		g = int32(len(r.all))

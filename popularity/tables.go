@@ -3,49 +3,11 @@ package popularity
 import (
 	"context"
 	"database/sql"
-	"fmt"
-	"strconv"
-	"strings"
 )
 
 // queryer is a transaction or a connection in one.
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// eachPath calls fn for each path of the open days, with the id of its
-// directory and what its file name says.
-func eachPath(ctx context.Context, q queryer, fn func(id, dir int64, name, arch, base string) error) error {
-	dirs, err := loadDirs(ctx, q)
-	if err != nil {
-		return err
-	}
-	// A row for each directory, and not for each path: the way from SQLite costs more
-	// than a path does. Neither part has a newline or a slash.
-	rows, err := q.QueryContext(ctx, "SELECT dir, group_concat(id || '/' || base, char(10)) FROM paths GROUP BY dir")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var dir int64
-		var list string
-		if err := rows.Scan(&dir, &list); err != nil {
-			return err
-		}
-		for line := range strings.SplitSeq(list, "\n") {
-			number, base, _ := strings.Cut(line, "/")
-			id, err := strconv.ParseInt(number, 10, 64)
-			name, arch, ok := packageName(dirs[dir], base)
-			if err != nil || !ok {
-				return fmt.Errorf("path %q of %q: %w", line, dirs[dir], ErrDamaged)
-			}
-			if err := fn(id, dir, name, arch, base); err != nil {
-				return err
-			}
-		}
-	}
-	return rows.Err()
 }
 
 // loadDirs are the directories by their ids.
@@ -65,6 +27,12 @@ func loadDirs(ctx context.Context, q queryer) (map[int64]string, error) {
 		dirs[id] = dir
 	}
 	return dirs, rows.Err()
+}
+
+// dirID is the id of a directory, which gets one where it has none.
+func dirID(ctx context.Context, tx *sql.Tx, dir string) (id int64, err error) {
+	err = tx.QueryRowContext(ctx, "INSERT INTO dirs (dir) VALUES (?) ON CONFLICT DO UPDATE SET dir = dir RETURNING id", dir).Scan(&id)
+	return id, err
 }
 
 // eachRow calls fn with what the database has of each client of an open day, in the

@@ -5,9 +5,10 @@ CREATE TABLE meta (
 	id        INTEGER PRIMARY KEY CHECK (id = 1),
 	salt      BLOB NOT NULL,
 	epoch     INTEGER NOT NULL,
-	next_path INTEGER NOT NULL
+	next_path INTEGER NOT NULL,
+	node      TEXT NOT NULL -- who this database is to the others of its group; see group.go
 );
-INSERT INTO meta (id, salt, epoch, next_path) VALUES (1, randomblob(16), 0, 1);
+INSERT INTO meta (id, salt, epoch, next_path, node) VALUES (1, randomblob(16), 0, 1, lower(hex(randomblob(8))));
 
 -- How far a log was read, in decompressed bytes, and how it is known again: a
 -- hash of its beginning and one of the bytes right before the offset.
@@ -39,23 +40,20 @@ CREATE TABLE roots (
 	last_seen  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Directories of packages. The root of each is worked out when it is needed.
-CREATE TABLE dirs (
-	id  INTEGER PRIMARY KEY,
-	dir TEXT NOT NULL UNIQUE -- "fedora/updates/41/Everything/x86_64/Packages/v"
+-- Paths that the open days refer to, many to a row, see paths.go. The ids in a list are
+-- from first to last, and each is in one list.
+CREATE TABLE paths (
+	first INTEGER PRIMARY KEY,
+	last  INTEGER NOT NULL,
+	list  BLOB NOT NULL
 );
 
--- Paths that the open days refer to. The id is unique; nothing looks it up.
-CREATE TABLE paths (
-	dir  INTEGER NOT NULL REFERENCES dirs (id),
-	base TEXT NOT NULL,
-	id   INTEGER NOT NULL,
-	PRIMARY KEY (dir, base)
-) WITHOUT ROWID;
-
 CREATE TABLE open_days (
-	day  INTEGER PRIMARY KEY, -- days since 1970, UTC
-	read INTEGER NOT NULL     -- when a line of it was last counted
+	day    INTEGER PRIMARY KEY, -- days since 1970, UTC
+	read   INTEGER NOT NULL,    -- when a line of it was last counted
+	-- What its clients are hashed with: the name of the group's secret, '' for the salt of
+	-- this database.
+	hashed TEXT NOT NULL
 );
 
 -- What one client asked for on an open day: paths with bytes and time, see
@@ -68,12 +66,19 @@ CREATE TABLE requests (
 	PRIMARY KEY (day, client)
 ) WITHOUT ROWID;
 
--- Names of closed days, each in a directory.
+-- Directories of names. The root of each is worked out when it is needed.
+CREATE TABLE dirs (
+	id  INTEGER PRIMARY KEY,
+	dir TEXT NOT NULL UNIQUE -- "fedora/updates/41/Everything/x86_64/Packages/v"
+);
+
+-- Names of closed days, each in a directory, whose id is no foreign key: to delete one
+-- directory would take a walk over all names.
 CREATE TABLE names (
 	id   INTEGER PRIMARY KEY,
 	name TEXT NOT NULL,
 	arch TEXT NOT NULL,
-	dir  INTEGER NOT NULL REFERENCES dirs (id),
+	dir  INTEGER NOT NULL,
 	UNIQUE (name, arch, dir)
 );
 
@@ -98,4 +103,11 @@ CREATE TABLE overlaps (
 	clients INTEGER NOT NULL,
 	weight  INTEGER NOT NULL,
 	PRIMARY KEY (day, names)
+) WITHOUT ROWID;
+
+-- The others of the group, and when the newest of their counts that were taken in
+-- here were made, in seconds since 1970.
+CREATE TABLE members (
+	node TEXT PRIMARY KEY,
+	made INTEGER NOT NULL
 ) WITHOUT ROWID;
