@@ -49,6 +49,7 @@ func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	if err := s.settle(ctx, in.knowns); err != nil {
 		return report, s.explain("write", err)
 	}
+	s.checkpoint()
 	return report, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -165,9 +166,9 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	}
 	r.all, r.groups = make([]nameGroup, 0, names+paths), make(map[groupKey]int32, names+paths)
 	r.firstPath, r.path = ends[1], slices.Repeat([]int32{-1}, int(paths))
-	if err := r.readNames(ctx, q); err != nil {
-		return err
-	}
+	// A path got its id when it was first asked for, so that what is popular comes first,
+	// and what a client asked for comes in order. With groups in the order of their first
+	// paths few of many are counted most of the time, and these lie together.
 	var dirs []dirPlaces // by their numbers
 	if err := eachPath(ctx, q, func(p storedPath) error {
 		if p.dir.number == len(dirs) {
@@ -186,7 +187,10 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	}); err != nil {
 		return err
 	}
-	r.arrange()
+	if err := r.readNames(ctx, q); err != nil {
+		return err
+	}
+	r.groups = nil
 	counters := 1 // of what is explained there is one account
 	if r.name == "" {
 		counters = maxCounters
@@ -267,58 +271,45 @@ func (r *ranking) groupOf(k groupKey) int32 {
 	return g
 }
 
-// arrange puts the groups in the order of their first paths' ids. A path got its id
-// when it was first asked for, so that what is popular comes first, and what a client
-// asked for comes in order: of many groups few are counted most of the time, and
-// these stay together in the processor's caches.
-func (r *ranking) arrange() {
-	to, next := slices.Repeat([]int32{-1}, len(r.all)), int32(0)
-	moved := func(g int32) int32 {
-		if to[g] < 0 {
-			to[g] = next
-			next++
-		}
-		return to[g]
+// rankOrder is what the ranking is sorted by, of a group.
+type rankOrder struct {
+	score      float64
+	clientDays int64
+	group      int32
+}
+
+// compare orders what ranks higher first.
+func (r *ranking) compare(a, b rankOrder) int {
+	if a.score != b.score || a.clientDays != b.clientDays {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.clientDays, a.clientDays))
 	}
-	for i, g := range r.path {
-		if g >= 0 {
-			r.path[i] = moved(g)
-		}
-	}
-	all := make([]nameGroup, len(r.all))
-	for g := range r.all {
-		all[moved(int32(g))] = r.all[g]
-	}
-	for id, g := range r.group {
-		r.group[id] = to[g]
-	}
-	r.all, r.groups = all, nil
+	x, y := &r.all[a.group], &r.all[b.group]
+	return cmp.Or(strings.Compare(x.name, y.name),
+		strings.Compare(r.places[x.place].arch, r.places[y.place].arch), strings.Compare(r.places[x.place].root, r.places[y.place].root))
 }
 
 // sorted is the ranking.
 func (r *ranking) sorted() []Rank {
-	type entry struct {
-		score      float64
-		clientDays int64
-		group      int32
-	}
-	order := make([]entry, 0, len(r.all))
+	order := make([]rankOrder, 0, len(r.all))
 	for g := range r.all {
 		if x := &r.all[g]; x.clientDays != 0 {
-			order = append(order, entry{x.score, x.clientDays, int32(g)})
+			order = append(order, rankOrder{x.score, x.clientDays, int32(g)})
 		}
 	}
-	slices.SortFunc(order, func(a, b entry) int {
-		if a.score != b.score || a.clientDays != b.clientDays {
-			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.clientDays, a.clientDays))
-		}
-		x, y := &r.all[a.group], &r.all[b.group]
-		return cmp.Or(strings.Compare(x.name, y.name),
-			strings.Compare(r.places[x.place].arch, r.places[y.place].arch), strings.Compare(r.places[x.place].root, r.places[y.place].root))
-	})
+	// Two halves side by side, which are merged below.
+	low, high := order[:len(order)/2], order[len(order)/2:]
+	var sorting sync.WaitGroup
+	sorting.Go(func() { slices.SortFunc(low, r.compare) })
+	slices.SortFunc(high, r.compare)
+	sorting.Wait()
 	ranks := make([]Rank, len(order)) // an empty array in JSON, where there are none
-	for i, o := range order {
-		x := &r.all[o.group]
+	for i := range ranks {
+		next := &low
+		if len(low) == 0 || len(high) > 0 && r.compare(high[0], low[0]) < 0 {
+			next = &high
+		}
+		x := &r.all[(*next)[0].group]
+		*next = (*next)[1:]
 		ranks[i] = Rank{
 			Rank: i + 1, Name: x.name, Arch: r.places[x.place].arch, Root: r.places[x.place].root, Score: x.score,
 			Clients: int(x.clients), ClientDays: int(x.clientDays), Requests: int(x.requests), Bytes: x.bytes,

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -72,6 +71,8 @@ type Store struct {
 	limit  int        // requests in a batch
 	most   int        // bytes of targets and clients that are remembered
 	one    sync.Mutex // held by Ingest and Import
+
+	checkpoints sync.WaitGroup
 }
 
 // Open opens the database at path, and creates it, readable by its owner
@@ -93,27 +94,22 @@ func Open(path string, o Options) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, fmt.Errorf("open popularity database: %w", err)
 	}
-	// NORMAL may lose the last commits with the power: offsets and counts
-	// alike, so that the lines are read again. The cache is twice SQLite's own,
-	// so that few pages of a batch are written before it is complete.
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_foreign_keys=on&_synchronous=NORMAL&_cache_size=-4096"}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open popularity database %s: %w", path, err)
-	}
-	s := &Store{path: path, db: db, opt: o, group: newGroup(o.Group), limit: batchRequests, most: memoryLimit}
+	s := &Store{path: path, db: sql.OpenDB(newConnector(path)), opt: o, group: newGroup(o.Group), limit: batchRequests, most: memoryLimit}
 	if len(o.Fields) > 0 {
 		s.fields = newJSONNode(o.Fields)
 	}
 	if err := s.migrate(context.Background()); err != nil {
-		db.Close()
+		s.db.Close()
 		return nil, s.explain("open", err)
 	}
 	return s, nil
 }
 
 // Close releases the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.checkpoints.Wait()
+	return s.db.Close()
+}
 
 // makeFile creates the database's file so that SQLite cannot create it with
 // the umask's mode; SQLite gives its companions (-wal, -shm) the same mode.

@@ -56,6 +56,9 @@ func (a *Agent) Ranking(ctx context.Context) ([]popularity.Rank, error) {
 	if err != nil {
 		return nil, fmt.Errorf("see which names are gone: %w", err)
 	}
+	if len(left) == 0 {
+		return ranks, nil
+	}
 	ranks = slices.DeleteFunc(ranks, func(r popularity.Rank) bool { return left[PackageName{r.Name, r.Arch, r.Root}] })
 	for i := range ranks {
 		ranks[i].Rank = i + 1
