@@ -19,7 +19,7 @@ func (s *Store) Asked(ctx context.Context) (map[string]time.Time, error) {
 		}
 		last := map[int64]int64{} // the day of a path's id
 		for _, day := range days {
-			err := eachClient(ctx, conn, day, func(_ int64, list []asked, _ []uint64) error {
+			err := eachClient(ctx, conn, day, func(_ uint64, list []asked, _ []uint64) error {
 				for _, a := range list {
 					last[a.path] = day
 				}

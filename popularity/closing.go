@@ -148,7 +148,7 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64, limit int) err
 	counts := map[int64]*dayCount{}
 	overlaps := map[string]overlap{}
 	var names []int64
-	err := eachClient(ctx, tx, day, func(_ int64, list []asked, missing []uint64) error {
+	err := eachClient(ctx, tx, day, func(_ uint64, list []asked, missing []uint64) error {
 		if scans(list, missing) {
 			return nil
 		}
@@ -205,12 +205,11 @@ func (x *index) close(ctx context.Context, tx *sql.Tx, day int64, limit int) err
 			return err
 		}
 	}
-	for _, table := range []string{"requests", "open_days"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE day = ?", day); err != nil {
-			return err
-		}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM requests WHERE part BETWEEN ? AND ?", part(day, 0), part(day+1, 0)-1); err != nil {
+		return err
 	}
-	return nil
+	_, err = tx.ExecContext(ctx, "DELETE FROM open_days WHERE day = ?", day)
+	return err
 }
 
 // forgetPaths deletes the paths that no open day refers to, and the names that no
@@ -222,7 +221,7 @@ func (x *index) forgetPaths(ctx context.Context, tx *sql.Tx) error {
 	}
 	kept := map[int64]bool{}
 	for _, day := range days {
-		if err := eachClient(ctx, tx, day, func(_ int64, list []asked, _ []uint64) error {
+		if err := eachClient(ctx, tx, day, func(_ uint64, list []asked, _ []uint64) error {
 			for _, a := range list {
 				kept[a.path] = true
 			}

@@ -41,10 +41,10 @@
 // line becomes an entry), clients.go and counts.go (whose it is, and whether it
 // counts), blocks.go and pipeline.go (a log's blocks are parsed side by side),
 // target.go, filename.go and place.go (a URL becomes a package), batch.go, memo.go
-// and scanner.go (lines become requests), output.go, flush.go, visits.go, requests.go
-// and bulk.go (requests go into the database while more are read), source.go and
-// known.go (a log's content, and how far it was read), ingest.go (all of these in
-// order), lines.go (lines for who counts otherwise), tables.go and closing.go (a
-// day becomes numbers), rank.go, rankday.go and explain.go, and for several
+// and scanner.go (lines become requests), output.go, flush.go, visits.go, requests.go,
+// paths.go and parts.go (requests go into the database while more are read), source.go
+// and known.go (a log's content, and how far it was read), ingest.go (all of these in
+// order), lines.go (lines for who counts otherwise), store.go, connect.go, tables.go and
+// closing.go (a day becomes numbers), rank.go, rankday.go and explain.go, and for several
 // machines group.go, exchange.go, export.go and import.go.
 package popularity

@@ -208,7 +208,7 @@ func (x *exporter) open(ctx context.Context, q queryer, day int64) error {
 	if err := x.line(&countsLine{Open: &day}); err != nil {
 		return err
 	}
-	return eachClient(ctx, q, day, func(client int64, list []asked, missing []uint64) error {
+	return eachClient(ctx, q, day, func(client uint64, list []asked, missing []uint64) error {
 		for i := range list {
 			number, ok := x.paths[list[i].path]
 			if !ok {
@@ -216,6 +216,6 @@ func (x *exporter) open(ctx context.Context, q queryer, day int64) error {
 			}
 			list[i].path = number
 		}
-		return x.line(&countsLine{Client: &countsClient{Hash: client, Asked: appendAsked(nil, list), Missing: appendMissing(nil, missing)}})
+		return x.line(&countsLine{Client: &countsClient{Hash: int64(client), Asked: appendAsked(nil, list), Missing: appendMissing(nil, missing)}})
 	})
 }

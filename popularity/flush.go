@@ -36,8 +36,9 @@ type writer struct {
 	visited []visit  // of a day
 	records []record // of these
 	order   []uint64 // of a visit's records
-	read    []byte   // what readStored found
-	blobs   []byte   // what is being written
+	list    []asked  // of a visit
+	read    []byte   // what readParts found
+	merged  []byte   // the part that is being written
 	free    chunkPool
 }
 

@@ -94,74 +94,33 @@ func (r *ranking) addClosed(ctx context.Context, q queryer, day int64) error {
 	return rows.Err()
 }
 
-// clientRows are what some clients asked for on a day, as the database has it.
-type clientRows struct {
-	blobs []byte
-	ends  [][2]int // in blobs, of each client's paths and of what was missing
-}
-
-// rowsBytes is how many bytes of clientRows are counted at a time.
-const rowsBytes = 64 << 10
-
-// addOpen adds what clients asked for on an open day. The rows are read here, and
+// addOpen adds what clients asked for on an open day. The parts are read here, and
 // counted side by side: whole numbers add up to the same in any order.
 func (r *ranking) addOpen(ctx context.Context, q queryer, day int64) error {
 	var counting errgroup.Group
-	todo, free := make(chan *clientRows, 2*len(r.counts)), make(chan *clientRows, 2*len(r.counts))
+	todo, free := make(chan []byte, 2*len(r.counts)), make(chan []byte, 2*len(r.counts))
 	for i := range r.counts {
-		free <- new(clientRows)
-		free <- new(clientRows)
+		free <- nil
+		free <- nil
 		counting.Go(func() (err error) {
-			for rows := range todo {
+			list, missing := make([]asked, 0, 256), make([]uint64, 0, maxMissing)
+			for part := range todo {
 				if err == nil {
-					err = r.addClients(&r.counts[i], day, rows)
+					err = eachOf(part, list, missing, func(_ uint64, list []asked, missing []uint64) error {
+						return r.addClient(&r.counts[i], day, list, missing)
+					})
 				}
-				free <- rows
+				free <- part
 			}
 			return err
 		})
 	}
-	var rows *clientRows
-	err := eachRow(ctx, q, day, func(_ int64, paths, missing []byte) error {
-		if rows == nil {
-			rows = <-free
-			rows.blobs, rows.ends = rows.blobs[:0], rows.ends[:0]
-		}
-		rows.blobs = append(rows.blobs, paths...)
-		middle := len(rows.blobs)
-		rows.blobs = append(rows.blobs, missing...)
-		rows.ends = append(rows.ends, [2]int{middle, len(rows.blobs)})
-		if len(rows.blobs) >= rowsBytes {
-			todo <- rows
-			rows = nil
-		}
+	err := eachPart(ctx, q, day, func(part []byte) error {
+		todo <- append((<-free)[:0], part...)
 		return nil
 	})
-	if rows != nil {
-		todo <- rows
-	}
 	close(todo)
 	return cmp.Or(err, counting.Wait())
-}
-
-// addClients adds rows to counts.
-func (r *ranking) addClients(counts *dayCounts, day int64, rows *clientRows) (err error) {
-	var list []asked
-	var missing []uint64
-	from := 0
-	for _, end := range rows.ends {
-		if list, err = decodeAsked(list[:0], rows.blobs[from:end[0]]); err != nil {
-			return err
-		}
-		if missing, err = decodeMissing(missing[:0], rows.blobs[end[0]:end[1]]); err != nil {
-			return err
-		}
-		from = end[1]
-		if err := r.addClient(counts, day, list, missing); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // addClient adds what one client asked for on an open day.

@@ -39,20 +39,32 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
+// clients are the hashes of a database's open days.
+func clients(t *testing.T, s *Store) (all []uint64) {
+	t.Helper()
+	days, err := column[int64](t.Context(), s.db, "SELECT day FROM open_days ORDER BY day")
+	for _, day := range days {
+		err = errors.Join(err, eachClient(t.Context(), s.db, day, func(client uint64, _ []asked, _ []uint64) error {
+			all = append(all, client)
+			return nil
+		}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // No address is in the database in the clear, and no two databases have the same
 // hash of one.
 func TestClientsAreSaltedHashes(t *testing.T) {
-	var hashes []int64
+	var hashes []uint64
 	for range 2 {
 		dir := t.TempDir()
 		s := openStore(t, dir, options())
 		writeFile(t, dir+"/log", line("client-in-the-clear", now, "a/x-1-1.noarch.rpm"))
 		ingest1(t, s, dir+"/log")
-		var h int64
-		if err := s.db.QueryRow("SELECT client FROM requests").Scan(&h); err != nil {
-			t.Fatal(err)
-		}
-		hashes = append(hashes, h)
+		hashes = append(hashes, clients(t, s)...)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -134,17 +146,29 @@ func TestDamaged(t *testing.T) {
 		_, err = s.Ingest(t.Context(), []string{dir + "/log"})
 		says(t, err)
 	})
-	t.Run("a list of requests cut short", func(t *testing.T) {
-		dir := t.TempDir()
-		s := openStore(t, dir, options())
-		writeFile(t, dir+"/log", write(traffic(3, 20), "common"))
-		ingest1(t, s, dir+"/log")
-		if _, err := s.db.Exec("UPDATE requests SET paths = x'80'"); err != nil {
-			t.Fatal(err)
-		}
-		_, err := s.Rank(t.Context(), halfLife)
-		says(t, err)
-	})
+	for _, c := range []struct{ name, statement string }{
+		{"a client's head cut short", "UPDATE requests SET clients = substr(clients, 1, 12)"},
+		{"a client cut short", "UPDATE requests SET clients = substr(clients, 1, length(clients) - 1)"},
+		{"a list of requests cut short", "UPDATE requests SET clients = x'0102030405060708000000000180'"},
+		{"a request for no path", "UPDATE requests SET clients = x'01020304050607080000000003010101'; DELETE FROM paths"},
+		{"a list of paths cut short", "UPDATE paths SET list = substr(list, 1, length(list) - 1)"},
+		{"a path in no directory", "UPDATE paths SET list = x'0001'"},
+		{"a list of other paths", "UPDATE paths SET last = first - 2"},
+		{"more paths than there can be", "UPDATE paths SET last = 9223372036854775806"},
+		{"a path without a name", "UPDATE paths SET list = x'0000016100'"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir, options())
+			writeFile(t, dir+"/log", write(traffic(3, 20), "common"))
+			ingest1(t, s, dir+"/log")
+			if _, err := s.db.Exec(c.statement); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Rank(t.Context(), halfLife)
+			says(t, err)
+		})
+	}
 }
 
 func TestNewerSchema(t *testing.T) {

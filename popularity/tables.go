@@ -35,43 +35,6 @@ func dirID(ctx context.Context, tx *sql.Tx, dir string) (id int64, err error) {
 	return id, err
 }
 
-// eachRow calls fn with what the database has of each client of an open day, in the
-// order of the clients. The blobs are valid until fn returns.
-func eachRow(ctx context.Context, q queryer, day int64, fn func(client int64, paths, missing []byte) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT client, paths, missing FROM requests WHERE day = ? ORDER BY client", day)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var client int64
-	var paths, missing sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&client, &paths, &missing); err != nil {
-			return err
-		}
-		if err := fn(client, paths, missing); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// eachClient calls fn with what each client of an open day asked for, in the
-// order of the clients. The lists are valid until fn returns.
-func eachClient(ctx context.Context, q queryer, day int64, fn func(client int64, list []asked, missing []uint64) error) error {
-	var list []asked
-	var missing []uint64
-	return eachRow(ctx, q, day, func(client int64, paths, hashes []byte) (err error) {
-		if list, err = decodeAsked(list[:0], paths); err != nil {
-			return err
-		}
-		if missing, err = decodeMissing(missing[:0], hashes); err != nil {
-			return err
-		}
-		return fn(client, list, missing)
-	})
-}
-
 // column reads a query's only column.
 func column[T any](ctx context.Context, q queryer, query string, args ...any) (all []T, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)

@@ -56,15 +56,12 @@ CREATE TABLE open_days (
 	hashed TEXT NOT NULL
 );
 
--- What one client asked for on an open day: paths with bytes and time, see
--- requests.go, and hashes of what was not there, see scanner.go.
+-- What clients asked for on an open day: the day times 256 and the first byte of the
+-- clients' hashes, and what is of these, see parts.go.
 CREATE TABLE requests (
-	day     INTEGER NOT NULL,
-	client  INTEGER NOT NULL, -- salted hash
-	paths   BLOB NOT NULL,
-	missing BLOB NOT NULL,
-	PRIMARY KEY (day, client)
-) WITHOUT ROWID;
+	part    INTEGER PRIMARY KEY,
+	clients BLOB NOT NULL
+);
 
 -- Directories of names. The root of each is worked out when it is needed.
 CREATE TABLE dirs (
