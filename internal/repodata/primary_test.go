@@ -440,3 +440,46 @@ func FuzzScanPrimary(f *testing.F) {
 		}
 	})
 }
+
+// What ScanFiles passes over may hold what looks like its end, and be longer than a buffer.
+func TestScanFilesPassesOver(t *testing.T) {
+	pkg := func(inside string) string {
+		return `<package type="rpm"><name>a</name><arch>noarch</arch><version epoch="0" ver="1" rel="1"/>` +
+			`<checksum type="sha256" pkgid="YES">` + strings.Repeat("0", 64) + `</checksum><size package="1"/><location href="a-1-1.noarch.rpm"/>` +
+			`<format>` + inside + `</format></package>`
+	}
+	for _, c := range []struct{ name, inside, err string }{
+		{"nothing", "", ""},
+		{"elements", `<rpm:provides><rpm:entry name="a"/></rpm:provides>`, ""},
+		{"a longer name", "<formats></formats><formatted>x</formatted >", ""},
+		{"a comment", "<!-- </format> -->", ""},
+		{"a CDATA section", "<x><![CDATA[</format>]]></x>", ""},
+		{"more than a buffer", "<x>" + strings.Repeat("word ", 100_000) + "</x>", ""},
+		{"a buffer's end in the tag", strings.Repeat(" ", scanBuffer), ""},
+		{"a bad comment", "<!-- -- -->", "comment"},
+		{"a declaration", "<!ENTITY a 'b'>", ErrDTD.Error()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for cut := range 40 {
+				n := 0
+				text := `<metadata xmlns:rpm="r">` + strings.Repeat(" ", cut) + pkg(c.inside) + pkg(c.inside) + "</metadata>"
+				_, err := ScanFiles(strings.NewReader(text), func(p *Package) error { n++; return nil })
+				if c.err != "" {
+					if err == nil || !strings.Contains(err.Error(), c.err) {
+						t.Fatalf("%v, want %q", err, c.err)
+					}
+					continue
+				}
+				if err != nil || n != 2 {
+					t.Fatalf("%d packages of 2, %v", n, err)
+				}
+			}
+		})
+	}
+	text := `<metadata xmlns:rpm="r">` + pkg("<x></x>")
+	for n := range len(text) {
+		if _, err := ScanFiles(strings.NewReader(text[:n]), func(*Package) error { return nil }); err == nil {
+			t.Fatalf("cut at byte %d it is whole", n)
+		}
+	}
+}

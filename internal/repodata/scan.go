@@ -42,6 +42,9 @@ type scanner struct {
 	// mute is set by who reads the tokens while no text is wanted: it is checked all
 	// the same, but not handed out.
 	mute bool
+	// passing is set by who reads the tokens and wants nothing of what is in the element
+	// that was opened last: next is its end.
+	passing bool
 }
 
 // attr is an attribute; its name is as it was written, prefix included.
@@ -83,6 +86,14 @@ func (s *scanner) next() (*token, error) {
 			return nil, err
 		}
 	}
+	if s.passing {
+		s.passing = false
+		if err := s.pass(); err == io.EOF {
+			return s.atEOF()
+		} else if err != nil {
+			return nil, fmt.Errorf("at byte %d: %w", s.base+int64(s.pos), err)
+		}
+	}
 	for {
 		s.token.event = eventNone
 		n, err := s.parse(s.buf[s.pos:s.end])
@@ -100,6 +111,51 @@ func (s *scanner) next() (*token, error) {
 		s.pos += n
 		if s.token.event != eventNone {
 			return &s.token, nil
+		}
+	}
+}
+
+// pass goes on to the end tag of the innermost open element. What it passes is not
+// checked; of an element of that name in it the end is taken for the one looked for.
+// The error is io.EOF where the tag does not come.
+func (s *scanner) pass() error {
+	from := 0
+	if n := len(s.ends); n > 1 {
+		from = s.ends[n-2]
+	}
+	tag := append([]byte("</"), s.names[from:]...)
+	for {
+		b := s.buf[s.pos:s.end]
+		end := bytes.Index(b, tag)
+		before := b
+		if end >= 0 {
+			before = b[:end]
+		}
+		if i := bytes.Index(before, []byte("<!")); i >= 0 {
+			// A comment or a CDATA section, in which the tag is none.
+			s.pos += i
+			n, err := s.parseBang(s.buf[s.pos:s.end])
+			if err == errShort {
+				err = s.more()
+			}
+			if err != nil {
+				return err
+			}
+			s.pos += n
+			continue
+		}
+		if behind := end + len(tag); end >= 0 && behind < len(b) {
+			if b[behind] == '>' || skipSpace(b, behind) > behind {
+				s.pos += end
+				return nil
+			}
+			s.pos += behind // a longer name
+			continue
+		}
+		// The tag may begin in what is left.
+		s.pos += max(0, len(b)-len(tag))
+		if err := s.more(); err != nil {
+			return err
 		}
 	}
 }
