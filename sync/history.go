@@ -70,7 +70,7 @@ func (h *history) lastSuccess() (time.Time, error) {
 }
 
 // failedRoots is the roots whose metadata could not be had by the last run that
-// tried, and why.
+// tried, and why. A run that was broken off may not have come to all of them.
 func (h *history) failedRoots() (map[string]string, error) {
 	rows, err := h.db.Query(`SELECT report FROM run ORDER BY rowid DESC LIMIT ?`, keptRuns)
 	if err != nil {
@@ -87,7 +87,7 @@ func (h *history) failedRoots() (map[string]string, error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return nil, err
 		}
-		r.Roots = slices.DeleteFunc(r.Roots, func(x *RootReport) bool { return seen[x.Root] })
+		r.Roots = slices.DeleteFunc(r.Roots, func(x *RootReport) bool { return seen[x.Root] || x.Untried })
 		r.failedRoots(failed)
 		for _, x := range r.Roots {
 			seen[x.Root] = true
