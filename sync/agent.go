@@ -170,10 +170,17 @@ func (a *Agent) begin() *run {
 	}
 }
 
-// lock lets no other run begin, in any process.
+// lock lets no other run begin, in any process. What is told of how far a run is belongs
+// to whoever holds it, and not to the one before.
 func (a *Agent) lock() (unlock func(), err error) {
-	return lock(filepath.Join(a.site.Config.StateDir, lockName))
+	unlock, err = lock(a.lockPath())
+	if err == nil {
+		a.tell(Running{Started: a.now()})
+	}
+	return unlock, err
 }
+
+func (a *Agent) lockPath() string { return filepath.Join(a.site.Config.StateDir, lockName) }
 
 // remember puts the run and what ended it into the history.
 func (r *run) remember(ended error) {

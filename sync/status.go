@@ -111,7 +111,7 @@ func (a *Agent) copies(behind cron.Schedule) ([]ReplicaStatus, error) {
 
 // running is how far the run under way is, nil if there is none.
 func (a *Agent) running() (*Running, error) {
-	unlock, err := a.lock()
+	unlock, err := lock(a.lockPath())
 	if err == nil {
 		unlock()
 		return nil, nil
