@@ -235,7 +235,8 @@ func (r *run) do(ctx context.Context) error {
 	return r.carryOut(ctx)
 }
 
-// carryOut downloads what is planned, and lets the new metadata become current.
+// carryOut downloads what is planned, lets the new metadata become current, and tidies up
+// behind it.
 func (r *run) carryOut(ctx context.Context) error {
 	for round := 1; ; round++ {
 		r.makeRoom(ctx)
@@ -261,6 +262,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.flip(ctx); err != nil {
 		return err
 	}
+	r.tidy(ctx)
+	r.unite(ctx)
+	r.upload(ctx)
 	r.settle()
 	return nil
 }

@@ -164,8 +164,5 @@ func (r *run) flip(ctx context.Context) error {
 			r.report.fail(root.Root, root.entry, err)
 		}
 	}
-	r.tidy(ctx)
-	r.unite(ctx)
-	r.upload(ctx)
 	return nil
 }
