@@ -78,15 +78,15 @@ func (a *Agent) Import(ctx context.Context, dir, repo string) (*ImportReport, er
 	for _, root := range roots {
 		x := &ImportedRoot{Root: root.String(), Failed: []Failure{}}
 		report.Roots = append(report.Roots, x)
-		if err := a.adopt(ctx, tree, root, x); err != nil {
-			if ctx.Err() != nil {
-				return report, ctx.Err()
-			}
+		if err := a.adopt(ctx, tree, root, x); err != nil && ctx.Err() == nil {
 			x.Failed = append(x.Failed, Failure{x.Root, err.Error()})
 		}
 		report.Files += x.Files
 		report.Bytes += x.Bytes
 		report.Failures += len(x.Failed)
+		if ctx.Err() != nil {
+			return report, ctx.Err()
+		}
 	}
 	return report, nil
 }

@@ -170,10 +170,17 @@ func (a *Agent) begin() *run {
 	}
 }
 
-// lock lets no other run begin, in any process.
+// lock lets no other run begin, in any process. What is told of how far a run is belongs
+// to whoever holds it, and not to the one before.
 func (a *Agent) lock() (unlock func(), err error) {
-	return lock(filepath.Join(a.site.Config.StateDir, lockName))
+	unlock, err = lock(a.lockPath())
+	if err == nil {
+		a.tell(Running{Started: a.now()})
+	}
+	return unlock, err
 }
+
+func (a *Agent) lockPath() string { return filepath.Join(a.site.Config.StateDir, lockName) }
 
 // remember puts the run and what ended it into the history.
 func (r *run) remember(ended error) {
@@ -228,7 +235,8 @@ func (r *run) do(ctx context.Context) error {
 	return r.carryOut(ctx)
 }
 
-// carryOut downloads what is planned, and lets the new metadata become current.
+// carryOut downloads what is planned, lets the new metadata become current, and tidies up
+// behind it.
 func (r *run) carryOut(ctx context.Context) error {
 	for round := 1; ; round++ {
 		r.makeRoom(ctx)
@@ -254,6 +262,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.flip(ctx); err != nil {
 		return err
 	}
+	r.tidy(ctx)
+	r.unite(ctx)
+	r.upload(ctx)
 	r.settle()
 	return nil
 }

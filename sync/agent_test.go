@@ -204,6 +204,42 @@ roots = ["r/nowhere"]`, nil, a, c)
 	}
 }
 
+// TestBrokenOffRunClearsNothing: that a root's metadata could not be had is known until a
+// run has asked for it again; one that was broken off before has not.
+func TestBrokenOffRunClearsNothing(t *testing.T) {
+	b := newBench(t, `packages = ["a"]`, nil, pkgSpec("a", "1"))
+	failed := func() string {
+		t.Helper()
+		roots, err := b.agent.history.failedRoots()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return roots[benchRoot]
+	}
+	b.up.On("*/repomd.xml", testrepo.Status(503))
+	if b.once(); failed() == "" {
+		t.Fatal("its metadata could not be had, and nobody knows")
+	}
+	b.up.Heal()
+	r := b.agent.begin()
+	if err := r.observe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := r.stage(ctx, r.report.Roots)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if r.remember(err); failed() == "" {
+		t.Error("a run that was broken off before it asked counts as one that has asked")
+	}
+	b.now = b.now.Add(time.Hour)
+	if b.once(); failed() != "" {
+		t.Errorf("it can be had: %s", failed())
+	}
+}
+
 func TestOneRunAtATime(t *testing.T) {
 	a := pkgSpec("a", "1")
 	b := newBench(t, `packages = ["a"]`, nil, a)

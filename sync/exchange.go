@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"intelligentmirror/popularity"
 )
@@ -81,10 +82,14 @@ func (a *Agent) fetchCounts(ctx context.Context, url string) (done popularity.Im
 	return a.ImportCounts(ctx, resp.Body)
 }
 
+// mostCounts bounds the counts of one machine, packed, in bytes: who sends them is known
+// only when all are here.
+const mostCounts = 4 << 30
+
 // ImportCounts takes in counts that ExportCounts has written.
 func (a *Agent) ImportCounts(ctx context.Context, r io.Reader) (done popularity.Imported, err error) {
 	// They are read twice, and the first time to see whether they are whole.
-	f, err := os.CreateTemp(a.site.Config.StateDir, ".counts-")
+	f, err := os.CreateTemp(a.site.Config.StateDir, countsPrefix)
 	if err != nil {
 		return done, fmt.Errorf("keep the counts for a moment: %w", err)
 	}
@@ -92,7 +97,7 @@ func (a *Agent) ImportCounts(ctx context.Context, r io.Reader) (done popularity.
 	if err := os.Remove(f.Name()); err != nil {
 		return done, err
 	}
-	if _, err := io.Copy(f, r); err != nil {
+	if err := copyAtMost(f, r, mostCounts); err != nil {
 		return done, fmt.Errorf("the counts do not come to their end: %w", err)
 	}
 	return a.ranks.Import(ctx, f)
@@ -101,34 +106,25 @@ func (a *Agent) ImportCounts(ctx context.Context, r io.Reader) (done popularity.
 // ExportCounts writes what has been counted for other machines of the group.
 func (a *Agent) ExportCounts(ctx context.Context, w io.Writer) error { return a.ranks.Export(ctx, w) }
 
+// countsPrefix is what names of counts begin with that are being written, which takes
+// less than countsUnderWay.
+const (
+	countsPrefix   = ".counts-"
+	countsUnderWay = 24 * time.Hour
+)
+
 // publishCounts puts what has been counted where imserve gives it to the group. Where
 // that fails, the others have what was there before.
 func (a *Agent) publishCounts(ctx context.Context) {
 	if a.site.Config.Sync.GroupKey == "" {
 		return
 	}
-	path := filepath.Join(a.site.Config.StateDir, popularity.CountsFile)
-	if err := replaceFile(path, func(w io.Writer) error { return a.ExportCounts(ctx, w) }); err != nil {
+	dir := a.site.Config.StateDir
+	if err := sweepLeft(dir, countsPrefix, time.Now().Add(-countsUnderWay)); err != nil {
+		a.log.Debug("what is left of counts can't be removed", "error", err)
+	}
+	write := func(w io.Writer) error { return a.ExportCounts(ctx, w) }
+	if err := replaceFile(filepath.Join(dir, popularity.CountsFile), countsPrefix, write, nil); err != nil {
 		a.log.Warn("what is counted here can't be given to the group", "error", err)
 	}
-}
-
-// replaceFile puts what write writes in the place of the file at path, as a whole, for
-// its owner alone to read.
-func replaceFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".counts-")
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

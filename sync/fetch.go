@@ -31,6 +31,7 @@ func (r *run) stage(ctx context.Context, roots []*RootReport) (changed bool, err
 			if err != nil && ctx.Err() != nil {
 				return nil // not a failure: it goes on the next time
 			}
+			root.Untried = false
 			if before, ok := r.staged[root.Root]; ok && err != nil {
 				// What was planned with an hour ago is still good.
 				r.log.Info("whether the metadata has changed meanwhile is not known", "root", root.Root, "error", err)
@@ -163,8 +164,5 @@ func (r *run) flip(ctx context.Context) error {
 			r.report.fail(root.Root, root.entry, err)
 		}
 	}
-	r.tidy(ctx)
-	r.unite(ctx)
-	r.upload(ctx)
 	return nil
 }

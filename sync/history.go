@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"context"
 	"database/sql"
 	_ "embed" // the schema
 	"encoding/json"
@@ -60,9 +61,12 @@ func (h *history) add(r *Report, ended error) error {
 
 // lastSuccess is when the last run of all roots that came to its end began; the
 // zero time if there was none.
-func (h *history) lastSuccess() (time.Time, error) {
+func (h *history) lastSuccess() (time.Time, error) { return lastSuccess(context.Background(), h.db) }
+
+// lastSuccess is history's, of a history that may be another process's.
+func lastSuccess(ctx context.Context, db *sql.DB) (time.Time, error) {
 	var at sql.NullInt64
-	if err := h.db.QueryRow(`SELECT max(started) FROM run WHERE error = ''
+	if err := db.QueryRowContext(ctx, `SELECT max(started) FROM run WHERE error = ''
 		AND json_extract(report, '$.partial') IS NULL AND json_extract(report, '$.stopped') IS NULL`).Scan(&at); err != nil || !at.Valid {
 		return time.Time{}, err
 	}
@@ -70,7 +74,7 @@ func (h *history) lastSuccess() (time.Time, error) {
 }
 
 // failedRoots is the roots whose metadata could not be had by the last run that
-// tried, and why.
+// tried, and why. A run that was broken off may not have come to all of them.
 func (h *history) failedRoots() (map[string]string, error) {
 	rows, err := h.db.Query(`SELECT report FROM run ORDER BY rowid DESC LIMIT ?`, keptRuns)
 	if err != nil {
@@ -87,7 +91,7 @@ func (h *history) failedRoots() (map[string]string, error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return nil, err
 		}
-		r.Roots = slices.DeleteFunc(r.Roots, func(x *RootReport) bool { return seen[x.Root] })
+		r.Roots = slices.DeleteFunc(r.Roots, func(x *RootReport) bool { return seen[x.Root] || x.Untried })
 		r.failedRoots(failed)
 		for _, x := range r.Roots {
 			seen[x.Root] = true

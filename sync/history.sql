@@ -6,7 +6,6 @@ CREATE TABLE IF NOT EXISTS run (
     error    TEXT NOT NULL,    -- what ended it; empty for one that came to its end
     report   TEXT NOT NULL     -- as imsync once --json prints it
 );
-CREATE INDEX IF NOT EXISTS run_finished ON run (finished);
 
 -- The packages that were brought ahead of any client.
 CREATE TABLE IF NOT EXISTS prefetched (

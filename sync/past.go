@@ -17,9 +17,11 @@ import (
 
 // Past is what is remembered of the runs of a site.
 type Past struct {
-	Last        *Report   // the last run; nil where there was none. Of it only what its JSON has is known.
-	Ended       string    // what ended the last run; "" if it came to its end
-	LastSuccess time.Time // when the last run began that came to its end; zero where none did
+	Last  *Report // the last run; nil where there was none. Of it only what its JSON has is known.
+	Ended string  // what ended the last run; "" if it came to its end, or the window's
+	// LastSuccess is when the last run of all roots began that came to its end; zero where
+	// none did. A look at the roots, or a run that the window has stopped, is none.
+	LastSuccess time.Time
 
 	// Brought is what the last run brought that found anything to bring, the largest
 	// first, maxPast of it at most; BroughtAll is how many packages that were.
@@ -68,12 +70,8 @@ func ReadPast(ctx context.Context, dir string) (p Past, err error) {
 	if err := json.Unmarshal(text, p.Last); err != nil {
 		return fail(err)
 	}
-	var at sql.NullInt64
-	if err := db.QueryRowContext(ctx, `SELECT max(started) FROM run WHERE error = ''`).Scan(&at); err != nil {
+	if p.LastSuccess, err = lastSuccess(ctx, db); err != nil {
 		return fail(err)
-	}
-	if at.Valid {
-		p.LastSuccess = time.Unix(at.Int64, 0)
 	}
 	if err := p.readItems(ctx, db); err != nil {
 		return fail(err)

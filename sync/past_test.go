@@ -43,6 +43,21 @@ func TestReadPast(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(0, "no disk")
+	// Neither has looked after all roots to the end.
+	bad.Fetched, bad.Partial = 7, true
+	if err := h.add(bad, nil); err != nil {
+		t.Fatal(err)
+	}
+	check(7, "")
+	bad.Fetched, bad.Partial, bad.Stopped = 0, false, "it is outside of sync.window"
+	if err := h.add(bad, nil); err != nil {
+		t.Fatal(err)
+	}
+	check(0, "")
+	bad.Stopped = ""
+	if err := h.add(bad, errors.New("no disk")); err != nil {
+		t.Fatal(err)
+	}
 	for i, it := range []Item{
 		{Path: "r/old.rpm", Size: 5, Reason: ReasonPopular},
 		{Path: "r/vlc.rpm", Size: 10, Reason: ReasonSeed, Because: "vlc"},

@@ -93,8 +93,8 @@ func (a *Agent) look(ctx context.Context, l *looks) (*Report, error) {
 // that neither all roots nor all sites come at once. It belongs to one goroutine.
 type looks struct {
 	every  time.Duration
-	random func() float64 // in [0, 1)
-	at     map[string]time.Time
+	random func() float64       // in [0, 1)
+	at     map[string]time.Time // of each root in use, its next time
 	begun  bool
 }
 
@@ -105,20 +105,23 @@ const jitter = 0.1
 // the others. Those that are there from the start get their first time at some
 // point of the interval; one that appears later is looked at at once.
 func (l *looks) due(now time.Time, roots []*RootReport) (due, rest []*RootReport) {
+	next := make(map[string]time.Time, len(roots))
 	for _, r := range roots {
 		at, known := l.at[r.Root]
 		switch {
 		case !known && !l.begun:
-			l.at[r.Root] = now.Add(time.Duration(l.random() * float64(l.every)))
+			at = now.Add(time.Duration(l.random() * float64(l.every)))
 			rest = append(rest, r)
 		case !known, !at.After(now):
-			l.at[r.Root] = now.Add(time.Duration((1 - jitter + 2*jitter*l.random()) * float64(l.every)))
+			at = now.Add(time.Duration((1 - jitter + 2*jitter*l.random()) * float64(l.every)))
 			due = append(due, r)
 		default:
 			rest = append(rest, r)
 		}
+		next[r.Root] = at
 	}
-	l.begun = true
+	// A root that is in use no longer is forgotten: wait would find it due for ever.
+	l.at, l.begun = next, true
 	return due, rest
 }
 

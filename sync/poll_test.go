@@ -173,17 +173,20 @@ func TestLooks(t *testing.T) {
 		after  time.Duration
 		random float64
 		more   string // a root that appears
+		gone   string // one that is in use no longer
 		due    string
 		wait   time.Duration
 	}{
-		{0, 0.5, "", "", 30 * time.Minute},
-		{29 * time.Minute, 0.5, "", "", 3 * time.Minute},
-		{30 * time.Minute, 1, "", "a b", 66 * time.Minute},
-		{40 * time.Minute, 0, "c", "c", 54 * time.Minute},
-		{94 * time.Minute, 0.5, "", "c", 3 * time.Minute},
-		{96 * time.Minute, 0.5, "", "a b", 58 * time.Minute},
+		{0, 0.5, "", "", "", 30 * time.Minute},
+		{29 * time.Minute, 0.5, "", "", "", 3 * time.Minute},
+		{30 * time.Minute, 1, "", "", "a b", 66 * time.Minute},
+		{40 * time.Minute, 0, "c", "", "c", 54 * time.Minute},
+		{94 * time.Minute, 0.5, "", "", "c", 3 * time.Minute},
+		{96 * time.Minute, 0.5, "", "", "a b", 58 * time.Minute},
+		{97 * time.Minute, 0.5, "", "c", "", 59 * time.Minute},
 	} {
 		random = step.random
+		roots = slices.DeleteFunc(roots, func(r *RootReport) bool { return r.Root == step.gone })
 		if step.more != "" {
 			roots = append(roots, &RootReport{Root: step.more})
 		}

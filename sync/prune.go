@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,11 +67,12 @@ type Removed struct {
 }
 
 // Prune applies the rules now: metadata whose time is over, versions that are too
-// many, what upstream has withdrawn, what broken-off downloads have left, and as many files as are too many
-// for cache_size and min_free. Of files that no metadata lists it asks upstream. What
-// fails is listed; an error is what ended it, ErrRunning where a run is under way.
+// many, what upstream has withdrawn, what broken-off downloads have left, and as many
+// files as are too many for cache_size and min_free. Of files that no metadata lists it
+// asks upstream. What fails is listed; an error is what ended it, ErrRunning where a run
+// is under way.
 func (a *Agent) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
-	unlock, err := lock(filepath.Join(a.site.Config.StateDir, "imsync.lock"))
+	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}

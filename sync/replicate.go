@@ -132,6 +132,10 @@ func (r *replication) do(ctx context.Context) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
+	// Who copies has the lock: what is there is nobody's.
+	if err := sweepLeft(r.dir, newPrefix, time.Now()); err != nil {
+		return fmt.Errorf("remove what a copy has left that was killed: %w", err)
+	}
 	for round := 1; ; round++ {
 		changed, err := r.look(ctx)
 		if err != nil {

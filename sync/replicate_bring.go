@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -321,7 +322,7 @@ func (r *replication) fetchAll(ctx context.Context, list io.Reader, c *copied) e
 	})
 	close(queue)
 	workers.Wait()
-	return errors.Join(err, ctx.Err())
+	return cmp.Or(err, ctx.Err())
 }
 
 // fetch copies one file.

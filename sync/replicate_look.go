@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -158,28 +157,12 @@ func (r *replication) withOpen(name string, f func(io.Reader) (string, error)) (
 	return f(in)
 }
 
-// replace replaces a file of the replication's, by one rename, with what write
-// writes, once before has seen it.
-func (r *replication) replace(name string, write func(io.Writer) error, before func(path string) error) error {
-	tmp, err := os.CreateTemp(r.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // what the rename has left nothing of
-	b := bufio.NewWriterSize(tmp, 256<<10)
-	if err := write(b); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := errors.Join(b.Flush(), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if before != nil {
-		if err := before(tmp.Name()); err != nil {
-			return err
-		}
-	}
-	return os.Rename(tmp.Name(), r.path(name))
+// newPrefix is what names of the replication's files begin with that are being written.
+const newPrefix = ".new-"
+
+// replace is replaceFile of a file of the replication's.
+func (r *replication) replace(name string, write func(io.Writer) error, before func(next string) error) error {
+	return replaceFile(r.path(name), newPrefix, write, before)
 }
 
 // tagOf is the tag of the list at path, "" where there is none.

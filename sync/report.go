@@ -78,6 +78,8 @@ type RootReport struct {
 	Bytes   int64     `json:"bytes"`   // from upstream, metadata included
 	Failed  []Failure `json:"failed"`
 	Held    bool      `json:"held,omitempty"` // it stays at its generation: upstream was not asked
+	// Untried says that the run ended before anything was known of its metadata.
+	Untried bool `json:"untried,omitempty"`
 
 	root  generation.Root
 	entry string // the path of its repomd.xml or InRelease, by which a failure of the metadata is listed; see isMetadata

@@ -67,7 +67,7 @@ func (r *run) roots(ctx context.Context) error {
 			continue
 		}
 		known[root.String()] = true
-		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), root: root, entry: r.site.Generations.Entry(root).String()})
+		r.report.Roots = append(r.report.Roots, &RootReport{Root: root.String(), Untried: true, root: root, entry: r.site.Generations.Entry(root).String()})
 	}
 	r.report.sort()
 	return nil

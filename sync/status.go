@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -26,7 +26,7 @@ type Status struct {
 	Running *Running  `json:"running"` // null if there is none
 
 	Files     int64 `json:"cache_files"`
-	CacheSize int64 `json:"cache_size"`       // bytes of the stored files
+	CacheSize int64 `json:"cache_size"`       // bytes of the stored files; one with several names counts once
 	Limit     int64 `json:"cache_size_limit"` // bytes; what cache_size allows
 	// Saved is what the uplink was spared, in bytes: what clients were sent less all
 	// that came from upstream. Below zero, prefetching has not paid off yet.
@@ -111,7 +111,7 @@ func (a *Agent) copies(behind cron.Schedule) ([]ReplicaStatus, error) {
 
 // running is how far the run under way is, nil if there is none.
 func (a *Agent) running() (*Running, error) {
-	unlock, err := a.lock()
+	unlock, err := lock(a.lockPath())
 	if err == nil {
 		unlock()
 		return nil, nil
@@ -128,8 +128,9 @@ func (a *Agent) running() (*Running, error) {
 }
 
 // stored counts the files below the cache directory and their bytes, but for what
-// is the cache's own.
+// is the cache's own. The bytes of a file with several names are there once.
 func stored(ctx context.Context, dir string) (files, bytes int64, err error) {
+	linked := map[[2]uint64]bool{} // by device and inode
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -144,13 +145,20 @@ func stored(ctx context.Context, dir string) (files, bytes int64, err error) {
 			return nil
 		}
 		fi, err := e.Info()
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		files++
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			id := [2]uint64{st.Dev, st.Ino}
+			if linked[id] {
+				return nil
+			}
+			linked[id] = true
+		}
 		bytes += fi.Size()
 		return nil
 	})

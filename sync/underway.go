@@ -7,7 +7,8 @@ import (
 	"intelligentmirror/internal/cache"
 )
 
-// Running is how far the run under way is.
+// Running is how far the run under way is. Whatever else keeps runs from beginning, as
+// Prune and Import do, is one that has nothing to fetch.
 type Running struct {
 	Started time.Time `json:"started"`
 	Items   int       `json:"items"` // packages to fetch; 0 while it is not planned yet
@@ -32,9 +33,7 @@ func (a *Agent) tellProgress(r *reached) (stop func()) {
 		r.mu.Lock()
 		now := r.Running
 		r.mu.Unlock()
-		if err := a.history.reached(now); err != nil {
-			a.log.Debug("how far the run is can't be told", "error", err)
-		}
+		a.tell(now)
 	}
 	tell()
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -54,6 +53,13 @@ func (a *Agent) tellProgress(r *reached) (stop func()) {
 	return func() {
 		close(done)
 		<-ended
+	}
+}
+
+// tell writes down how far a run is. The caller holds the lock.
+func (a *Agent) tell(now Running) {
+	if err := a.history.reached(now); err != nil {
+		a.log.Debug("how far the run is can't be told", "error", err)
 	}
 }
 

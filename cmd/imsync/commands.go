@@ -72,11 +72,11 @@ func newPlan(p *program) *cobra.Command {
 						items = []imsync.Item{}
 					}
 					err = writeJSON(p.stdout, items)
+					writeFailures(p.complaints(), report) // for which the array has no place
 				} else {
 					writePlan(p.people(), report, cfg)
 				}
 				if err == nil && report.Failures > 0 {
-					writeFailures(p.stderr, report)
 					return errPartly
 				}
 				return err

@@ -82,7 +82,7 @@ nothing.`,
 				for _, x := range all {
 					failed = failed || x.Error != ""
 					if !asJSON || x.Error != "" {
-						writeExchanged(p.people(), p.stderr, x)
+						writeExchanged(p.people(), p.complaints(), x)
 					}
 				}
 				if err := cmd.Context().Err(); err != nil {

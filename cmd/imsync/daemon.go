@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -25,8 +26,8 @@ says, looks whether a repository in use has changed, which it then syncs at once
 run that was missed is caught up at the start, and after the machine has slept.
 
 It is stopped with SIGTERM, and goes on where it was when it is started again. On
-SIGHUP it reads its configuration anew, and goes on where it was; a configuration
-that has errors is logged, and the old one stays.`,
+SIGHUP it reads its configuration anew, and goes on where it was; one that has errors,
+or names files that can't be used, is logged, and the old one stays.`,
 		Example: `  imsync run --config /etc/intelligentmirror/config.toml
   imsync run --json         # the reports for another program`,
 		Args: none,
@@ -34,62 +35,82 @@ that has errors is logged, and the old one stays.`,
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
-			for {
-				again, err := p.stay(cmd.Context(), hangup, asJSON)
-				if !again || err != nil {
-					return err
-				}
-			}
+			return p.stay(cmd.Context(), hangup, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report of each run as JSON, a line each")
 	return c
 }
 
-// stay does runs until ctx ends, or until a hangup finds a configuration that can
-// be gone on with: then again is true. It prints the runs' reports if asJSON says so.
-func (p *program) stay(ctx context.Context, hangup <-chan os.Signal, asJSON bool) (again bool, err error) {
-	err = p.with(slog.LevelInfo, nil, func(a *imsync.Agent, _ *config.Config) error {
-		log, err := p.logger(slog.LevelInfo)
-		if err != nil {
+// stay does runs until ctx ends, after a hangup with the configuration as it is then, if
+// it can be used. It prints the runs' reports if asJSON says so.
+func (p *program) stay(ctx context.Context, hangup <-chan os.Signal, asJSON bool) error {
+	log, err := p.logger(slog.LevelInfo)
+	if err != nil {
+		return err
+	}
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	a, done, err := open(cfg, log, nil)
+	if err != nil {
+		return err
+	}
+	for {
+		next, err := p.runs(ctx, a, log, hangup, asJSON)
+		if err = errors.Join(err, done()); err != nil || next == nil {
 			return err
 		}
-		running, stop := context.WithCancel(ctx)
-		defer stop()
-		reading := make(chan struct{})
-		go func() {
-			defer close(reading)
-			for {
-				select {
-				case <-running.Done():
-					return
-				case <-hangup:
-				}
-				if _, err := p.load(); err != nil {
-					log.Error("the configuration stays as it was", "error", err)
-					continue
-				}
-				log.Info("the configuration is read anew")
-				again = true
-				stop()
-			}
-		}()
-		lines := json.NewEncoder(p.stdout)
-		lines.SetEscapeHTML(false)
-		err = a.Run(running, func(r *imsync.Report, err error) {
-			logRun(log, r, err)
-			if !asJSON || r == nil {
+		// Keys and secrets are read only now: the one before could be used.
+		if a, done, err = open(next, log, nil); err == nil {
+			cfg = next
+			log.Info("the configuration is read anew")
+			continue
+		}
+		log.Error("the configuration stays as it was", "error", err)
+		if a, done, err = open(cfg, log, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// runs does a's runs until ctx ends, or until a hangup finds a configuration without
+// errors, which is next.
+func (p *program) runs(ctx context.Context, a *imsync.Agent, log *slog.Logger, hangup <-chan os.Signal, asJSON bool) (next *config.Config, err error) {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		for next == nil {
+			select {
+			case <-running.Done():
 				return
+			case <-hangup:
 			}
-			if err := lines.Encode(r); err != nil {
-				log.Error("a report can't be printed", "error", err)
+			cfg, err := p.load()
+			if err != nil {
+				log.Error("the configuration stays as it was", "error", err)
 			}
-		})
+			next = cfg // nil after an error
+		}
 		stop()
-		<-reading
-		return err
+	}()
+	lines := json.NewEncoder(p.stdout)
+	lines.SetEscapeHTML(false)
+	ended := a.Run(running, func(r *imsync.Report, err error) {
+		logRun(log, r, err)
+		if !asJSON || r == nil {
+			return
+		}
+		if err := lines.Encode(r); err != nil {
+			log.Error("a report can't be printed", "error", err)
+		}
 	})
-	return again, err
+	stop()
+	<-reading
+	return next, ended
 }
 
 // logRun logs what a run did.

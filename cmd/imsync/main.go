@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, context.Canceled):
 		text = "imsync: stopped; the next run goes on from here"
 	}
-	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), text)
+	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), visible(text, "\n"))
 	return code
 }
 
@@ -143,6 +143,15 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	if err != nil {
 		return err
 	}
+	a, done, err := open(cfg, log, progress)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(a, cfg), done())
+}
+
+// open is an Agent with that configuration; done closes all that it has.
+func open(cfg *config.Config, log *slog.Logger, progress imsync.Progress) (a *imsync.Agent, done func() error, err error) {
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
@@ -153,9 +162,9 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 	}
 	s, err := site.Open(cfg, o)
 	if err != nil {
-		return &usageError{err}
+		return nil, nil, &usageError{err}
 	}
-	a, err := imsync.New(imsync.Options{
+	a, err = imsync.New(imsync.Options{
 		Site: s, Progress: progress, Log: log, Stdin: os.Stdin,
 		Replicated: func(r *imsync.ReplicaReport, err error) { logReplica(log, r, err) },
 	})
@@ -163,7 +172,7 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 		err = &usageError{err}
 	}
 	if err != nil {
-		return errors.Join(err, s.Close())
+		return nil, nil, errors.Join(err, s.Close())
 	}
-	return errors.Join(f(a, cfg), a.Close(), s.Close())
+	return a, func() error { return errors.Join(a.Close(), s.Close()) }, nil
 }

@@ -191,7 +191,7 @@ anew when a client next wants one of them. What a client is reading it reads on.
 					switch {
 					case err != nil:
 						failed, one.Error = true, err.Error()
-						fmt.Fprintf(p.stderr, "imsync: %v\n", err)
+						fmt.Fprintf(p.complaints(), "imsync: %v\n", err)
 					case !asJSON:
 						fmt.Fprintf(p.people(), "%s: %d files, %s\n", arg, files, size(bytes))
 					}

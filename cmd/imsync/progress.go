@@ -31,7 +31,7 @@ type bars struct {
 	w     io.Writer
 	p     *mpb.Progress
 	total *mpb.Bar
-	// finished notes that a package is done, n bytes after it was last looked at.
+	// finished notes that a package has come, n bytes after it was last looked at.
 	finished func(n int64)
 }
 
@@ -64,7 +64,7 @@ func (b *bars) Item(it imsync.Item) imsync.Track {
 	t := &barTrack{b: b, size: it.Size}
 	if it.Size >= ownBar {
 		t.bar = b.p.AddBar(it.Size, mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(it.Name, decor.WCSyncSpaceR)),
+			mpb.PrependDecorators(decor.Name(visible(it.Name, ""), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersKibiByte(" % .1f / % .1f")))
 	}
 	return t
@@ -95,7 +95,9 @@ func (t *barTrack) At(n int64) {
 }
 
 func (t *barTrack) Done(_ cache.Outcome, err error) {
-	t.b.finished(t.size - t.seen)
+	if err == nil {
+		t.b.finished(t.size - t.seen)
+	}
 	if t.bar != nil {
 		t.bar.Abort(true)
 	}

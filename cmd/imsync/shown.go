@@ -41,5 +41,7 @@ func visible(text, kept string) string {
 	return b.String()
 }
 
-// people is where the program writes what people read.
-func (p *program) people() io.Writer { return shown{p.stdout} }
+// people is where the program writes what people read, and complaints where it says what
+// has failed.
+func (p *program) people() io.Writer     { return shown{p.stdout} }
+func (p *program) complaints() io.Writer { return shown{p.stderr} }

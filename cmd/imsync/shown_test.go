@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,17 @@ func TestTablesOfHostileNames(t *testing.T) {
 	var b strings.Builder
 	writeReport(shown{&b}, report, nil)
 	if got := b.String(); strings.ContainsAny(got, "\x1b\u202e\x00\t") || !strings.Contains(got, `\x1b[2Jvlc\u202e\n<script>\t\x00`) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestLastWordsOfHostileNames: what a command ends with does nothing to a terminal either.
+func TestLastWordsOfHostileNames(t *testing.T) {
+	var b strings.Builder
+	if code := run(t.Context(), []string{"status", "--config", "/nonexistent/\x1b[2J"}, io.Discard, &b); code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	if got := b.String(); strings.ContainsRune(got, '\x1b') || !strings.Contains(got, `/nonexistent/\x1b[2J`) || !strings.HasSuffix(got, "\n") {
 		t.Errorf("%q", got)
 	}
 }

@@ -95,14 +95,14 @@ func logFile() codec[string] {
 	})
 }
 
-// keyFile is a codec for a file that must be there.
+// keyFile is a codec for the name of a file with keys.
 func keyFile() codec[string] {
 	return checked("path", `an absolute path such as "/etc/pki/rpm-gpg/RPM-GPG-KEY-site"`, func(s string) (string, error) {
 		return filepath.Clean(s), checkAbsolute(s)
 	})
 }
 
-// optionalFile is a codec for a file that there need not be.
+// optionalFile is a codec for the name of a file, or "" for none.
 func optionalFile() codec[string] {
 	return checked("path", `an absolute path such as "/etc/intelligentmirror/tls.pem", or "" for none`, func(s string) (string, error) {
 		if s == "" {

@@ -312,6 +312,12 @@ func (s Shelf) tidy() error {
 	}
 	var books []book
 	var errs []error
+	remove := func(name string) {
+		// Another taking may tidy at the same time.
+		if err := os.Remove(s.path(name)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
 	for _, e := range entries {
 		fi, err := e.Info()
 		if err != nil {
@@ -319,7 +325,7 @@ func (s Shelf) tidy() error {
 		}
 		if strings.HasPrefix(e.Name(), ".") {
 			if time.Since(fi.ModTime()) > leftFor {
-				errs = append(errs, os.Remove(s.path(e.Name())))
+				remove(e.Name())
 			}
 			continue
 		}
@@ -327,9 +333,7 @@ func (s Shelf) tidy() error {
 	}
 	slices.SortFunc(books, func(a, b book) int { return cmp.Or(b.used.Compare(a.used), strings.Compare(a.name, b.name)) })
 	for _, b := range books[min(len(books), shelfHolds):] {
-		if err := os.Remove(s.path(b.name)); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		remove(b.name)
 	}
 	return errors.Join(errs...)
 }

@@ -120,16 +120,12 @@ func (p *debPackages) end(fn func(*DebPackage) error) error {
 		p.pkg.Checksum = p.sha512
 	}
 	p.refuse(p.missing())
-	name, why := p.pkg.Name, p.why
 	var err error
-	if why == nil {
+	if p.why == nil {
 		p.stats.Packages++
 		err = fn(&p.pkg)
 	} else {
-		p.stats.Skipped++
-		if len(p.stats.Refused) < keptReasons {
-			p.stats.Refused = append(p.stats.Refused, fmt.Errorf("package %.100q: %w", name, why))
-		}
+		p.stats.skip("package", p.pkg.Name, p.why)
 	}
 	*p = debPackages{stats: p.stats, strings: p.strings}
 	return err

@@ -18,12 +18,19 @@ const (
 	keptReasons = 5
 )
 
-// Stats is what a scan of a primary.xml found.
+// Stats is what a scan of a primary.xml, a Packages file or an updateinfo.xml found.
 type Stats struct {
-	Packages int // handed over
+	Packages int // handed over; of an updateinfo.xml, advisories
 	Skipped  int // left out because something was wrong with them
 	// Refused says of the first few of those that were skipped why.
 	Refused []error
+}
+
+// skip counts what of that kind and name is left out because of why.
+func (s *Stats) skip(kind, name string, why error) {
+	if s.Skipped++; len(s.Refused) < keptReasons {
+		s.Refused = append(s.Refused, fmt.Errorf("%s %.100q: %w", kind, name, why))
+	}
 }
 
 // Strays is why a Packages file can't be its author's: one of the first packages that
@@ -317,10 +324,7 @@ func (p *primary) hand(fn func(*Package) error) error {
 		p.stats.Packages++
 		return fn(&p.pkg)
 	}
-	p.stats.Skipped++
-	if len(p.stats.Refused) < keptReasons {
-		p.stats.Refused = append(p.stats.Refused, fmt.Errorf("package %.100q: %w", p.pkg.Name, p.why))
-	}
+	p.stats.skip("package", p.pkg.Name, p.why)
 	return nil
 }
 

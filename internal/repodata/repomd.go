@@ -86,10 +86,7 @@ func ParseRepomd(r io.Reader) (*Repomd, error) {
 	d := xml.NewTokenDecoder(plainTokens{xml.NewDecoder(bytes.NewReader(b))})
 	var doc xmlRepomd
 	if err := d.Decode(&doc); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("parse repomd.xml: %w", err)
+		return nil, fmt.Errorf("parse repomd.xml: %w", noEOF(err))
 	}
 	if doc.XMLName.Local != "repomd" {
 		return nil, fmt.Errorf("parse repomd.xml: its root element is <%.50s>, not <repomd>", doc.XMLName.Local)

@@ -192,6 +192,10 @@ func (f *rpmFile) mainEntry(e entry) error {
 			}
 			f.payloadSums = append(f.payloadSums, sum)
 		}
+		// Entries may be many, and of one value.
+		if len(f.payloadSums) > maxSums {
+			return fmt.Errorf("%w: more than %d digests of its payload", ErrNoRPM, maxSums)
+		}
 	case tagPayloadSumType:
 		b := make([]byte, 4)
 		if e.typ != typeInt32 || e.count != 1 {

@@ -33,9 +33,8 @@ func (a *Advisory) Security() bool { return a.Type == "security" }
 //
 // An advisory without an id, with a package without a name, version or
 // architecture or with an epoch that is no number, or of more than 4 MiB is
-// skipped and counted (Stats.Packages has the number of those that were handed over). An error of fn
-// ends the scan and is returned as it is; any other is that of ScanPrimary, and
-// so are the bounds.
+// skipped and counted. An error of fn ends the scan and is returned as it is; any
+// other is that of ScanPrimary, and so are the bounds.
 func ScanUpdateinfo(r io.Reader, fn func(*Advisory) error) (Stats, error) {
 	u := updateinfo{scanner: newScanner(r), strings: newInterner()}
 	err := scanList(u.scanner, "updateinfo.xml", &u, func() error { return u.hand(fn) })
@@ -195,9 +194,6 @@ func (u *updateinfo) hand(fn func(*Advisory) error) error {
 		u.stats.Packages++
 		return fn(&u.advisory)
 	}
-	u.stats.Skipped++
-	if len(u.stats.Refused) < keptReasons {
-		u.stats.Refused = append(u.stats.Refused, fmt.Errorf("advisory %.100q: %w", u.advisory.ID, u.why))
-	}
+	u.stats.skip("advisory", u.advisory.ID, u.why)
 	return nil
 }

@@ -41,6 +41,11 @@ func TestCheckPackage(t *testing.T) {
 	strange := pieces{lead: p.lead, payload: p.payload, header: writeHeader(
 		list(tagPayloadSum, []byte(hex.EncodeToString(sum[:]))),
 		value{tagPayloadSumType, typeInt32, 1, binary.BigEndian.AppendUint32(nil, 1)})}
+	sums := make([]value, maxSums+1)
+	for i := range sums {
+		sums[i] = list(tagPayloadSum, []byte(hex.EncodeToString(sum[:])))
+	}
+	many := pieces{lead: p.lead, payload: p.payload, header: writeHeader(sums...)}
 	short := pieces{lead: p.lead, header: p.header, payload: p.payload[:len(p.payload)-1]}
 	sig := blob(tagRSAHeader, ours.sign(p.header))
 	md, sha := md5.Sum(p.whole()), sha1.Sum(p.header)
@@ -97,6 +102,7 @@ func TestCheckPackage(t *testing.T) {
 		{"no base64", p.file(list(tagOpenPGP, []byte("!"))), ErrNoRPM},
 		{"a signature of the wrong type", p.file(text(tagRSAHeader, "x")), ErrNoRPM},
 		{"too many signatures", p.file(list(tagOpenPGP, make([][]byte, maxSignatures+1)...)), ErrNoRPM},
+		{"too many digests of the payload, in entries of a few", many.file(sig), ErrNoRPM},
 		{"too large a signature", p.file(blob(tagRSAHeader, make([]byte, maxSignature+1))), ErrNoRPM},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -91,8 +91,7 @@ func Sync(dir, source string, o Order, seed uint64) ([]Step, error) {
 		rest := slices.Concat(entry, metadata, gone)
 		draw.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 		return slices.Concat(packages, rest), nil
-	}
-	if o == MetadataFirst {
+	case MetadataFirst:
 		return slices.Concat(metadata, entry, packages, gone), nil
 	}
 	return slices.Concat(packages, metadata, entry, gone), nil

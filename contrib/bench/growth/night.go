@@ -8,7 +8,7 @@ import (
 	"intelligentmirror/contrib/bench/internal/peer"
 )
 
-// imsync runs a command to its end, and reads what it prints.
+// command runs a command of imsync's to its end, and reads into v what it prints.
 func (b *bench) command(ctx context.Context, s *site, v any, args ...string) (peer.Sample, error) {
 	m, out, err := peer.Measure(ctx, b.imsync, append(args, "--json", "--config", s.config)...)
 	if err == nil {
