@@ -74,6 +74,39 @@ func TestAccount(t *testing.T) {
 	}
 }
 
+// TestAccountOfDeletions: what a hand or the night deletes is not accounted for any more.
+func TestAccountOfDeletions(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		delete func(*Cache) error
+	}{
+		{"a file is purged", func(c *Cache) error { _, _, err := c.Purge("r/a"); return err }},
+		{"a directory is purged", func(c *Cache) error { _, _, err := c.Purge("r/below"); return err }},
+		{"one of two names is purged", func(c *Cache) error { _, _, err := c.Purge("r/linked"); return err }},
+		{"leftovers are swept", func(c *Cache) error { _, err := c.Sweep(time.Hour, false); return err }},
+	} {
+		s := newShelf(t, 1<<40)
+		for _, name := range []string{"r/a", "r/below/b", "r/below/c", "r/d", ownDir + "/partial/left", ownDir + "/.new-left"} {
+			s.put(name, 3)
+		}
+		if err := os.Link(filepath.Join(s.dir, "r/d"), filepath.Join(s.dir, "r/linked")); err != nil {
+			t.Fatal(err)
+		}
+		c := s.open()
+		if _, err := c.Evict(t.Context(), false); err != nil { // sets the account
+			t.Fatal(err)
+		}
+		if err := tt.delete(c); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		got, _, err := c.usage.get()
+		found, werr := walk(t.Context(), s.dir)
+		if err != nil || werr != nil || got != found.bytes {
+			t.Errorf("%s: %d bytes are accounted for, there are %d (%v, %v)", tt.name, got, found.bytes, err, werr)
+		}
+	}
+}
+
 // TestUndeclared: a body whose length nobody says is refused where it has become longer
 // than a file may be, nothing of it stays, and the next mirror's file is stored.
 func TestUndeclared(t *testing.T) {
