@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fetch is a Source made of steps.
@@ -104,6 +106,25 @@ func TestAccountOfDeletions(t *testing.T) {
 		if err != nil || werr != nil || got != found.bytes {
 			t.Errorf("%s: %d bytes are accounted for, there are %d (%v, %v)", tt.name, got, found.bytes, err, werr)
 		}
+	}
+}
+
+// TestDisk: a file system's sizes are of its blocks, however much it likes to move at once;
+// one that does not say them is not taken to be full.
+func TestDisk(t *testing.T) {
+	size, free := sizesOf(&unix.Statfs_t{Bsize: 1 << 20, Frsize: 4096, Blocks: 1000, Bfree: 500, Bavail: 400})
+	if size != 1000*4096 || free != 400*4096 {
+		t.Errorf("%d bytes, %d free", size, free)
+	}
+	s := newShelf(t, 0)
+	c := s.open()
+	c.o.MinFree = 1
+	if p := c.Problem(); p != "" {
+		t.Errorf("a sound disk: %s", p)
+	}
+	c.tree.dir = filepath.Join(s.dir, "nowhere")
+	if p := c.Space(t.Context()).Problem; p == "" || strings.Contains(p, "full") {
+		t.Errorf("a disk that is gone: %q", p)
 	}
 }
 
