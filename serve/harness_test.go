@@ -69,7 +69,7 @@ type setup struct {
 	ca      *ca          // that the clients trust; nil has no tunnel intercepted
 	actions Actions
 	token   string // that makes an administrator; "" is none
-	runs    func(context.Context) (*Runs, error)
+	runs    func(context.Context, *config.Config) (*Runs, error)
 }
 
 func newMirror(t testing.TB, o setup) *mirror {

@@ -22,7 +22,7 @@ const (
 	opaque shape = iota
 	// bodyless: the header of one request that has no body.
 	bodyless
-	// plain: the same, and a hitRequest.
+	// plainGet: the same, and a hitRequest.
 	plainGet
 )
 
@@ -88,8 +88,8 @@ func parseHitRequest(b []byte) (q hitRequest, size int, is shape) {
 			}
 			q.referer = value
 		case isForwarded:
-			if q.behind != nil {
-				is = bodyless // they would have to be joined
+			if q.behind != nil || len(value) == 0 {
+				is = bodyless // they would have to be joined; a proxy that names nobody is one
 			}
 			q.behind = value
 		case isDirectives:

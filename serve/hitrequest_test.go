@@ -26,6 +26,7 @@ func TestParseHitRequest(t *testing.T) {
 		{"by way of a proxy", "GET / HTTP/1.1\r\nHost: m\r\nVia: 1.1 squid\r\n\r\n", bodyless},
 		{"for somebody else", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-Proto: http\r\n\r\n", plainGet},
 		{"for somebody else, twice", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n\r\n", bodyless},
+		{"for nobody who is named", "GET / HTTP/1.1\r\nHost: m\r\nX-Forwarded-For: \r\n\r\n", bodyless},
 		{"no host", "GET / HTTP/1.1\r\nAccept: */*\r\n\r\n", bodyless},
 		{"two hosts", "GET / HTTP/1.1\r\nHost: m\r\nHost: n\r\n\r\n", bodyless},
 		{"an odd host", "GET / HTTP/1.1\r\nHost: m/n\r\n\r\n", bodyless},

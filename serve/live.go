@@ -68,7 +68,8 @@ func (s *Server) events(a *answer) {
 // live is the part of the page that changes by itself.
 func (s *Server) live(a *answer) string {
 	r := report{KeptBack: []keptBack{}, Mirrors: []mirrorState{}}
-	s.reportNow(a.r.Context(), &r)
+	r.Cache.Problem = s.o.Cache.Problem()
+	s.reportNow(&r)
 	var b strings.Builder
 	if err := statusTemplate.ExecuteTemplate(&b, "live", s.livePart(&r)); err != nil {
 		s.o.Log.Warn("the status can't be followed", "error", err)

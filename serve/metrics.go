@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sys/unix"
 
 	"intelligentmirror/internal/cache"
 )
@@ -178,13 +177,12 @@ func (l looked) Collect(to chan<- prometheus.Metric) {
 			gauge(restingDesc, float64(h.Resting), r.Name)
 		}
 	}
-	size, free := math.NaN(), math.NaN()
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.o.Config.CacheDir, &st); err == nil {
-		size, free = float64(st.Blocks)*float64(st.Frsize), float64(st.Bavail)*float64(st.Frsize)
+	diskSize, diskFree := math.NaN(), math.NaN()
+	if size, free, err := s.o.Cache.Disk(); err == nil {
+		diskSize, diskFree = float64(size), float64(free)
 	}
-	gauge(diskSizeDesc, size)
-	gauge(diskFreeDesc, free)
+	gauge(diskSizeDesc, diskSize)
+	gauge(diskFreeDesc, diskFree)
 	ready := 0.0
 	if s.unready() == nil {
 		ready = 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -116,7 +118,7 @@ func byToken(t *testing.T, ctx context.Context, axe string) {
 }
 
 // someRuns is a night as the page has to show it.
-func someRuns(context.Context) (*Runs, error) {
+func someRuns(context.Context, *config.Config) (*Runs, error) {
 	at := time.Date(2024, 11, 14, 2, 17, 0, 0, time.UTC)
 	item := RunItem{Path: "r/os/Packages/vlc-3.0.21-4.fc41.x86_64.rpm", Size: 3 << 20, At: at, Why: "seed: vlc", Used: true}
 	return &Runs{
@@ -128,6 +130,51 @@ func someRuns(context.Context) (*Runs, error) {
 
 // TestEvents: who follows the page hears of what changes, nobody but administrators
 // may, and no more of them than a mirror can tell; a server that stops lets them go.
+// TestPopularIsRemembered: who looks at the page again and again has the uses of all files
+// read once a minute.
+func TestPopularIsRemembered(t *testing.T) {
+	m := newMirror(t, setup{})
+	shown := func() (paths []string) {
+		t.Helper()
+		for _, p := range m.server.report(t.Context()).Popular {
+			paths = append(paths, p.Path)
+		}
+		return paths
+	}
+	served := func(path string) {
+		t.Helper()
+		m.ledger.Served(cache.Key{Repo: "r", Path: path}, 1, true)
+		if err := m.ledger.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served("a.rpm")
+	if got := shown(); !slices.Equal(got, []string{"r/a.rpm"}) {
+		t.Errorf("shown: %q", got)
+	}
+	served("b.rpm")
+	m.pass(popularFor - time.Second)
+	if got := shown(); !slices.Equal(got, []string{"r/a.rpm"}) {
+		t.Errorf("within a minute: %q", got)
+	}
+	m.pass(time.Second)
+	if got := shown(); !slices.Equal(got, []string{"r/a.rpm", "r/b.rpm"}) {
+		t.Errorf("after a minute: %q", got)
+	}
+}
+
+// TestLiveNeedsNoDatabase: what follows the page by the second asks the accounting nothing.
+func TestLiveNeedsNoDatabase(t *testing.T) {
+	m := newMirror(t, setup{})
+	if err := m.ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := &answer{r: m.request("GET", "/-/events")}
+	if text := m.server.live(a); text == "" || strings.Contains(m.log.String(), "level=WARN") {
+		t.Errorf("%q, log:\n%s", text, m.log)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	m := newMirror(t, setup{})
 	if r := m.get("/-/events", "X-Forwarded-For", "192.168.3.4"); r.StatusCode != 403 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"intelligentmirror/internal/cache"
@@ -150,7 +151,8 @@ func (s *Server) report(ctx context.Context) report {
 	ctx, cancel := context.WithTimeout(ctx, totalsWithin)
 	defer cancel()
 	s.reportAccounts(ctx, &r, now)
-	s.reportNow(ctx, &r)
+	r.Cache = s.o.Cache.Space(ctx)
+	s.reportNow(&r)
 	if s.o.Metadata != nil {
 		for _, st := range s.o.Metadata.States() {
 			r.Roots = append(r.Roots, rootState{st.Root.String(), st.Published.UTC(), st.Kept, st.Held, st.Root.Kind == generation.RPM})
@@ -158,7 +160,7 @@ func (s *Server) report(ctx context.Context) report {
 	}
 	if s.o.Runs != nil {
 		var err error
-		if r.Sync, err = s.o.Runs(ctx); err != nil {
+		if r.Sync, err = s.o.Runs(ctx, s.o.Config); err != nil {
 			s.o.Log.Warn("the status lacks imsync's runs", "error", err)
 		}
 	}
@@ -170,12 +172,11 @@ func (s *Server) report(ctx context.Context) report {
 }
 
 // reportNow adds what changes from one second to the next, and needs no database.
-func (s *Server) reportNow(ctx context.Context, r *report) {
+func (s *Server) reportNow(r *report) {
 	r.Downloads = []downloading{}
 	for _, d := range s.o.Cache.Downloads() {
 		r.Downloads = append(r.Downloads, downloading{d.Key.String(), d.Size, d.There, d.Waiting, d.Begun})
 	}
-	r.Cache = s.o.Cache.Space(ctx)
 	if s.o.Metadata != nil {
 		for _, p := range s.o.Metadata.Problems() {
 			r.KeptBack = append(r.KeptBack, keptBack{p.Root.String(), p.Since.UTC(), p.Err.Error()})
@@ -215,7 +216,7 @@ func (s *Server) reportAccounts(ctx context.Context, r *report, now time.Time) {
 	if r.Days, err = l.Days(ctx, month); err != nil {
 		s.o.Log.Warn("the accounting can't be read", "error", err)
 	}
-	asked, err := l.Popular(ctx, popularShown, s.isPackage)
+	asked, err := s.popular(ctx, now)
 	if err != nil {
 		s.o.Log.Warn("the accounting can't be read", "error", err)
 	}
@@ -223,6 +224,33 @@ func (s *Server) reportAccounts(ctx context.Context, r *report, now time.Time) {
 		repo, below, _ := strings.Cut(p.Path, "/")
 		r.Popular = append(r.Popular, popular{p.Path, p.Last.UTC(), s.o.Cache.Has(cache.Key{Repo: repo, Path: below})})
 	}
+}
+
+// popularFor is how long the packages that are asked for most are shown as they were: to
+// find them the uses of all files are read.
+const popularFor = time.Minute
+
+// favourites are the packages that were asked for most. It is safe for concurrent use.
+type favourites struct {
+	mu   sync.Mutex
+	at   time.Time // when they were found
+	list []cache.Asked
+}
+
+// popular is the packages that are asked for most, as of a minute ago at the most.
+func (s *Server) popular(ctx context.Context, now time.Time) ([]cache.Asked, error) {
+	f := s.favourites
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if age := now.Sub(f.at); age >= 0 && age < popularFor {
+		return f.list, nil
+	}
+	list, err := s.o.Ledger.Popular(ctx, popularShown, s.isPackage)
+	if err != nil {
+		return nil, err
+	}
+	f.at, f.list = now, list
+	return list, nil
 }
 
 // isPackage reports whether a path below the cache directory is a package's.

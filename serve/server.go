@@ -83,9 +83,10 @@ type Options struct {
 	// Patience is how long a client may stand still in an answer or in its
 	// request's body; 3 min where it is 0.
 	Patience time.Duration
-	// Runs tells of imsync's runs, nil where there were none; it ends with ctx. Where
-	// it is nil the status says nothing of them.
-	Runs func(ctx context.Context) (*Runs, error)
+	// Runs tells of imsync's runs, nil where there were none, and when cfg, which is in
+	// effect now, has the next; it ends with ctx. Where it is nil the status says nothing
+	// of them.
+	Runs func(ctx context.Context, cfg *config.Config) (*Runs, error)
 	// Bucket tells how it stands with the bucket, from memory; nil where there is none.
 	Bucket func() BucketState
 	// Actions is what the status page has buttons for.
@@ -120,11 +121,13 @@ type Server struct {
 	missed   *missed
 	stats    *stats
 	viewers  *atomic.Int64 // of the status page, who follow it
-	metrics  *metrics
-	stopping *atomic.Bool
-	current  *atomic.Pointer[Server]
-	hits     *hitFiles
-	hitConns *hitConns
+
+	favourites *favourites
+	metrics    *metrics
+	stopping   *atomic.Bool
+	current    *atomic.Pointer[Server]
+	hits       *hitFiles
+	hitConns   *hitConns
 
 	http   *http.Server
 	failed chan error // of a listener
@@ -159,11 +162,13 @@ func New(o Options) *Server {
 		suspects: &suspects{now: o.Now},
 		stats:    &stats{},
 		viewers:  &atomic.Int64{},
-		stopping: &atomic.Bool{},
-		current:  &atomic.Pointer[Server]{},
-		hits:     newHitFiles(),
-		hitConns: &hitConns{},
-		failed:   make(chan error, 1),
+
+		favourites: &favourites{},
+		stopping:   &atomic.Bool{},
+		current:    &atomic.Pointer[Server]{},
+		hits:       newHitFiles(),
+		hitConns:   &hitConns{},
+		failed:     make(chan error, 1),
 	}
 	s.current.Store(s)
 	s.metrics = newMetrics(s, o.Metrics)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -68,6 +69,12 @@ func (p *program) check(asJSON bool) error {
 	}
 	if _, err := site.Keyrings(cfg); err != nil {
 		errs = append(errs, err)
+	}
+	// Those of the environment are the service's, and not this shell's.
+	if cfg.BucketCredentials != "" {
+		if _, err := site.OpenBucket(cfg, "imserve", time.Now); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &failure{exitUsage, fmt.Errorf("the configuration can't be used:\n%w", err)}

@@ -101,7 +101,9 @@ func (p *program) serve(ctx context.Context) (err error) {
 		AccessLog: d.access, Version: site.Version(), Hostname: host, Via: via, Log: log,
 		Metrics: []prometheus.Collector{d.reloads, syncs{dir: cfg.StateDir, log: log}, uploads{d.site.Uploads}},
 		Bucket:  bucketState(d.site.Uploads),
-		Runs:    func(ctx context.Context) (*serve.Runs, error) { return runsOf(ctx, cfg, time.Now()) },
+		Runs: func(ctx context.Context, cfg *config.Config) (*serve.Runs, error) {
+			return runsOf(ctx, cfg, time.Now())
+		},
 		Actions: d.actions(),
 	})
 	defer d.server.Close()

@@ -88,6 +88,7 @@ func TestCommandLine(t *testing.T) {
 	bad := write(t, "cache_dir = 5\nnonsense = 1\n[serve]\nlisten = \"x\"\n")
 	under := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n", file+"/cache", dir))
 	keys := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"x\"\nupstreams = [\"http://127.0.0.1:1\"]\ngpg_keys = [%q, %q]\n", dir, dir, file, file+".none"))
+	bucket := write(t, fmt.Sprintf("cache_dir = %q\nstate_dir = %q\nbucket = \"s3://packages\"\nbucket_credentials = %q\n", dir, dir, file))
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -109,6 +110,8 @@ func TestCommandLine(t *testing.T) {
 		{"check, a directory that can't be made", []string{"check", "--config", under}, 2, nil, []string{"cache_dir: ", "file/cache: not a directory; make it"}},
 		{"check, a file for a directory", []string{"check", "--config", good, "--cache-dir", file}, 2, nil, []string{"cache_dir: ", "file is no directory; make it"}},
 		{"check, keys that are none", []string{"check", "--config", keys}, 2, nil, []string{"repo x: gpg_keys: " + file + ": no public key", "repo x: gpg_keys: open " + file + ".none", "put the repository's public key there"}},
+		{"check, credentials that are none", []string{"check", "--config", bucket}, 2, nil, []string{"bucket_credentials: " + file + " has no aws_access_key_id"}},
+		{"run, credentials that are none", []string{"--config", bucket, "--listen", "127.0.0.1:0"}, 2, nil, []string{"bucket_credentials: " + file + " has no aws_access_key_id"}},
 		{"run, keys that are none", []string{"--config", keys, "--listen", "127.0.0.1:0"}, 2, nil, []string{"repo x: gpg_keys: " + file + ": no public key", file + ".none"}},
 		{"run, all that is wrong", []string{"--config", bad}, 2, nil, []string{"cache_dir", "nonsense", "listen"}},
 		{"run, a directory that can't be made", []string{"--config", under, "--listen", "127.0.0.1:0"}, 1, nil, []string{"imserve: "}},

@@ -228,7 +228,10 @@ func (u *Uploads) upload(ctx context.Context, w waiting) (sent int64, err error)
 			return -1, err
 		}
 	}
-	if err := undamaged(ctx, file, facts); err != nil {
+	switch err := undamaged(ctx, file, facts); {
+	case ctx.Err() != nil:
+		return -1, ctx.Err() // nothing is known of the file
+	case err != nil:
 		u.o.Log.Warn("a stored file is not uploaded", "file", k.String(), "error", err, "advice", "imsync verify --repair")
 		return -1, nil
 	}

@@ -1,9 +1,11 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +66,24 @@ func uploadsOf(t *testing.T, d *depot, b *Bucket) *Uploads {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// TestUploadIsBrokenOff: that the program stops while it reads a file back says nothing of
+// that file.
+func TestUploadIsBrokenOff(t *testing.T) {
+	b := open(t, testrepo.StartBucket(t), "")
+	d := newDepot(t)
+	u := uploadsOf(t, d, b)
+	var log bytes.Buffer
+	u.o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	k := cache.Key{Repo: "r", Path: "a.rpm"}
+	d.store(t, u, k.Path, "bytes")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	sent, err := u.upload(ctx, waiting{Repo: k.Repo, Path: k.Path, At: k.String(), Anew: true})
+	if sent > 0 || !errors.Is(err, context.Canceled) || log.Len() > 0 {
+		t.Errorf("%d bytes, %v, log: %s", sent, err, &log)
+	}
 }
 
 // TestUploads: what waits is uploaded once, by one, and outlives a server that is away.

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Finding is what reading a stored file back has shown.
@@ -47,6 +48,12 @@ func (c *Cache) Audit(ctx context.Context, after string, pause func(ctx context.
 		case p == ownDir:
 			return fs.SkipDir
 		case p == ".":
+			return nil
+		case !utf8.ValidString(p):
+			// No stored file's: keys are text, and io/fs opens no such directory.
+			if e.IsDir() {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		if at := strings.Split(p, "/"); after != "" && slices.Compare(at, from) <= 0 {

@@ -226,3 +226,28 @@ func TestPurge(t *testing.T) {
 		t.Errorf("asked for again: %d bytes, %v", len(b), err)
 	}
 }
+
+// TestNamesThatAreNoText: a directory of an adopted tree whose name is not UTF-8 keeps
+// nobody from what else is stored.
+func TestNamesThatAreNoText(t *testing.T) {
+	s := newSite(t, file(rpm(1000, 1), day0))
+	c := s.open(nil)
+	if _, _, err := get(c, pkg); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"r/\xe9tude/a.rpm", "r/b\xe9.rpm"} {
+		name = filepath.Join(s.dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("adopted"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, _ := audit(t, c, ""); !slices.Equal(all, []string{pkg.String()}) {
+		t.Errorf("read back: %q", all)
+	}
+	if files, _, err := c.Purge("r"); files != 2 || err != nil {
+		t.Errorf("%d files are purged, %v", files, err)
+	}
+	if _, err := os.Lstat(filepath.Join(s.dir, "r")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory: %v", err)
+	}
+}

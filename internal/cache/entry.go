@@ -76,9 +76,14 @@ func (e *Entry) File() *os.File { return e.file }
 // Size is the file's length in bytes.
 func (e *Entry) Size() int64 { return e.facts.Size }
 
-// Release ends the hold on an entry.
+// Release ends the hold on an entry. With the last hold its descriptor and its body go,
+// whoever still remembers the entry.
 func (e *Entry) Release() {
-	if e.holders.Add(-1) == 0 && e.file != nil {
+	if e.holders.Add(-1) > 0 {
+		return
+	}
+	e.body = nil
+	if e.file != nil {
 		e.file.Close()
 	}
 }

@@ -110,6 +110,43 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// What was purged is not answered from memory, by its own name or a directory's.
+func TestPurgeWhatIsAtHand(t *testing.T) {
+	s := newShelf(t, 1<<30)
+	for _, name := range []string{"r/small.rpm", "r/below/small.rpm"} {
+		s.put(name, 1)
+	}
+	c := s.open()
+	file, below := keep(t, c, "r/small.rpm"), keep(t, c, "r/below/small.rpm")
+	for _, name := range []string{"r/small.rpm", "r/below"} {
+		if _, _, err := c.Purge(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Current(file) || c.Current(below) {
+		t.Error("what was purged is current")
+	}
+}
+
+// What was let go takes no memory, whoever still remembers that it was at hand.
+func TestReleasedBody(t *testing.T) {
+	s := newShelf(t, 1<<30)
+	s.put("r/small.rpm", 1)
+	c := s.open()
+	e := keep(t, c, "r/small.rpm")
+	if !c.Current(e) {
+		t.Fatal("not current")
+	}
+	c.entries.forget(e.key)
+	if len(e.Body()) != block {
+		t.Errorf("who holds it has %d bytes", len(e.Body()))
+	}
+	e.Release()
+	if e.body != nil {
+		t.Errorf("nobody holds it, and it has %d bytes", len(e.body))
+	}
+}
+
 // What is at hand is bounded, and what nobody asks for is let go.
 func TestEntriesBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -250,26 +249,9 @@ func (c *Cache) resident(f *found, uses map[string]use, wanted map[string]int) *
 
 // lockEviction lets one process at a time evict.
 func (c *Cache) lockEviction(ctx context.Context) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(c.tree.dir, ownDir, "evict.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := waitLock(ctx, filepath.Join(c.tree.dir, ownDir, "evict.lock"))
 	if err != nil {
-		return nil, storeError(fmt.Errorf("evict: %w", err))
-	}
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		held, err := tryLock(file)
-		if held {
-			return func() { file.Close() }, nil
-		}
-		if err == nil {
-			select {
-			case <-tick.C:
-				continue
-			case <-ctx.Done():
-				err = ctx.Err()
-			}
-		}
-		file.Close()
 		return nil, fmt.Errorf("evict: %w", err)
 	}
+	return func() { file.Close() }, nil
 }

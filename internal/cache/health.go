@@ -36,10 +36,10 @@ func (c *Cache) Space(ctx context.Context) Space {
 	if s.Bytes, s.Counted, err = c.usage.get(); err != nil {
 		c.o.Log.Warn("the cache's size is not known", "error", err)
 	}
-	if s.Disk, s.Free, err = disk(c.tree.dir); err != nil {
+	if s.Disk, s.Free, err = c.Disk(); err != nil {
 		c.o.Log.Warn("what is free on the cache's disk is not known", "error", err)
 	}
-	s.Problem = c.problem(s.Free)
+	s.Problem = c.Problem()
 	if c.o.Ledger != nil {
 		if s.Evicted, s.Freed, err = c.o.Ledger.EvictedSince(ctx, c.o.Now().Add(-24*time.Hour)); err != nil {
 			c.o.Log.Warn("what was evicted is not known", "error", err)
@@ -48,18 +48,23 @@ func (c *Cache) Space(ctx context.Context) Space {
 	return s
 }
 
-// problem says why what is missing can't be stored now; "" where it can.
-func (c *Cache) problem(free int64) string {
+// Disk is the size of the cache's file system, and what of it is free for us, in bytes.
+func (c *Cache) Disk() (size, free int64, err error) { return disk(c.tree.dir) }
+
+// Problem says, for people, why what is missing can't be stored now; "" where it can. It
+// asks the file system alone, and no database.
+func (c *Cache) Problem() string {
 	const passed = " What is missing is passed through and not stored."
 	size := func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 	err := c.trouble.last(c.o.Now())
+	_, free, unknown := c.Disk()
 	for _, dir := range []string{c.tree.dir, filepath.Join(c.tree.dir, ownDir, "partial")} {
 		if aerr := unix.Access(dir, unix.W_OK|unix.X_OK); aerr != nil {
 			err = &os.PathError{Op: "write to", Path: dir, Err: aerr}
 		}
 	}
 	switch {
-	case free < c.o.MinFree:
+	case unknown == nil && free < c.o.MinFree:
 		return fmt.Sprintf("The disk of cache_dir is full: %s are free, and min_free asks for %s.%s Make room there, or lower min_free.",
 			size(free), size(c.o.MinFree), passed)
 	case err == nil:

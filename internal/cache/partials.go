@@ -1,12 +1,14 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +102,33 @@ func tryLock(file *os.File) (bool, error) {
 		return false, &os.PathError{Op: "flock", Path: file.Name(), Err: err}
 	}
 	return true, nil
+}
+
+// waitLock opens the file at path, which is made where it is missing, and waits for its
+// lock, as long as ctx. To close the file gives the lock up.
+func waitLock(ctx context.Context, path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		held, err := tryLock(file)
+		if held {
+			return file, nil
+		}
+		if err == nil {
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		file.Close()
+		return nil, err
+	}
 }
 
 // unlock gives up the lock before the file is closed.

@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // Purge deletes the stored file at name, its path below the cache directory, or
 // all that is stored below it, and says how many files and bytes that were. Who
 // reads one of them reads on; the next request fetches it again, though upstream had
-// withdrawn it. The error wraps
+// withdrawn it: in another process that has it at hand, within a second. The error wraps
 // fs.ErrNotExist where nothing is stored there, and ErrNotAFile where the name is
 // the cache's own or leads out of its directory.
 func (c *Cache) Purge(name string) (files int, bytes int64, err error) {
@@ -31,13 +32,29 @@ func (c *Cache) Purge(name string) (files int, bytes int64, err error) {
 	if err != nil {
 		return fail(placeError(err))
 	}
+	var freed int64 // bytes of the disk
+	defer func() { c.partials.account(-freed) }()
+	remove := func(p string, size int64) error {
+		n := c.tree.takes(p)
+		if err := c.tree.root.Remove(p); err != nil {
+			return err
+		}
+		if k, ok := keyOf(p); ok {
+			c.entries.forget(k)
+		}
+		files, bytes, freed = files+1, bytes+size, freed+n
+		return nil
+	}
 	if !fi.IsDir() {
-		if err := c.tree.root.Remove(at); err != nil {
+		if err := remove(at, fi.Size()); err != nil {
 			return fail(err)
 		}
-		return 1, fi.Size(), nil
+		return files, bytes, nil
 	}
 	err = fs.WalkDir(c.tree.root.FS(), at, func(p string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && !utf8.ValidString(p) {
+			return fs.SkipDir // io/fs opens no such directory; what is in it goes below
+		}
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -48,12 +65,7 @@ func (c *Cache) Purge(name string) (files int, bytes int64, err error) {
 		if err != nil {
 			return err
 		}
-		if err := c.tree.root.Remove(p); err != nil {
-			return err
-		}
-		files++
-		bytes += fi.Size()
-		return nil
+		return remove(p, fi.Size())
 	})
 	if err != nil {
 		return fail(err)

@@ -206,20 +206,9 @@ func (t *tree) lend(st *stored, k Key, partial string, f Facts) (freed int64, er
 // several names: two that arrive at once would both find that the other is not
 // there. That it can't be had only means that both are stored.
 func (c *Cache) lockTwins(ctx context.Context) (unlock func()) {
-	file, err := os.OpenFile(filepath.Join(c.tree.dir, ownDir, "twins.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := waitLock(ctx, filepath.Join(c.tree.dir, ownDir, "twins.lock"))
 	if err != nil {
 		return func() {}
 	}
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if held, err := tryLock(file); held || err != nil {
-			return func() { file.Close() }
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return func() { file.Close() }
-		}
-	}
+	return func() { file.Close() }
 }

@@ -221,7 +221,7 @@ func (p *Partial) hasRoom(n int64) error {
 	free := int64(math.MaxInt64)
 	var st unix.Statfs_t
 	if err := control(p.file, func(fd int) error { return unix.Fstatfs(fd, &st) }); err == nil {
-		free = int64(st.Bavail) * st.Bsize
+		_, free = sizesOf(&st)
 	}
 	bytes, _, _ := p.dir.usage.get()
 	return p.dir.space.check(bytes, free, n)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fetch is a Source made of steps.
@@ -71,6 +73,58 @@ func TestAccount(t *testing.T) {
 		if err != nil || werr != nil || got != found.bytes || walked.IsZero() {
 			t.Errorf("%s: %d bytes are accounted for, there are %d (%v, %v)", tt.name, got, found.bytes, err, werr)
 		}
+	}
+}
+
+// TestAccountOfDeletions: what a hand or the night deletes is not accounted for any more.
+func TestAccountOfDeletions(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		delete func(*Cache) error
+	}{
+		{"a file is purged", func(c *Cache) error { _, _, err := c.Purge("r/a"); return err }},
+		{"a directory is purged", func(c *Cache) error { _, _, err := c.Purge("r/below"); return err }},
+		{"one of two names is purged", func(c *Cache) error { _, _, err := c.Purge("r/linked"); return err }},
+		{"leftovers are swept", func(c *Cache) error { _, err := c.Sweep(time.Hour, false); return err }},
+	} {
+		s := newShelf(t, 1<<40)
+		for _, name := range []string{"r/a", "r/below/b", "r/below/c", "r/d", ownDir + "/partial/left", ownDir + "/.new-left"} {
+			s.put(name, 3)
+		}
+		if err := os.Link(filepath.Join(s.dir, "r/d"), filepath.Join(s.dir, "r/linked")); err != nil {
+			t.Fatal(err)
+		}
+		c := s.open()
+		if _, err := c.Evict(t.Context(), false); err != nil { // sets the account
+			t.Fatal(err)
+		}
+		if err := tt.delete(c); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		got, _, err := c.usage.get()
+		found, werr := walk(t.Context(), s.dir)
+		if err != nil || werr != nil || got != found.bytes {
+			t.Errorf("%s: %d bytes are accounted for, there are %d (%v, %v)", tt.name, got, found.bytes, err, werr)
+		}
+	}
+}
+
+// TestDisk: a file system's sizes are of its blocks, however much it likes to move at once;
+// one that does not say them is not taken to be full.
+func TestDisk(t *testing.T) {
+	size, free := sizesOf(&unix.Statfs_t{Bsize: 1 << 20, Frsize: 4096, Blocks: 1000, Bfree: 500, Bavail: 400})
+	if size != 1000*4096 || free != 400*4096 {
+		t.Errorf("%d bytes, %d free", size, free)
+	}
+	s := newShelf(t, 0)
+	c := s.open()
+	c.o.MinFree = 1
+	if p := c.Problem(); p != "" {
+		t.Errorf("a sound disk: %s", p)
+	}
+	c.tree.dir = filepath.Join(s.dir, "nowhere")
+	if p := c.Space(t.Context()).Problem; p == "" || strings.Contains(p, "full") {
+		t.Errorf("a disk that is gone: %q", p)
 	}
 }
 

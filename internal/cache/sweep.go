@@ -13,7 +13,7 @@ import (
 // that was written to be renamed.
 type Leftover struct {
 	Path  string // below the cache directory
-	Bytes int64  // on the disk
+	Bytes int64  // of the disk that its removal frees
 	Since time.Time
 }
 
@@ -36,13 +36,15 @@ func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 		if err != nil || c.o.Now().Sub(fi.ModTime()) < unused {
 			continue // gone meanwhile, or young
 		}
+		name := path.Join(ownDir, "partial", e.Name())
+		frees := c.tree.takes(name)
 		ok := rehearse
 		if !rehearse {
 			ok, err = c.partials.remove(filepath.Join(c.partials.dir, e.Name()))
 			errs = append(errs, err)
 		}
 		if ok {
-			removed = append(removed, Leftover{path.Join(ownDir, "partial", e.Name()), sizeOnDisk(fi), fi.ModTime()})
+			removed = append(removed, Leftover{name, frees, fi.ModTime()})
 		}
 	}
 	for _, pattern := range unfinished {
@@ -59,14 +61,19 @@ func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 			if c.o.Now().Sub(since) < unused {
 				continue
 			}
-			freed := c.tree.takes(name)
+			frees := c.tree.takes(name)
 			if !rehearse {
 				if err := c.tree.root.Remove(name); err != nil {
 					errs = append(errs, err)
 					continue
 				}
 			}
-			removed = append(removed, Leftover{name, freed, since})
+			removed = append(removed, Leftover{name, frees, since})
+		}
+	}
+	if !rehearse {
+		for _, x := range removed {
+			c.partials.account(-x.Bytes)
 		}
 	}
 	return removed, errors.Join(errs...)

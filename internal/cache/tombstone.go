@@ -61,16 +61,8 @@ func (d tombstones) set(k Key, t Tombstone) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(d.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // what the rename has left nothing of
-	_, err = tmp.Write(b)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), to)
+	// At the top, where what a crash leaves is no file's tombstone.
+	return replaceFile(d.dir, to, b)
 }
 
 // lift removes the tombstone of k, and reports whether there was one.

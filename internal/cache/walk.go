@@ -109,5 +109,15 @@ func disk(dir string) (size, free int64, err error) {
 			break
 		}
 	}
-	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, err
+	if err != nil {
+		return 0, 0, err
+	}
+	size, free = sizesOf(&st)
+	return size, free, nil
+}
+
+// sizesOf is what disk returns, of st. Blocks are counted in fragments, of which the
+// preferred size of a transfer may be many.
+func sizesOf(st *unix.Statfs_t) (size, free int64) {
+	return int64(st.Blocks) * st.Frsize, int64(st.Bavail) * st.Frsize
 }

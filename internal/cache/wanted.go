@@ -32,13 +32,13 @@ func (c *Cache) SetWanted(keys []Key) error {
 		b.WriteString(k.String())
 		b.WriteByte('\n')
 	}
-	if err := replaceFile(c.wantedPath(), b.Bytes()); err != nil {
+	if err := replaceFile(c.Own(""), c.wantedPath(), b.Bytes()); err != nil {
 		return storeError(fmt.Errorf("keep what the plan wants: %w", err))
 	}
 	return nil
 }
 
-func (c *Cache) wantedPath() string { return filepath.Join(c.tree.dir, ownDir, "wanted") }
+func (c *Cache) wantedPath() string { return c.Own("wanted") }
 
 // wanted is the place of each wanted file in the latest plan; none where there
 // is no plan that is young enough.
@@ -141,9 +141,9 @@ func holds(dir string, names map[string]bool) (bool, error) {
 	return true, nil
 }
 
-// replaceFile makes b the whole of the file at path, by one rename.
-func replaceFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+// replaceFile makes b the whole of the file at path, by one rename out of dir.
+func replaceFile(dir, path string, b []byte) error {
+	tmp, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ func TestCopyRefuses(t *testing.T) {
 func TestIsFile(t *testing.T) {
 	gen := ".im/gen/" + strings.Repeat("0a", 32) + "/"
 	for name, want := range map[string]bool{
-		gen + "repomd.xml": true, gen + "catalog": false, gen + "read": false, gen + ".new-1": false, gen: false, gen + "a/b": false,
+		gen + "repomd.xml": true, gen + "catalog": false, gen + "read": false, gen + "missing": false, gen + ".new-1": false, gen: false, gen + "a/b": false,
 		".im/gen/x.root": false, ".im/gen/x/repomd.xml": false, ".im/cache.db": false, "r/repodata/repomd.xml": false,
 	} {
 		if got := generation.IsFile(name); got != want {

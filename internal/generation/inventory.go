@@ -58,7 +58,7 @@ func isDigest(s string) bool { return len(s) == 64 && strings.Trim(s, "012345678
 // isMetadata reports whether a file of that name, in a generation's directory, is
 // one that upstream made.
 func isMetadata(name string) bool {
-	return name != "" && name == path.Base(name) && name != catalogName && name != readName && !strings.HasPrefix(name, ".")
+	return name != "" && name == path.Base(name) && name != catalogName && name != readName && name != missingName && !strings.HasPrefix(name, ".")
 }
 
 // Inventory is the whole generations that are kept, by their roots and the current

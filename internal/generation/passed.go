@@ -29,6 +29,12 @@ func (p *passed) begin(r Root) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.of, r)
+	for other := range p.of {
+		if len(p.of) < maxFailed {
+			break
+		}
+		delete(p.of, other) // a look that is under way there comes to its end all the same
+	}
 }
 
 // add goes past r's entry file of that digest, because of err. It reports false

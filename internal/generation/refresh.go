@@ -349,9 +349,9 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	switch {
 	case f.ctx.Err() != nil:
 	case fl.err != nil:
-		f.failed[fl.root] = failure{g, fl.err, f.o.Now()}
+		f.note(fl.root, failure{g, fl.err, f.o.Now()})
 	case refused:
-		f.failed[fl.root] = failure{nil, fl.askErr, f.o.Now()}
+		f.note(fl.root, failure{nil, fl.askErr, f.o.Now()})
 	}
 	f.mu.Unlock()
 	close(fl.done)
@@ -361,6 +361,22 @@ func (f *Refresher) fly(fl *flight, source cache.Source) {
 	if fl.err != nil && f.ctx.Err() == nil {
 		f.o.Log.Warn("new metadata is not whole: what was current stays", "root", fl.root.String(), "error", fl.err)
 	}
+}
+
+// maxFailed is of how many roots it is remembered that their new metadata is not current.
+// Roots are what clients ask for: before an upstream that answers everything with a page
+// there is no end of them.
+const maxFailed = 1024
+
+// note remembers that of r, and forgets any other where there are too many. The lock is held.
+func (f *Refresher) note(r Root, x failure) {
+	for other := range f.failed {
+		if len(f.failed) < maxFailed {
+			break
+		}
+		delete(f.failed, other)
+	}
+	f.failed[r] = x
 }
 
 // renew brings together what g lists and makes it current.

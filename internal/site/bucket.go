@@ -10,8 +10,9 @@ import (
 	"intelligentmirror/internal/upstream"
 )
 
-// openBucket is the bucket of cfg, nil where it has none.
-func openBucket(cfg *config.Config, program string, now func() time.Time) (*bucket.Bucket, error) {
+// OpenBucket is the bucket of cfg, nil where it has none. No request is made; the error
+// wraps bucket.ErrCredentials where there are none that can be used.
+func OpenBucket(cfg *config.Config, program string, now func() time.Time) (*bucket.Bucket, error) {
 	if cfg.Bucket.IsZero() {
 		return nil, nil
 	}

@@ -86,7 +86,7 @@ func Open(cfg *config.Config, o Options) (*Site, error) {
 		o.Now = time.Now
 	}
 	s := &Site{Config: cfg, o: o}
-	if s.Bucket, err = openBucket(cfg, o.Program, o.Now); err != nil {
+	if s.Bucket, err = OpenBucket(cfg, o.Program, o.Now); err != nil {
 		return nil, err
 	}
 	s.Generations, err = generation.Open(generation.Options{

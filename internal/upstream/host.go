@@ -55,6 +55,14 @@ func (c *Client) host(base string) *host {
 	return h
 }
 
+// forgetHosts forgets how well all servers are. Mirrors that are there go on with what
+// they know of theirs.
+func (c *Client) forgetHosts() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.hosts)
+}
+
 // canonicalHost is a URL's host in lower case, without the ports that http and
 // https have anyway and without a root's dot: the two are one server.
 func canonicalHost(name string) string {

@@ -27,7 +27,8 @@ type Hosts struct {
 // maxKnown is of how many hosts it is remembered how well they are.
 const maxKnown = 1024
 
-// Hosts returns the hosts that c may reach.
+// Hosts returns the hosts that c may reach. What is known of c's servers is forgotten
+// where clients have named too many, so that c is best of no other use.
 func (c *Client) Hosts() *Hosts {
 	// How long an answer may take to begin is for the client to say, who asks for
 	// something of which we know nothing.
@@ -46,6 +47,7 @@ func (h *Hosts) At(host string) *Mirrors {
 	if m == nil {
 		if len(h.known) >= maxKnown {
 			clear(h.known)
+			h.c.forgetHosts()
 		}
 		m = h.c.Mirrors(host, []string{"http://" + host})
 		m.heed = true

@@ -190,6 +190,9 @@ func TestHostsAreBounded(t *testing.T) {
 	if n := len(h.known); n > maxKnown {
 		t.Errorf("%d hosts are remembered", n)
 	}
+	if n := len(h.c.hosts); n > maxKnown {
+		t.Errorf("of %d hosts it is remembered how well they are", n)
+	}
 	if first, again := h.At("a"), h.At("a"); first != again {
 		t.Error("a host is forgotten at once")
 	}
