@@ -152,7 +152,7 @@ func (s *Store) Keep(g *Generation, k Kept) error {
 		return nil
 	}
 	err = s.changeRoot(g.Root, func(f *rootFile) error {
-		f.Kept = s.still(append(f.Kept, kept{Digest: g.Digest, Replaced: k.Replaced}))
+		f.Kept = s.still(g.Root, append(f.Kept, kept{Digest: g.Digest, Replaced: k.Replaced}))
 		return nil
 	})
 	if err != nil {

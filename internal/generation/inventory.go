@@ -78,7 +78,7 @@ func (s *Store) Inventory(ctx context.Context, c *cache.Cache) ([]Kept, error) {
 			return nil, err
 		}
 		var of []Kept
-		for _, k := range s.still(f.Kept) {
+		for _, k := range s.still(r.Root, f.Kept) {
 			if r.kept[k.Digest] == nil {
 				continue // not whole
 			}

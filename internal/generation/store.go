@@ -91,6 +91,7 @@ type roots struct {
 type root struct {
 	Root
 	kept map[string]*catalog   // by digest
+	last string                // the digest of the one that was the last to be flipped to; "" where none was
 	held map[string]cache.Want // by path; see Hold
 
 	mu      sync.Mutex
@@ -297,6 +298,9 @@ func (s *Store) reload() error {
 		r := &root{Root: at, kept: map[string]*catalog{}, held: map[string]cache.Want{}}
 		for _, h := range f.Held {
 			r.held[h.Path] = cache.Want{Digest: h.Digest, Size: h.Size}
+		}
+		if len(f.Kept) > 0 && f.Kept[0].Replaced.IsZero() {
+			r.last = f.Kept[0].Digest
 		}
 		for _, g := range f.Kept {
 			if catalogs[g.Digest] == nil {

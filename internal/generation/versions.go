@@ -23,7 +23,7 @@ func (s *Store) Versions(r Root) ([]Version, error) {
 		return nil, err
 	}
 	var all []Version
-	for _, k := range s.still(f.Kept) {
+	for _, k := range s.still(r, f.Kept) {
 		v := Version{Digest: k.Digest}
 		for _, name := range r.layout().entries() {
 			fi, err := os.Stat(filepath.Join(s.path(k.Digest), filepath.Base(name)))
