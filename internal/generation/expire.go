@@ -64,13 +64,16 @@ func (s *Store) used(rehearse bool) (used map[string]bool, known bool, err error
 	}
 	used, known = map[string]bool{}, true
 	for _, name := range names {
-		f, err := readRoot(name)
+		f, err := s.readRoot(name)
 		if err != nil {
 			known = false
 			if err := s.giveUp(name, err, rehearse); err != nil {
 				return nil, false, err
 			}
 			continue
+		}
+		if f.Root == "" {
+			continue // its time was over meanwhile
 		}
 		r, err := f.root()
 		if err != nil {
@@ -79,7 +82,7 @@ func (s *Store) used(rehearse bool) (used map[string]bool, known bool, err error
 			continue
 		}
 		still := s.still(r, f.Kept)
-		if (len(still) < len(f.Kept) || !inStep(name)) && !rehearse {
+		if (len(still) < len(f.Kept) || !s.inStep(name, &f)) && !rehearse {
 			if err := s.changeRoot(r, func(now *rootFile) error { now.Kept = s.still(r, now.Kept); still = now.Kept; return nil }); err != nil {
 				return nil, false, err
 			}

@@ -10,6 +10,7 @@
 //	gen/<digest of the entry file>/   the generation: that file, what it lists, and
 //	                                  its catalog, written last: it is whole
 //	    missing                       since when packages that it lists are on no mirror
+//	    <hash of a root>.root         that this root keeps it, for when both files below are lost
 //	gen/<hash of a root>.root         which generations of a root are kept
 //	gen/<hash of a root>.spare        the same, for when that is damaged
 //	gen/<hash of a root>.lock         held while that changes
@@ -285,7 +286,7 @@ func (s *Store) reload() error {
 	}
 	now := roots{all: map[Root]*root{}, at: map[cache.Key][]*root{}}
 	for _, name := range names {
-		f, err := readRoot(name)
+		f, err := s.readRoot(name)
 		if err != nil {
 			s.log.Warn("a root's generations can't be read", "error", err)
 			continue

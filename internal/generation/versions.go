@@ -18,7 +18,7 @@ type Version struct {
 // Versions are the entry files of the whole generations of r that are kept, the
 // last that became current first: what clients of r may still begin with.
 func (s *Store) Versions(r Root) ([]Version, error) {
-	f, err := readRoot(s.rootPath(r))
+	f, err := s.readRoot(s.rootPath(r))
 	if err != nil {
 		return nil, err
 	}
