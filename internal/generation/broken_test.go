@@ -2,12 +2,15 @@ package generation_test
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -143,5 +146,64 @@ func TestFlipBrokenOffSimpleNames(t *testing.T) {
 				t.Errorf("primary, for a client that has begun: %d bytes, %v", len(b), err)
 			}
 		})
+	}
+}
+
+// A program that is killed when it has all of a new repomd.xml, and nothing else of the new
+// metadata, leaves it to whoever asks upstream next: out of reach, clients get what was
+// current, or the error that says so, and never metadata that is not there.
+func TestEntryFileAlone(t *testing.T) {
+	killed := errors.New("killed")
+	for _, stored := range []bool{true, false} {
+		for _, placed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("stored %v, in its directory %v", stored, placed), func(t *testing.T) {
+				d := newDesk(t, time.Minute)
+				d.publish(spec("vlc", "1"))
+				if stored {
+					d.gets(d.upstream(), "fwd=uri-miss; fwd-status=200; stored")
+					d.settle()
+				}
+				was := d.upstream()
+				d.publish(spec("vlc", "2"))
+				body := []byte(d.upstream())
+				sum := sha256.Sum256(body)
+				digest := hex.EncodeToString(sum[:])
+				w := cache.Want{Digest: cache.SHA256(sum[:]), Size: int64(len(body))}
+				_, err := d.cache.Stage(t.Context(), d.entry(), w, d.mirrors.Grab(), func(cache.Facts) (string, error) {
+					if placed {
+						return ".im/gen/" + digest + "/repomd.xml", nil
+					}
+					return "", killed
+				})
+				if !placed && !errors.Is(err, killed) || placed && err != nil {
+					t.Fatal(err)
+				}
+				parts, err := filepath.Glob(filepath.Join(d.dir, ".im/partial/*"))
+				if err != nil || placed == (len(parts) == 1) {
+					t.Fatalf("partial files: %q, %v", parts, err)
+				}
+				d.fresh.Close()
+
+				d.up.Stop()
+				d.start(7*24*time.Hour, time.Minute)
+				for range 2 {
+					d.pass(time.Hour)
+					if stored {
+						d.gets(was, "hit; detail=upstream-unreachable")
+					} else if _, status, err := d.ask(); !unreachable(err) {
+						t.Errorf("it is given: %q, %v", status, err)
+					}
+				}
+				if err := d.up.Restart(); err != nil {
+					t.Fatal(err)
+				}
+				d.pass(time.Hour)
+				got, _, err := d.ask()
+				d.settle()
+				if err := errors.Join(err, d.whole(got)); err != nil || got != string(body) {
+					t.Errorf("upstream is back: %d bytes, %v", len(got), err)
+				}
+			})
+		}
 	}
 }

@@ -151,7 +151,9 @@ func (c *crashSite) copied() *site {
 	c.t.Helper()
 	from := c.another(c.t, "[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\", \""+second+"\"]")
 	from.keepNothing()
-	c.more = fmt.Sprintf("\n[[replicate]]\nfrom = %q\n", from.serve().url)
+	c.from = &node{at: from, addr: freeAddress(c.t, "127.0.0.41")}
+	c.from.start()
+	c.more = fmt.Sprintf("\n[[replicate]]\nfrom = %q\n", c.from.run.url)
 	c.settings("roots = [\"" + rootName + "\", \"" + second + "\"]")
 	return from
 }

@@ -167,10 +167,14 @@ func (c *crashSite) ranked() string {
 	return b.String()
 }
 
-// offline starts a server on what is there while upstream is out of reach: it serves
-// all of it.
+// offline starts a server on what is there while upstream is out of reach, and whose cache
+// is copied, which would be asked first: it serves all of it.
 func (c *crashSite) offline(left map[string]string) {
 	c.t.Helper()
+	if c.from != nil {
+		c.from.run.kill()
+		defer c.from.start()
+	}
 	c.up.Stop()
 	defer func() {
 		if err := c.up.Restart(); err != nil {

@@ -42,6 +42,7 @@ type crashSite struct {
 	sizes   map[string]int64  // of that
 	spoiled string            // the path of a file that is stored with other bytes
 	bucket  *testrepo.Bucket  // what is committed goes there too; nil: nowhere
+	from    *node             // whose cache is copied; nil: nobody's
 }
 
 func newCrashSite(t testing.TB) *crashSite {
