@@ -181,6 +181,33 @@ func TestStillUpstream(t *testing.T) {
 	p.stored(p.all[1], true)
 }
 
+// TestRootLost: where what was kept of a repository is lost, file and spare, what upstream
+// has dropped since still belongs to the metadata before: nothing of it is withdrawn
+// before its time, and so never so much that a person has to say that it was meant.
+func TestRootLost(t *testing.T) {
+	p := newPublisher(t, 60)
+	p.lose(30)
+	p.pass(1)
+	for _, pattern := range []string{"*.root", "*.spare"} {
+		names, err := filepath.Glob(filepath.Join(p.dir, ".im/gen", pattern))
+		if err != nil || len(names) != 1 {
+			t.Fatalf("%s: %q, %v", pattern, names, err)
+		}
+		if err := os.Remove(names[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.agent = p.newAgent(nil)
+	if r := p.pass(5); len(r.Withdrawn)+len(r.Deleted)+len(r.Guarded) != 0 || p.buried() != 0 {
+		t.Errorf("while metadata that lists them is kept: %d withdrawn, %d deleted, guarded %+v", len(r.Withdrawn), len(r.Deleted), r.Guarded)
+	}
+	for _, s := range p.all {
+		if _, err := os.Stat(filepath.Join(p.dir, benchRoot, s.Location())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestMassGuard: a mirror that loses most of its tree takes nothing with it until
 // somebody says so.
 func TestMassGuard(t *testing.T) {

@@ -71,8 +71,8 @@ type Options struct {
 	// called under a lock, often, and must not wait.
 	QuickAbortMax func() int64
 	// Committed is told of each file that is stored now, as one that upstream or a
-	// sibling has sent: k, the name below the cache directory that it was stored
-	// under, and what is known of it. It is called before the download's readers
+	// sibling has sent, or that was here under another name: k, the name below the cache
+	// directory that it was stored under, and what is known of it. It is called before the download's readers
 	// learn of its end, and must not wait for long; nil is not told.
 	Committed func(k Key, name string, f Facts)
 	// Ledger is told what was fetched; nil keeps no account.

@@ -33,6 +33,14 @@ type site struct {
 
 	mu    sync.Mutex
 	serve http.HandlerFunc
+	told  []string // what was committed, by the names that it was stored under
+}
+
+// committed notes what the cache tells of.
+func (s *site) committed(_ cache.Key, name string, f cache.Facts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, name+" "+string(f.SHA256))
 }
 
 // newSite starts an upstream that answers with serve.

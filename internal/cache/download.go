@@ -142,6 +142,9 @@ func (c *Cache) download(ctx context.Context, f *fill, o order, p *Partial) endi
 		if facts, ok := c.borrow(ctx, f.key, f.want, p.check, o.ahead); ok {
 			p.Reject()
 			c.lift(f.key)
+			if c.o.Committed != nil {
+				c.o.Committed(f.key, f.key.String(), facts)
+			}
 			return ending{answer: Same, facts: facts}
 		}
 	}

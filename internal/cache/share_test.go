@@ -56,8 +56,9 @@ func (s *site) openListed(c interface {
 		Policy: func(k cache.Key) cache.Policy {
 			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path), Metadata: strings.Contains(k.Path, "repodata/"), Check: checks[k.Repo]}
 		},
-		Source: func(string) cache.Source { return m },
-		Now:    func() time.Time { return time.Unix(0, s.now.Load()) },
+		Source:    func(string) cache.Source { return m },
+		Committed: s.committed,
+		Now:       func() time.Time { return time.Unix(0, s.now.Load()) },
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -165,6 +166,10 @@ func TestShared(t *testing.T) {
 				}
 				s.oneFile(here, there)
 				s.noPartials()
+				// It is told of as one that has come: the bucket has it by its own name.
+				if told := []string{here.String() + " " + string(want(body).Digest), there.String() + " " + string(want(body).Digest)}; !slices.Equal(s.told, told) {
+					t.Errorf("committed: %q, want %q", s.told, told)
+				}
 				s.mustGet(s.openListed(listed{}, nil), here, body)
 				if again := s.openListed(listed{here: want(body), there: want(body)}, nil); s.gets.Load() != before || !again.Holds(there, want(body)) {
 					t.Error("another process does not take the file for what is promised")

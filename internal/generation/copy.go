@@ -38,7 +38,7 @@ func (s *Store) copyAll(ctx context.Context, c *cache.Cache, k Kept, from func(s
 	if !isDigest(k.Digest) {
 		return nil, fmt.Errorf("%q is no generation: %w", k.Digest, cache.ErrWrongContent)
 	}
-	if held, err := readRoot(s.rootPath(r)); err == nil && k.Current && held.heldDigest() != "" && held.heldDigest() != k.Digest {
+	if held, err := s.readRoot(s.rootPath(r)); err == nil && k.Current && held.heldDigest() != "" && held.heldDigest() != k.Digest {
 		return nil, ErrHeld
 	}
 	was, err := s.inTree(r)
@@ -147,12 +147,12 @@ func (s *Store) signed(g *Generation) error {
 // Keep keeps the generation g, which is not current, as another store keeps k: as
 // long, counted from when it was replaced there.
 func (s *Store) Keep(g *Generation, k Kept) error {
-	f, err := readRoot(s.rootPath(g.Root))
+	f, err := s.readRoot(s.rootPath(g.Root))
 	if err == nil && slices.ContainsFunc(f.Kept, func(x kept) bool { return x.Digest == g.Digest }) {
 		return nil
 	}
 	err = s.changeRoot(g.Root, func(f *rootFile) error {
-		f.Kept = s.still(append(f.Kept, kept{Digest: g.Digest, Replaced: k.Replaced}))
+		f.Kept = s.still(g.Root, append(f.Kept, kept{Digest: g.Digest, Replaced: k.Replaced}))
 		return nil
 	})
 	if err != nil {

@@ -116,15 +116,16 @@ func TestDamagedRoot(t *testing.T) {
 	}
 }
 
-// Where both are lost, no metadata goes that might have been kept, until its time is
-// over; a root that is in use has its own again at the next look at upstream.
+// Where both are lost, and what the generations tell, no metadata goes that might have
+// been kept, until its time is over; a root that is in use has its own again at the next
+// look at upstream.
 func TestLostRoot(t *testing.T) {
 	for _, name := range []string{"noise", "a directory", "unreadable"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, testrepo.BuildOptions{}, spec("vlc", "1"))
 			b.now = time.Now()
 			b.flip(b.mustStage())
-			for _, which := range []string{"*.root", "*.spare"} {
+			for _, which := range []string{"*.root", "*.spare", "*/*.root"} {
 				b.damage(which, ways[name])
 			}
 			b.store = b.open()
@@ -141,7 +142,7 @@ func TestLostRoot(t *testing.T) {
 				t.Error("what is current is not kept")
 			}
 			// Of a root that nobody uses.
-			for _, which := range []string{"*.root", "*.spare"} {
+			for _, which := range []string{"*.root", "*.spare", "*/*.root"} {
 				b.damage(which, ways[name])
 			}
 			b.now = b.now.Add(15 * 24 * time.Hour)

@@ -64,7 +64,7 @@ func (s *Store) used(rehearse bool) (used map[string]bool, known bool, err error
 	}
 	used, known = map[string]bool{}, true
 	for _, name := range names {
-		f, err := readRoot(name)
+		f, err := s.readRoot(name)
 		if err != nil {
 			known = false
 			if err := s.giveUp(name, err, rehearse); err != nil {
@@ -72,16 +72,22 @@ func (s *Store) used(rehearse bool) (used map[string]bool, known bool, err error
 			}
 			continue
 		}
-		if still := s.still(f.Kept); (len(still) < len(f.Kept) || !inStep(name)) && !rehearse {
-			r, err := f.root()
-			if err != nil {
-				return nil, false, err
-			}
-			if err := s.changeRoot(r, func(now *rootFile) error { now.Kept = s.still(now.Kept); f = *now; return nil }); err != nil {
+		if f.Root == "" {
+			continue // its time was over meanwhile
+		}
+		r, err := f.root()
+		if err != nil {
+			known = false
+			s.log.Warn("a root's generations can't be read, and no metadata expires", "file", name, "error", err)
+			continue
+		}
+		still := s.still(r, f.Kept)
+		if (len(still) < len(f.Kept) || !s.inStep(name, &f)) && !rehearse {
+			if err := s.changeRoot(r, func(now *rootFile) error { now.Kept = s.still(r, now.Kept); still = now.Kept; return nil }); err != nil {
 				return nil, false, err
 			}
 		}
-		for _, k := range s.still(f.Kept) {
+		for _, k := range still {
 			used[k.Digest] = true
 		}
 	}
@@ -103,12 +109,14 @@ func (s *Store) giveUp(name string, why error, rehearse bool) error {
 	return errors.Join(os.RemoveAll(spareOf(name)), os.RemoveAll(name))
 }
 
-// still is what of a root's generations is kept now: the last that became
-// current, and those that were replaced a short while ago.
-func (s *Store) still(all []kept) []kept {
+// still is what of r's generations is kept now: the last that became current, those that
+// were replaced a short while ago, and the one whose entry file the tree has, which of a
+// flip that was broken off is the one before still. Where that can't be read all are.
+func (s *Store) still(r Root, all []kept) []kept {
+	current, err := s.inTree(r)
 	var still []kept
 	for _, k := range all {
-		if k.Replaced.IsZero() || s.now().Sub(k.Replaced) < s.keep {
+		if err != nil || k.Replaced.IsZero() || k.Digest == current || s.now().Sub(k.Replaced) < s.keep {
 			still = append(still, k)
 		}
 	}

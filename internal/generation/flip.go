@@ -66,8 +66,21 @@ func (s *Store) admit(g *Generation, f *rootFile) error {
 		}
 		next = append(next, k)
 	}
-	f.Kept = s.still(next)
+	f.Kept = s.still(g.Root, next)
 	return nil
+}
+
+// brokenOff is the digest of r's entry file in the tree, and whether a flip to another
+// generation has begun, and has not come to its end yet, or never will: then files of
+// that one have the names that both have.
+func (s *Store) brokenOff(r Root) (now string, broken bool) {
+	s.refresh()
+	known := s.roots.Load().all[r]
+	if known == nil {
+		return "", false
+	}
+	now = known.now(s.tree)
+	return now, now != "" && known.last != "" && now != known.last
 }
 
 // expose puts g's entry file into the tree before g is whole, with what is there of

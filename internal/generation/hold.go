@@ -122,7 +122,7 @@ func (s *Store) describe(r Root, name string) (heldFile, error) {
 
 // Release lets r go on, and reports whether it was held.
 func (s *Store) Release(r Root) (held bool, err error) {
-	if f, err := readRoot(s.rootPath(r)); err == nil && len(f.Held) == 0 {
+	if f, err := s.readRoot(s.rootPath(r)); err == nil && len(f.Held) == 0 {
 		return false, nil
 	}
 	err = s.changeRoot(r, func(f *rootFile) error {
@@ -144,7 +144,7 @@ func (s *Store) Held() ([]string, error) {
 	}
 	held := []string{}
 	for _, name := range names {
-		f, err := readRoot(name)
+		f, err := s.readRoot(name)
 		if err != nil {
 			s.log.Warn("a root's generations can't be read", "error", err)
 			continue // it holds nothing: see held
@@ -171,7 +171,7 @@ func (f *rootFile) heldDigest() string {
 
 // held is the generation at which r is held; nil if it is not.
 func (s *Store) held(r Root) (*Generation, error) {
-	f, err := readRoot(s.rootPath(r))
+	f, err := s.readRoot(s.rootPath(r))
 	if err != nil || f.heldDigest() == "" {
 		return nil, nil //nolint:nilerr // a file that can't be read holds nothing; Flip writes it anew
 	}

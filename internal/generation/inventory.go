@@ -58,7 +58,8 @@ func isDigest(s string) bool { return len(s) == 64 && strings.Trim(s, "012345678
 // isMetadata reports whether a file of that name, in a generation's directory, is
 // one that upstream made.
 func isMetadata(name string) bool {
-	return name != "" && name == path.Base(name) && name != catalogName && name != readName && name != missingName && !strings.HasPrefix(name, ".")
+	return name != "" && name == path.Base(name) && name != catalogName && name != readName && name != missingName && !isNote(name) &&
+		!strings.HasPrefix(name, ".")
 }
 
 // Inventory is the whole generations that are kept, by their roots and the current
@@ -69,7 +70,7 @@ func (s *Store) Inventory(ctx context.Context, c *cache.Cache) ([]Kept, error) {
 	}
 	var all []Kept
 	for _, r := range s.roots.Load().sorted {
-		f, err := readRoot(s.rootPath(r.Root))
+		f, err := s.readRoot(s.rootPath(r.Root))
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func (s *Store) Inventory(ctx context.Context, c *cache.Cache) ([]Kept, error) {
 			return nil, err
 		}
 		var of []Kept
-		for _, k := range s.still(f.Kept) {
+		for _, k := range s.still(r.Root, f.Kept) {
 			if r.kept[k.Digest] == nil {
 				continue // not whole
 			}

@@ -77,6 +77,15 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Refused: &d.refused, Now: now})
 	t.Cleanup(client.Close)
 	d.mirrors = client.Mirrors("r", []string{d.up.URL})
+	d.start(7*24*time.Hour, patience)
+	t.Cleanup(d.up.Heal)
+	return d
+}
+
+// start opens the cache, as a program does that is started on it.
+func (d *desk) start(keep, patience time.Duration) {
+	d.Helper()
+	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
 	source := func(repo string) cache.Source {
 		if repo == "r" {
 			return d.mirrors
@@ -84,10 +93,10 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		return nil
 	}
 	var err error
-	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: 7 * 24 * time.Hour, Refused: &d.refused, Now: now,
+	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: keep, Refused: &d.refused, Now: now,
 		Log:     slog.New(slog.NewTextHandler(&d.said, nil)),
 		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
 	d.cache, err = cache.Open(cache.Options{
 		Dir: d.dir, Catalog: d.store, Now: now, Source: source,
@@ -97,18 +106,16 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
-	t.Cleanup(func() { d.cache.Close() })
+	d.Cleanup(func() { d.cache.Close() })
 	withdrawn := func(_ cache.Key, digest cache.Digest) bool { return d.withdrawn.Load() == digest }
 	d.withdrawn.Store(cache.Digest(""))
 	d.fresh = generation.NewRefresher(generation.RefresherOptions{
 		Withdrawn: withdrawn,
 		Store:     d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
 	})
-	t.Cleanup(d.fresh.Close)
-	t.Cleanup(d.up.Heal)
-	return d
+	d.Cleanup(d.fresh.Close)
 }
 
 // client is who asks where it does not matter.

@@ -43,7 +43,7 @@ func (s *Store) Named(name string) ([]Root, error) {
 	var there []Root
 	for _, r.Kind = range []Kind{RPM, Debian} {
 		_, stored := s.entry(r)
-		if f, err := readRoot(s.rootPath(r)); stored || err == nil && f.Root != "" {
+		if f, err := s.readRoot(s.rootPath(r)); stored || err == nil && f.Root != "" {
 			there = append(there, r)
 		}
 	}

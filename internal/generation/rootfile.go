@@ -21,7 +21,7 @@ import (
 // and have not expired, and whether it is held. Without it the packages of older
 // generations would look like what upstream has withdrawn, and a hold would end, so
 // that it has a spare, which is written behind it and read in its place where that is
-// damaged or gone.
+// damaged or gone. Where both are, the generations themselves tell: noted.go.
 type rootFile struct {
 	Root string     `json:"root"`
 	Kind Kind       `json:"kind,omitempty"`
@@ -64,7 +64,8 @@ func (s *Store) rootPath(r Root) string {
 // spareOf is the spare of a root's file.
 func spareOf(path string) string { return strings.TrimSuffix(path, rootSuffix) + spareSuffix }
 
-// rootPaths are the files of all roots; of some only the spare may be there.
+// rootPaths are the files of all roots; of some only the spare may be there, or what
+// their generations tell.
 func (s *Store) rootPaths() ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(s.dir, "*"+rootSuffix))
 	if err != nil {
@@ -77,19 +78,25 @@ func (s *Store) rootPaths() ([]string, error) {
 	for _, spare := range spares {
 		paths = append(paths, strings.TrimSuffix(spare, spareSuffix)+rootSuffix)
 	}
+	if paths, err = s.notedPaths(paths); err != nil {
+		return nil, err
+	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil
 }
 
-// readRoot is what is kept of a root, by its spare where need be; nothing where
-// neither file is there.
-func readRoot(path string) (rootFile, error) {
+// readRoot is what is kept of a root, by its spare where need be, and by its generations
+// where that is lost too; nothing where none of these is there.
+func (s *Store) readRoot(path string) (rootFile, error) {
 	f, err := parseRoot(path)
 	if err == nil {
 		return f, nil
 	}
 	f, serr := parseRoot(spareOf(path))
 	if serr == nil {
+		return f, nil
+	}
+	if f, ok := s.noted(path); ok {
 		return f, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,15 +123,20 @@ func parseRoot(path string) (f rootFile, err error) {
 	return f, nil
 }
 
-// inStep reports whether a root's file and its spare say the same: a program that is
-// killed leaves an older spare, and damage leaves whatever it does.
-func inStep(path string) bool {
-	a, err := os.ReadFile(path)
+// inStep reports whether a root's file, its spare and its generations all say what f
+// does: a program that is killed leaves some of them older, and damage leaves whatever it
+// does.
+func (s *Store) inStep(path string, f *rootFile) bool {
+	want, err := json.Marshal(f)
 	if err != nil {
 		return false
 	}
-	b, err := os.ReadFile(spareOf(path))
-	return err == nil && bytes.Equal(a, b)
+	for _, name := range []string{path, spareOf(path)} {
+		if b, err := os.ReadFile(name); err != nil || !bytes.Equal(b, want) {
+			return false
+		}
+	}
+	return s.isNoted(path, f)
 }
 
 // lockRoot calls f while no other program or goroutine changes r.
@@ -154,9 +166,9 @@ func (s *Store) changeRoot(r Root, change func(*rootFile) error) error {
 // rewriteRoot is changeRoot for who has the lock.
 func (s *Store) rewriteRoot(r Root, change func(*rootFile) error) error {
 	path := s.rootPath(r)
-	f, err := readRoot(path)
+	f, err := s.readRoot(path)
 	if err != nil {
-		// Nothing can be known of what it kept, from the spare neither: those generations are dropped.
+		// Nothing can be known of what it kept, from the spare and them neither: those generations are dropped.
 		s.log.Warn("a root's generations are forgotten", "root", r.String(), "error", err)
 		f = rootFile{}
 	}
@@ -171,5 +183,8 @@ func (s *Store) rewriteRoot(r Root, change func(*rootFile) error) error {
 	if err := writeFile(path, b); err != nil {
 		return err
 	}
-	return writeFile(spareOf(path), b)
+	if err := writeFile(spareOf(path), b); err != nil {
+		return err
+	}
+	return s.note(path, &f)
 }

@@ -73,21 +73,23 @@ func over(b begun, now time.Time) bool {
 
 // Begun is the file k as the generation has it that the client began with a
 // moment ago, nil where that is none of another than the current one, or k is
-// of no generation. Files whose names have their digest in them need it not. The
-// errors are cache.Cache.Get's.
+// of no generation. Where a flip was broken off, it is as the current one has it, for
+// any client. Files whose names have their digest in them need it not. The errors are
+// cache.Cache.Get's.
 func (f *Refresher) Begun(ctx context.Context, k cache.Key, client string) (*cache.Object, error) {
 	r, ok := RootOf(cache.Key{Repo: k.Repo, Path: path.Join(path.Dir(k.Path), repomdName)})
 	if !ok {
 		return f.begunSuite(ctx, k, client)
 	}
-	digest := f.sessions.of(r, client, f.o.Now())
-	if digest == "" {
-		return nil, nil
+	digest, status := f.sessions.of(r, client, f.o.Now()), cache.Status{Hit: true, Detail: outlived}
+	now, broken := f.o.Store.brokenOff(r)
+	if digest == "" || digest == now {
+		if !broken {
+			return nil, nil
+		}
+		digest, status.Detail = now, ""
 	}
-	if now, err := f.o.Store.inTree(r); err != nil || now == digest {
-		return nil, err
-	}
-	return f.placed(&Generation{Root: r, Digest: digest}, path.Base(k.Path), cache.Status{Hit: true, Detail: outlived})
+	return f.placed(&Generation{Root: r, Digest: digest}, path.Base(k.Path), status)
 }
 
 // outlived is the detail of an answer from a generation that is not current any more.

@@ -226,7 +226,7 @@ func (s *Store) changed(g *Generation) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	f, err := readRoot(s.rootPath(g.Root))
+	f, err := s.readRoot(s.rootPath(g.Root))
 	if err != nil {
 		return true, nil // Flip writes it anew
 	}

@@ -10,6 +10,7 @@
 //	gen/<digest of the entry file>/   the generation: that file, what it lists, and
 //	                                  its catalog, written last: it is whole
 //	    missing                       since when packages that it lists are on no mirror
+//	    <hash of a root>.root         that this root keeps it, for when both files below are lost
 //	gen/<hash of a root>.root         which generations of a root are kept
 //	gen/<hash of a root>.spare        the same, for when that is damaged
 //	gen/<hash of a root>.lock         held while that changes
@@ -91,6 +92,7 @@ type roots struct {
 type root struct {
 	Root
 	kept map[string]*catalog   // by digest
+	last string                // the digest of the one that was the last to be flipped to; "" where none was
 	held map[string]cache.Want // by path; see Hold
 
 	mu      sync.Mutex
@@ -284,7 +286,7 @@ func (s *Store) reload() error {
 	}
 	now := roots{all: map[Root]*root{}, at: map[cache.Key][]*root{}}
 	for _, name := range names {
-		f, err := readRoot(name)
+		f, err := s.readRoot(name)
 		if err != nil {
 			s.log.Warn("a root's generations can't be read", "error", err)
 			continue
@@ -297,6 +299,9 @@ func (s *Store) reload() error {
 		r := &root{Root: at, kept: map[string]*catalog{}, held: map[string]cache.Want{}}
 		for _, h := range f.Held {
 			r.held[h.Path] = cache.Want{Digest: h.Digest, Size: h.Size}
+		}
+		if len(f.Kept) > 0 && f.Kept[0].Replaced.IsZero() {
+			r.last = f.Kept[0].Digest
 		}
 		for _, g := range f.Kept {
 			if catalogs[g.Digest] == nil {

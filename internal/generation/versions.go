@@ -18,12 +18,12 @@ type Version struct {
 // Versions are the entry files of the whole generations of r that are kept, the
 // last that became current first: what clients of r may still begin with.
 func (s *Store) Versions(r Root) ([]Version, error) {
-	f, err := readRoot(s.rootPath(r))
+	f, err := s.readRoot(s.rootPath(r))
 	if err != nil {
 		return nil, err
 	}
 	var all []Version
-	for _, k := range s.still(f.Kept) {
+	for _, k := range s.still(r, f.Kept) {
 		v := Version{Digest: k.Digest}
 		for _, name := range r.layout().entries() {
 			fi, err := os.Stat(filepath.Join(s.path(k.Digest), filepath.Base(name)))

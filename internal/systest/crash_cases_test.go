@@ -121,12 +121,17 @@ var crashCases = []crashCase{
 		command: []string{"replicate"},
 		goes:    withdrawnIn2,
 	},
-	{name: "clients of a suite that is behind", prepare: suiteBehind},
+	{name: "clients of a suite that is behind", prepare: func(c *crashSite) { c.suiteBehind("7d") }},
+	{
+		name:    "clients of a suite of which nothing is kept",
+		prepare: func(c *crashSite) { c.suiteBehind("0s") },
+		goes:    ofTheFirstSuite,
+	},
 	{
 		name:    "a run over a suite",
-		prepare: suiteBehind,
+		prepare: func(c *crashSite) { c.suiteBehind("7d") },
 		command: []string{"once"},
-		goes:    func(path string) bool { return strings.Contains(path, "_1_") || strings.Contains(path, "/by-hash/") },
+		goes:    ofTheFirstSuite,
 	},
 	{
 		name: "a run that uploads",
@@ -150,22 +155,23 @@ func (c *crashSite) copied() *site {
 	c.t.Helper()
 	from := c.another(c.t, "[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\", \""+second+"\"]")
 	from.keepNothing()
-	c.more = fmt.Sprintf("\n[[replicate]]\nfrom = %q\n", from.serve().url)
+	c.from = &node{at: from, addr: freeAddress(c.t, "127.0.0.41")}
+	c.from.start()
+	c.more = fmt.Sprintf("\n[[replicate]]\nfrom = %q\n", c.from.run.url)
 	c.settings("roots = [\"" + rootName + "\", \"" + second + "\"]")
 	return from
 }
 
 // suiteBehind makes the site one of a Debian suite, whose clients have had all of its first
-// publication, while upstream has the second.
-func suiteBehind(c *crashSite) {
+// publication, while upstream has the second; keep is its generation_keep.
+func (c *crashSite) suiteBehind(keep string) {
 	c.t.Helper()
 	c.settings("roots = [\"fedora/dists/stable\"]")
-	// Which index is an InRelease's is told by its generation, which is kept for that.
 	text, err := os.ReadFile(c.config)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.write(c.config, strings.Replace(string(text), "generation_keep = \"0s\"", "generation_keep = \"7d\"", 1))
+	c.write(c.config, strings.Replace(string(text), "generation_keep = \"0s\"", fmt.Sprintf("generation_keep = %q", keep), 1))
 	a := &suiteArchive{site: c.site, suite: testrepo.Suite{Name: "stable", ByHash: true, Inline: newKey(c.t).Inline}}
 	a.issue(a.build("1"))
 	c.published()
@@ -192,4 +198,10 @@ func (c *crashSite) fromTheGroup() {
 // alone has.
 func withdrawnIn2(path string) bool {
 	return strings.Contains(path, "bash-") || strings.Contains(path, "mplayer-1.5") || strings.Contains(path, "base-1") || strings.Contains(path, "/repodata/")
+}
+
+// ofTheFirstSuite reports whether a path is of a package that the suite's first publication
+// alone has, or of an index that may be.
+func ofTheFirstSuite(path string) bool {
+	return strings.Contains(path, "_1_") || strings.Contains(path, "/by-hash/")
 }

@@ -169,10 +169,14 @@ func (c *crashSite) ranked() string {
 	return b.String()
 }
 
-// offline starts a server on what is there while upstream is out of reach: it serves
-// all of it.
+// offline starts a server on what is there while upstream is out of reach, and whose cache
+// is copied, which would be asked first: it serves all of it.
 func (c *crashSite) offline(left map[string]string) {
 	c.t.Helper()
+	if c.from != nil {
+		c.from.run.kill()
+		defer c.from.start()
+	}
 	c.up.Stop()
 	defer func() {
 		if err := c.up.Restart(); err != nil {
@@ -189,8 +193,6 @@ func (c *crashSite) offline(left map[string]string) {
 		switch {
 		case isIndex(name): // which one is its InRelease's to say
 			right = right && c.known[[2]string{name, digest(a.body)}]
-		case strings.HasSuffix(name, "/repomd.xml"): // a newer one, whose rename was all that lacked, may be current by now
-			right = right && (digest(a.body) == sum || digest(a.body) == c.now[name])
 		default:
 			right = right && digest(a.body) == sum
 		}

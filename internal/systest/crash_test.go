@@ -21,6 +21,8 @@ import (
 // draws, or in place of each call, which takes an hour or two:
 //
 //	go test ./internal/systest -run TestCrash -crash.tries 0 -timeout 3h
+//
+// One of these alone has its number as its name: -run TestCrash/prune/17$
 var (
 	crashTries = flag.Int("crash.tries", 1, "how often TestCrash kills in each case; 0 is in place of each call")
 	crashSeed  = flag.Uint64("crash.seed", 0, "which calls TestCrash takes; 0 is other ones each time")
@@ -40,6 +42,7 @@ type crashSite struct {
 	sizes   map[string]int64  // of that
 	spoiled string            // the path of a file that is stored with other bytes
 	bucket  *testrepo.Bucket  // what is committed goes there too; nil: nowhere
+	from    *node             // whose cache is copied; nil: nobody's
 }
 
 func newCrashSite(t testing.TB) *crashSite {
@@ -253,19 +256,31 @@ func TestCrash(t *testing.T) {
 			want := c.stored()
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			for _, at := range moments(r, len(calls), *crashTries) {
-				c.back()
-				before := c.stored()
-				calls, killed := c.try(x, at)
-				if !killed {
-					t.Logf("it came to its end after %d calls, before number %d", len(calls), at)
-				}
-				c.judge(x, before, want)
-				if t.Failed() {
-					t.Fatalf("-crash.seed %d: killed in place of call %d, %q, after\n%s", seed, at, calls[len(calls)-1],
-						strings.Join(calls[max(0, len(calls)-12):len(calls)-1], "\n"))
-				}
+				t.Run(fmt.Sprint(at), func(t *testing.T) {
+					c.lend(t)
+					c.back()
+					before := c.stored()
+					calls, killed := c.try(x, at)
+					if !killed {
+						t.Logf("it came to its end after %d calls, before number %d", len(calls), at)
+					}
+					c.judge(x, before, want)
+					if t.Failed() {
+						t.Fatalf("-crash.seed %d: killed in place of call %d, %q, after\n%s", seed, at, calls[len(calls)-1],
+							strings.Join(calls[max(0, len(calls)-12):len(calls)-1], "\n"))
+					}
+				})
 			}
 		})
+	}
+}
+
+// lend lets the site be one test's, which ends what it starts from here on.
+func (c *crashSite) lend(t testing.TB) {
+	for _, s := range []*site{c.site, c.other} {
+		was := s.t
+		s.t = t
+		t.Cleanup(func() { s.t = was })
 	}
 }
 
