@@ -10,7 +10,7 @@ TESTFLAGS ?=
 DEMOFLAGS ?=
 
 programs := imserve imsync
-units    := $(wildcard contrib/systemd/*.service contrib/systemd/*.timer)
+units    := $(wildcard contrib/systemd/*.service contrib/systemd/*.socket contrib/systemd/*.timer)
 
 .PHONY: help build test demo lint fuzz bench install packages
 
@@ -41,11 +41,12 @@ bench: ## run the Go benchmarks that match BENCH (.), each COUNT (1) times
 # Does not build what is there already, so that `make build` can be a user's and `sudo make install` root's, who need
 # not have Go.
 install: $(programs:%=bin/%) ## install programs and systemd units below DESTDIR and PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)/etc/logrotate.d
 	install -m 0755 $^ $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 $(units) $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(patsubst contrib/systemd/%,$(DESTDIR)$(PREFIX)/lib/systemd/system/%,$(units))
 	install -m 0644 contrib/systemd/intelligentmirror.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/intelligentmirror.conf
+	test -e $(DESTDIR)/etc/logrotate.d/intelligentmirror || install -m 0644 contrib/logrotate/intelligentmirror $(DESTDIR)/etc/logrotate.d
 
 packages: ## build the .deb and the .rpm into bin/packages
 	contrib/packages/build bin/packages

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"syscall"
@@ -60,14 +61,17 @@ const Stdin = "-"
 
 // openStdin opens what Options.Stdin holds. What is no file is copied to one
 // first, below $TMPDIR: whether a log is known shows only where it can be read
-// twice.
+// twice. So is a file that somebody else has opened for this process, which may not.
 func openStdin(stdin io.Reader) (*source, error) {
 	if stdin == nil {
 		return nil, errors.New("no standard input")
 	}
 	if f, ok := stdin.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			return openSource(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+			src, err := openSource(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+			if !errors.Is(err, fs.ErrPermission) {
+				return src, err
+			}
 		}
 	}
 	f, err := os.CreateTemp("", "imsync-stdin-")

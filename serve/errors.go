@@ -130,7 +130,8 @@ func (s *Server) broken(a *answer, t target, err error) {
 
 // suspects are the files of which clients may hold bytes that are not the
 // file's: for a while they are answered whole, so that nobody goes on behind
-// such bytes. It is safe for concurrent use.
+// such bytes, and the metadata that promises them is looked at first. It is safe
+// for concurrent use.
 type suspects struct {
 	now func() time.Time
 

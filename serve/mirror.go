@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net/http"
 	"path"
@@ -32,6 +33,9 @@ func (s *Server) file(a *answer, t target, k cache.Key, class config.Class) {
 	for i := 1; ; i++ {
 		o, err := s.get(a.r.Context(), k, class, a.client.String())
 		if err != nil {
+			if errors.Is(err, cache.ErrWrongContent) {
+				s.suspects.add(k)
+			}
 			s.fail(a, t, err)
 			return
 		}
@@ -60,6 +64,10 @@ func (s *Server) get(ctx context.Context, k cache.Key, class config.Class, clien
 	}
 	if class == config.Package {
 		s.o.Metadata.Learn(ctx, k)
+		if s.suspects.has(k) {
+			// What came last was not what is promised: it may have been signed anew.
+			s.o.Metadata.Doubt(ctx, k)
+		}
 	}
 	if class != config.Metadata {
 		return s.o.Cache.Get(ctx, k)

@@ -41,7 +41,7 @@ func (r *run) state() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// unchanged reports whether an earlier run, of the last day, has found nothing to
+// unchanged reports whether an earlier run, within settledFor, has found nothing to
 // fetch in the very state that this one finds, and all that it wanted is still
 // there: then there is nothing to plan either.
 func (r *run) unchanged() bool {

@@ -111,7 +111,7 @@ func (p *program) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("imserve {{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.configPath, "config", "", "the configuration `file` (else $"+config.FileVariable+", else "+config.SystemFile+")")
+	flags.StringVar(&p.configPath, "config", "", "the configuration `file` (default: $"+config.FileVariable+", the user's own if not root, "+config.SystemFile+", or none)")
 	flags.StringVar(&p.listen, "listen", "", "the `address` to answer on, host:port (serve.listen)")
 	flags.StringVar(&p.cacheDir, "cache-dir", "", "the `directory` of the cache (cache_dir)")
 	flags.TextVar(&p.logLevel, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")

@@ -77,10 +77,11 @@ type program struct {
 	stdout, stderr io.Writer
 	config, level  string
 	format         applog.Format
+	uid            int // who started it
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
-	p := &program{stdout: stdout, stderr: stderr}
+	p := &program{stdout: stdout, stderr: stderr, uid: os.Geteuid()}
 	root := &cobra.Command{
 		Use:   "imsync",
 		Short: "Bring what this site will ask for into its package cache",
@@ -97,7 +98,7 @@ of these depend on into the cache that imserve serves from.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (%s --help lists the flags)", err, c.CommandPath())}
 	})
-	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $INTELLIGENTMIRROR_CONFIG, /etc/intelligentmirror/config.toml, or none)")
+	root.PersistentFlags().StringVar(&p.config, "config", "", "the configuration `file` (default: $"+config.FileVariable+", the user's own if not root, "+config.SystemFile+", or none)")
 	root.PersistentFlags().StringVar(&p.level, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
 	root.PersistentFlags().TextVar(&p.format, "log-format", applog.Text, "the `format` of the log: text or json")
 	root.AddCommand(newOnce(p), newPlan(p), newPrune(p), newRank(p), newReplicate(p), newRun(p), newStatus(p),
@@ -126,14 +127,15 @@ func (p *program) logger(def slog.Level) (*slog.Logger, error) {
 // load reads the configuration; what is wrong with it is the user's to put right.
 func (p *program) load() (*config.Config, error) {
 	home, _ := os.UserHomeDir() // without one, configuration asks for directories
-	cfg, err := config.Load(config.Options{Path: p.config, UID: os.Geteuid(), HomeDir: home})
+	cfg, err := config.Load(config.Options{Path: p.config, UID: p.uid, HomeDir: home})
 	if err != nil {
 		return nil, &usageError{err}
 	}
 	return cfg, nil
 }
 
-// with runs f with an Agent, and closes all that it opened.
+// with runs f with an Agent, and closes all that it opened. Where root has started the
+// program, it goes on as the owner of the cache.
 func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsync.Agent, *config.Config) error) error {
 	log, err := p.logger(level)
 	if err != nil {
@@ -154,6 +156,11 @@ func (p *program) with(level slog.Level, progress imsync.Progress, f func(*imsyn
 func open(cfg *config.Config, log *slog.Logger, progress imsync.Progress) (a *imsync.Agent, done func() error, err error) {
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
+	}
+	if os.Geteuid() == 0 {
+		if err := becomeOwner(places(cfg.CacheDir, cfg.StateDir)...); err != nil {
+			return &usageError{err}
+		}
 	}
 	o := site.Options{Program: "imsync", Lazy: true, Log: log}
 	if r := cfg.Sync.Rate; r > 0 {

@@ -40,7 +40,12 @@ left out.`,
 				if err != nil {
 					return err
 				}
-				if len(logs) == 0 {
+				if len(logs) > 0 {
+					// Those of the configuration may be yet to come.
+					for _, glob := range report.Unmatched {
+						fmt.Fprintf(p.stderr, "imsync: %s: no such log, or none that can be reached\n", glob)
+					}
+				} else {
 					logs = cfg.Sync.Logs
 				}
 				if name != "" {

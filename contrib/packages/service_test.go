@@ -67,6 +67,17 @@ func (s *service) once() string {
 	return string(out)
 }
 
+// asRoot runs an installed program as its administrator would, who is root.
+func asRoot(t *testing.T, root string, line ...string) {
+	t.Helper()
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env, cmd.Dir = []string{}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q as root: %v\n%s", line, err, out)
+	}
+}
+
 var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 
 // serve starts the service, which is imserve, and returns its address once it listens.

@@ -51,7 +51,9 @@ func testTry(t *testing.T, p packager, file string) {
 		return ready == len(asked)
 	})
 
-	newService(t, root, "imsync.service").once()
+	imsync := newService(t, root, "imsync.service")
+	asRoot(t, root, "/usr/bin/imsync", "rank") // to have a look first, by hand
+	imsync.once()
 	ahead := []string{"fedora/" + updates + "/" + published[2].Location(), "fedora/" + updates + "/" + published[3].Location()}
 	await(t, mirror, append(asked, ahead...), func(s status) bool {
 		if s.Sync == nil || s.Sync.Failures > 0 || s.Sync.Ended != "" {

@@ -68,9 +68,8 @@ func TestLedgerTotals(t *testing.T) {
 	}
 }
 
-// TestLedgerOfTwo: both programs write one database, that neither had made.
-// What nobody has come for in half a year is forgotten, whether or not anything is ever
-// evicted, and while the process goes on.
+// TestLedgerForgets: what nobody has come for in half a year is forgotten, whether or not
+// anything is ever evicted, and while the process goes on.
 func TestLedgerForgets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	var mu sync.Mutex
@@ -110,6 +109,7 @@ func TestLedgerForgets(t *testing.T) {
 	}
 }
 
+// TestLedgerOfTwo: both programs write one database, that neither had made.
 func TestLedgerOfTwo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	const programs, each = 4, 2000
