@@ -159,7 +159,7 @@ func open(cfg *config.Config, log *slog.Logger, progress imsync.Progress) (a *im
 	}
 	if os.Geteuid() == 0 {
 		if err := becomeOwner(places(cfg.CacheDir, cfg.StateDir)...); err != nil {
-			return &usageError{err}
+			return nil, nil, &usageError{err}
 		}
 	}
 	o := site.Options{Program: "imsync", Lazy: true, Log: log}
