@@ -161,7 +161,7 @@ func TestCrowd(t *testing.T) {
 	}{{"listed", true}, {"not listed", false}} {
 		t.Run(c.name, func(t *testing.T) {
 			extra := "[sync]\nroots = [\"" + rootName + "\"]\npackages = []"
-			s := newSite(t)
+			s := newSite(t).underRace()
 			up := s.watch(extra)
 			big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: crowdSize}
 			s.publish([]testrepo.Spec{big})

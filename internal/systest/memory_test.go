@@ -45,9 +45,6 @@ func (p *process) rss() int64 {
 // A thousand clients in the middle of one download, which stand still there, cost
 // little memory: each a descriptor and what net/http needs, no part of the file.
 func TestMemoryOfFollowers(t *testing.T) {
-	if raceFlag == "-race=true" {
-		t.Skip("the race detector's memory is not the program's")
-	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
