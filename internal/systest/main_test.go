@@ -68,6 +68,10 @@ func build(dir string, flags ...string) error {
 	return nil
 }
 
+// measured reports whether the memory of sites' programs is their own: the race detector's
+// is not.
+func measured() bool { return !raceDetector || programs != raced }
+
 // tool is the path of a program that a test can't do without. Where it is not
 // there the test is skipped, in CI it fails.
 func tool(t testing.TB, name string) string {
