@@ -15,7 +15,7 @@ import (
 func TestBlockReader(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var b strings.Builder
-	for b.Len() < 5*blockSize {
+	for b.Len() < 2*blockSize {
 		n := r.IntN(300)
 		switch r.IntN(200) {
 		case 0:

@@ -102,13 +102,29 @@ func (c cell) path(n int) string {
 // anchors reports whether everything else is found by the file.
 func (c cell) anchors() bool { return c.kind == metadata && !c.large }
 
-// version is the file's bytes: the old one or the new one.
-func (c cell) version(seed byte) []byte {
-	n, _ := c.size()
-	if c.kind != metadata {
-		return rpm(n, seed)
+// content is which bytes a cell's file has.
+type content struct {
+	large, metadata bool
+	seed            byte
+}
+
+// contents has the bytes of all contents. They are made once: under the race detector that
+// took as long as all that is done with them.
+var contents = sync.OnceValue(func() map[content][]byte {
+	all := map[content][]byte{}
+	for _, large := range []bool{false, true} {
+		n, _ := cell{large: large}.size()
+		for seed := byte(1); seed <= 3; seed++ {
+			all[content{large, false, seed}] = rpm(n, seed)
+			all[content{large, true, seed}] = fmt.Appendf(nil, "<?xml version=\"1.0\"?>\n<root>%s</root>\n", strings.Repeat(string('a'+rune(seed)), n))
+		}
 	}
-	return fmt.Appendf(nil, "<?xml version=\"1.0\"?>\n<root>%s</root>\n", strings.Repeat(string('a'+rune(seed)), n))
+	return all
+})
+
+// version is the file's bytes: the old ones, the new ones, or those after them.
+func (c cell) version(seed byte) []byte {
+	return contents()[content{c.large, c.kind == metadata, seed}]
 }
 
 // effect is what an upstream's manner comes to for who needs the file's body.

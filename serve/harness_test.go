@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -308,7 +307,10 @@ func (m *mirror) try(req *http.Request) reply {
 	}
 	defer resp.Body.Close()
 	r := reply{Response: resp}
-	r.body, r.err = io.ReadAll(resp.Body)
+	var b bytes.Buffer
+	b.Grow(int(min(max(resp.ContentLength, 0), 4<<20)) + bytes.MinRead) // growing it bit by bit costs the race detector much
+	_, r.err = b.ReadFrom(resp.Body)
+	r.body = b.Bytes()
 	return r
 }
 

@@ -15,7 +15,7 @@ import (
 // The whole demonstration, with packages of a hundredth of the size.
 func TestDemonstration(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "bin") + string(filepath.Separator)
-	if out, err := exec.Command("go", "build", "-o", bin, "intelligentmirror/cmd/...").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", bin, "intelligentmirror/cmd/...").CombinedOutput(); err != nil {
 		t.Fatalf("build the programs: %v\n%s", err, out)
 	}
 	home := t.TempDir()

@@ -148,7 +148,8 @@ func TestAbsentOffline(t *testing.T) {
 			}
 			s.pass(time.Hour)
 			tt.before(s)
-			s.up.Close()
+			// Out of reach, and nobody else is given its port.
+			s.answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 			if tt.restart {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)

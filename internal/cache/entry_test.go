@@ -165,7 +165,7 @@ func TestEntriesBounds(t *testing.T) {
 		}
 		const size = maxBodies / 10
 		used := add(0, size)
-		for i := range 100 {
+		for i := range 30 {
 			used.again.Store(true)
 			last := add(1+i, size)
 			if n, bytes := state(); n < 2 || bytes > maxBodies {

@@ -21,16 +21,16 @@ const (
 	sidChanges  = 300 // packages that a push replaces by newer versions
 )
 
-// sid makes catalogs as pushes of sid make them.
+// sid makes catalogs as pushes of sid make them, or of a smaller suite.
 type sid struct {
 	random   *rand.Rand
 	sources  []string
 	packages []item
 }
 
-func newSid() *sid {
+func newSid(packages int) *sid {
 	s := &sid{random: rand.New(rand.NewPCG(5, 8))}
-	for i := range sidPackages {
+	for i := range packages {
 		// Two packages in three are of a source that has others: libraries with their -dev and -doc.
 		if i%3 == 0 {
 			s.sources = append(s.sources, s.word(4+s.random.IntN(12)))
@@ -57,9 +57,9 @@ func (s *sid) item(source, name string) item {
 		cache.Want{Digest: cache.SHA256(sum[:]), Size: 1000 + s.random.Int64N(1<<22)}}
 }
 
-// push replaces some packages.
-func (s *sid) push() {
-	for range sidChanges {
+// push replaces so many packages.
+func (s *sid) push(changes int) {
+	for range changes {
 		at := &s.packages[s.random.IntN(len(s.packages))]
 		dir := strings.Split(at.path, "/")
 		name, _, _ := strings.Cut(dir[4], "_")
@@ -79,7 +79,7 @@ func heap() int64 {
 // BenchmarkCatalogs measures what the kept catalogs of a suite like sid take in
 // memory, and a lookup in one.
 func BenchmarkCatalogs(b *testing.B) {
-	s := newSid()
+	s := newSid(sidPackages)
 	var dirs []string
 	for range sidKept {
 		dir := b.TempDir()
@@ -87,7 +87,7 @@ func BenchmarkCatalogs(b *testing.B) {
 			b.Fatal(err)
 		}
 		dirs = append(dirs, dir)
-		s.push()
+		s.push(sidChanges)
 	}
 	var text, first int64
 	if fi, err := os.Stat(dirs[0] + "/" + catalogName); err == nil {
@@ -126,7 +126,7 @@ func BenchmarkCatalogs(b *testing.B) {
 // BenchmarkTwin measures how long it takes to see in one catalog of that size which of
 // its files have a digest, and what is made for it when it is first asked for.
 func BenchmarkTwin(b *testing.B) {
-	s, dir := newSid(), b.TempDir()
+	s, dir := newSid(sidPackages), b.TempDir()
 	if err := writeCatalog(dir, s.packages); err != nil {
 		b.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestCatalogFinds(t *testing.T) {
 	}
 	for name, items := range map[string][]item{
 		"none": nil, "one": colliding[:1], "one piece": colliding[:mostLines], "one more": colliding[:mostLines+1],
-		"no piece ends by itself": colliding, "a suite": newSid().packages[:5000],
+		"no piece ends by itself": colliding, "a suite": newSid(5000).packages,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -72,7 +72,8 @@ func TestCatalogFinds(t *testing.T) {
 // TestCatalogsShare: of the catalogs of a suite's pushes only what has changed is in
 // memory again.
 func TestCatalogsShare(t *testing.T) {
-	s := newSid()
+	const packages, changes = sidPackages / 4, sidChanges / 4
+	s := newSid(packages)
 	read := func() *catalog {
 		dir := t.TempDir()
 		if err := writeCatalog(dir, append([]item(nil), s.packages...)); err != nil {
@@ -85,7 +86,7 @@ func TestCatalogsShare(t *testing.T) {
 		return c
 	}
 	before := read()
-	s.push()
+	s.push(changes)
 	after := read()
 	had := map[unique.Handle[string]]bool{}
 	for _, p := range before.text() {
@@ -99,7 +100,7 @@ func TestCatalogsShare(t *testing.T) {
 	}
 	// A package that is replaced changes the piece that it leaves and the one that it
 	// comes to, and each may be cut in two.
-	if most := 4 * sidChanges; fresh == 0 || fresh > most || len(after.text()) < 5*most {
+	if most := 4 * changes; fresh == 0 || fresh > most || len(after.text()) < 5*most {
 		t.Errorf("%d of %d pieces are new, %d at the most", fresh, len(after.text()), most)
 	}
 }

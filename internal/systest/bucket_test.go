@@ -62,7 +62,7 @@ func silent(t *testing.T, b *testrepo.Bucket, text string) {
 // objects are neither served nor stored.
 func TestBucket(t *testing.T) {
 	b := testrepo.StartBucket(t)
-	up := newSite(t)
+	up := newSite(t).underRace()
 	specs := things(6)
 	up.publish(specs)
 	var nodes [2]*node

@@ -61,7 +61,7 @@ type chaos struct {
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{
-		site: newSite(t), lies: true, draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
+		site: newSite(t).underRace(), lies: true, draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
 		history: map[string]map[string][]byte{}, statuses: map[string]int{},
 	}
 	second := testrepo.Start(t, c.tree)
@@ -135,7 +135,7 @@ func (c *chaos) start(files string) {
 	if files != "" {
 		limit = "ulimit -n " + files + "; "
 	}
-	cmd := exec.Command("/bin/sh", "-c", limit+`exec "$0" --config "$1"`, filepath.Join(programs, "imserve"), c.config)
+	cmd := exec.Command("/bin/sh", "-c", limit+`exec "$0" --config "$1"`, filepath.Join(c.bin, "imserve"), c.config)
 	c.serving = launch(c.t, "imserve", cmd)
 	line, err := c.serving.stderr.await("msg=listening", c.serving.ended)
 	if err != nil {

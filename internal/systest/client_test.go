@@ -23,7 +23,7 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 // serve starts imserve and returns when it listens.
 func (s *site) serve(args ...string) *server {
 	s.t.Helper()
-	cmd := exec.Command(filepath.Join(programs, "imserve"), append(args, "--config", s.config)...)
+	cmd := exec.Command(filepath.Join(s.bin, "imserve"), append(args, "--config", s.config)...)
 	if s.trusts != "" {
 		cmd.Env = []string{"SSL_CERT_FILE=" + s.trusts}
 	}

@@ -77,7 +77,7 @@ func put(s *site, name string, n int) {
 // TestReloadUnderLoad holds that no request fails while the configuration is read
 // again and again, good or bad.
 func TestReloadUnderLoad(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).underRace()
 	put(s, "a.rpm", 300_000)
 	m := s.serve()
 	want := m.get("/fedora/a.rpm")

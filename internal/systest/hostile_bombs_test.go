@@ -162,7 +162,7 @@ func TestHostileRun(t *testing.T) {
 			if r.Failures != 1 || r.Fetched != tt.fetched || len(r.Roots) != 1 || len(r.Roots[0].Failed) != 1 || !strings.Contains(r.Roots[0].Failed[0].Error, tt.reason) {
 				t.Errorf("want %d fetched, one failure, %q: %s", tt.fetched, tt.reason, p.stdout.String())
 			}
-			if raceFlag != "-race=true" && most > hostileBound {
+			if measured() && most > hostileBound {
 				t.Errorf("%d MiB were resident, more than %d", most>>20, hostileBound>>20)
 			}
 			t.Logf("%d MiB were resident at the most", most>>20)

@@ -245,10 +245,7 @@ func (x betrayal) run(t *testing.T) {
 // bounded checks that the process has not had more memory than it may.
 func (p *process) bounded() {
 	p.t.Helper()
-	if raceFlag == "-race=true" {
-		return // the race detector's memory is not the program's
-	}
-	if n := p.peak(); n > hostileBound {
+	if n := p.peak(); measured() && n > hostileBound {
 		p.t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
 	} else {
 		p.t.Logf("%d MiB were resident at the most", n>>20)

@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -12,8 +13,12 @@ import (
 	"testing"
 )
 
-// programs is the directory with imserve and imsync, built from this tree.
-var programs string
+// The directories with imserve and imsync, built from this tree. Those in raced have the
+// race detector where the tests have it: they take some times the processor's time, so
+// that only tests in which most happens at the same time run them (site.underRace).
+var programs, raced string
+
+var allRaced = flag.Bool("raced", false, "run the programs with the race detector in all tests, if the tests have it")
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -28,18 +33,23 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", raceFlag, "-o", dir+string(filepath.Separator), "intelligentmirror/cmd/...")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the programs:", err)
-		return 1
+	flag.Parse()
+	programs, raced = dir, dir
+	if raceDetector {
+		raced = filepath.Join(dir, "raced")
+		err = build(raced, "-race") // as the tests, so that no package is compiled again
+	}
+	if *allRaced {
+		programs = raced
+	}
+	if programs == dir {
+		err = errors.Join(err, build(dir, "-trimpath")) // as all other builds of the programs
 	}
 	// squid's user, too, starts one of them.
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	programs = dir
 	// Tests that may run side by side mostly wait, for clients and for each other's
 	// programs. What the command line says goes before.
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
@@ -48,6 +58,19 @@ func run(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// build builds both programs into a directory, with these flags besides.
+func build(dir string, flags ...string) error {
+	args := append(append([]string{"build"}, flags...), "-o", dir+string(filepath.Separator), "intelligentmirror/cmd/...")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build the programs: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// measured reports whether the memory of sites' programs is their own: the race detector's
+// is not.
+func measured() bool { return !raceDetector || programs != raced }
 
 // tool is the path of a program that a test can't do without. Where it is not
 // there the test is skipped, in CI it fails.

@@ -138,7 +138,7 @@ func TestFailuresAreListed(t *testing.T) {
 // run stays: it catches up at once, lets no second run in meanwhile, and ends
 // when it is asked to, in the middle of a download, too.
 func TestRunStays(t *testing.T) {
-	s := newSite(t, "[sync]\nschedule = \"* * * * *\"")
+	s := newSite(t, "[sync]\nschedule = \"* * * * *\"").underRace()
 	specs := testrepo.Small(testrepo.Campus(1))
 	s.publish(specs)
 	s.log(specs)

@@ -14,7 +14,7 @@ import (
 // Between two scheduled runs, run sees that a repository has changed, and has its
 // packages before the metadata that lists them.
 func TestPoll(t *testing.T) {
-	s := newSite(t, "[sync]\nschedule = \"0 0 29 2 *\"\npoll = \"1s\"\ntop = 20\npackages = [\"mplayer\"]")
+	s := newSite(t, "[sync]\nschedule = \"0 0 29 2 *\"\npoll = \"1s\"\ntop = 20\npackages = [\"mplayer\"]").underRace()
 	specs := testrepo.Small(testrepo.Campus(1))
 	s.publish(specs)
 	s.log(specs)

@@ -53,7 +53,7 @@ func many(n int, version string) []testrepo.Spec {
 // source is a site whose cache has all of its upstream's packages.
 func source(t testing.TB, specs []testrepo.Spec) *site {
 	t.Helper()
-	s := newSite(t, "[sync]\nroots = ["+strconv.Quote(rootName)+"]\npackages = [\"*\"]")
+	s := newSite(t, "[sync]\nroots = ["+strconv.Quote(rootName)+"]\npackages = [\"*\"]").underRace()
 	s.publish(specs)
 	s.fill()
 	return s

@@ -26,7 +26,7 @@ func things(n int) []testrepo.Spec {
 // which name each other, and themselves, send no request round; and that nobody's
 // request counts twice.
 func TestSiblings(t *testing.T) {
-	up := newSite(t)
+	up := newSite(t).underRace()
 	specs := things(8)
 	up.publish(specs)
 	var nodes [2]*node

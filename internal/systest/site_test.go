@@ -41,6 +41,7 @@ type site struct {
 	others []string // more of the configuration's upstreams, for the repository
 	more   string   // what the repository's entry has besides
 	trusts string   // the file of certificates that imserve trusts upstream; "" is this machine's
+	bin    string   // the directory of its programs
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration
@@ -51,7 +52,7 @@ func newSite(t testing.TB, extra ...string) *site {
 	dir := t.TempDir()
 	s := &site{
 		t: t, dir: dir, tree: filepath.Join(dir, "upstream"),
-		logs: filepath.Join(dir, "logs"), config: filepath.Join(dir, "config.toml"),
+		logs: filepath.Join(dir, "logs"), config: filepath.Join(dir, "config.toml"), bin: programs,
 	}
 	s.repo = filepath.Join(s.tree, upstreamRoot)
 	s.mkdir(s.repo)
@@ -59,6 +60,12 @@ func newSite(t testing.TB, extra ...string) *site {
 	s.up = testrepo.Start(t, s.tree)
 	s.base = s.up.URL
 	s.configure(extra...)
+	return s
+}
+
+// underRace lets the site run the programs that have the race detector.
+func (s *site) underRace() *site {
+	s.bin = raced
 	return s
 }
 
@@ -159,7 +166,7 @@ func (s *site) imsync(args ...string) result {
 
 func (s *site) startImsync(args ...string) *process {
 	s.t.Helper()
-	return start(s.t, "imsync", append(args, "--config", s.config)...)
+	return launch(s.t, "imsync", exec.Command(filepath.Join(s.bin, "imsync"), append(args, "--config", s.config)...))
 }
 
 // report is what `imsync once --json` prints.

@@ -27,7 +27,7 @@ const (
 	downloads  = 16 // sync.parallel
 	window     = 64 << 10
 	perKill    = 16 * downloads * window
-	mirrorRate = 50_000_000 / slower // bytes a second
+	mirrorRate = 25_000_000 // bytes a second
 )
 
 // imsync is killed again and again, at any moment, while its mirror, as fast as mirrors

@@ -71,7 +71,7 @@ type shared struct {
 
 func newShared(t testing.TB) shared {
 	t.Helper()
-	s := newSite(t, `[sync]`+"\n"+`roots = ["`+rootName+`"]`+"\n"+`packages = ["big"]`)
+	s := newSite(t, `[sync]`+"\n"+`roots = ["`+rootName+`"]`+"\n"+`packages = ["big"]`).underRace()
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 8 << 20}
 	s.publish([]testrepo.Spec{big})
 	all := files(t, s.repo)

@@ -88,6 +88,9 @@ func TestUnsteadySuite(t *testing.T) {
 	for _, byHash := range []bool{true, false} {
 		t.Run(fmt.Sprintf("by hash %v", byHash), func(t *testing.T) {
 			u := newUnsteadySuite(t, byHash)
+			if byHash {
+				u.underRace()
+			}
 			u.live(func(at int) { u.usual(at, func(int) {}) })
 		})
 	}

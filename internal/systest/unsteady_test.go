@@ -182,6 +182,7 @@ func (u *unsteady) do(mirror string, s testrepo.Step) {
 func TestUnsteadyMirror(t *testing.T) {
 	t.Parallel()
 	u := newUnsteady(t, false)
+	u.underRace()
 	list, url := u.lister()
 	u.live("", func() map[string]caller { list(0); return u.programs(url) }, func(at int) { u.usual(at, list) })
 }

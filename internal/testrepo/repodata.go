@@ -112,7 +112,8 @@ func pack(b []byte, c Compression) (packed []byte, suffix string, err error) {
 	case Gzip, "":
 		w, suffix = gzip.NewWriter(&buf), ".gz"
 	case XZ:
-		w, err = xz.NewWriter(&buf)
+		// The usual 8 MiB, and the 50 MiB that a writer takes for them, were most of what a small index cost.
+		w, err = xz.WriterConfig{DictCap: 256 << 10}.NewWriter(&buf)
 		suffix = ".xz"
 	case Zstd:
 		w, err = zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/testrepo"
 )
 
 // clock is a time that a test moves.
@@ -271,7 +272,11 @@ func TestUnreachable(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAnswers(t, tt.first)
-			client := New(Options{Header: 50 * time.Millisecond, Idle: time.Minute})
+			patience := time.Minute
+			if tt.late {
+				patience = 50 * time.Millisecond
+			}
+			client := New(Options{Header: patience, Idle: time.Minute})
 			defer client.Close()
 			m := client.Mirrors("r", []string{a.URL})
 			c := store(t, m, nil)
@@ -295,8 +300,8 @@ func TestUnreachable(t *testing.T) {
 // TestRelay: what is only passed on goes to the first mirror that answers,
 // whatever it answers.
 func TestRelay(t *testing.T) {
-	down := newAnswers(t, nil)
-	down.Close()
+	down := testrepo.Start(t, t.TempDir())
+	down.Stop() // and keeps its port, where else somebody else may listen
 	b := newAnswers(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
 		io.WriteString(w, r.Method+" "+r.RequestURI+" "+r.Header.Get("X-Of-Client"))
