@@ -2,10 +2,11 @@
 // made from when real packages changed and from a real order of popularity, beside
 // one who knows the future and beside four simpler ways, with the same budgets.
 //
-//	go run ./contrib/bench/replay -history DIR -index Packages
+//	go run ./contrib/bench/replay -history DIR -index Packages -comps comps.xml
 //
 // -index is a Debian Packages file, unpacked, which says what of the order of
-// popularity is built from one source; without it each is from its own.
+// popularity is built from one source, and which of it makes a task; without it
+// each is from its own. -comps has Fedora's groups.
 // DIR has fedora-package-updates.tsv.gz (date, name, old and new version) and
 // popularity-contest.stretch (names in the order of their popularity).
 package main
@@ -25,6 +26,7 @@ import (
 
 	"intelligentmirror/contrib/bench/internal/peer"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/repodata"
 	imsync "intelligentmirror/sync"
 )
 
@@ -37,7 +39,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	history := flags.String("history", "../shared/data/history", "the folder with the real histories")
 	clients := flags.String("clients", "30,300,3000", "numbers of clients, each a trace of its own")
-	index := flags.String("index", "", "a Debian index, unpacked: which packages are built from one source")
+	index := flags.String("index", "", "a Debian index, unpacked: which packages are built from one source, and which make a task")
+	comps := flags.String("comps", "", "a comps.xml with Fedora's groups")
+	grouped := flags.Float64("grouped", 0, "share of what groups have that is installed by the group, and of machines that begin with an environment")
 	seed := flags.Uint64("seed", 1, "of all that is invented")
 	from := flags.String("from", "2022-06-01", "the first day of the trace")
 	days := flags.Int("days", 225, "how long a trace is, with the warm-up")
@@ -63,11 +67,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the order of popularity: %w", err)
 	}
-	sources, err := readSources(*index)
+	of, err := readIndex(*index)
 	if err != nil {
 		return fmt.Errorf("read the index: %w", err)
 	}
-	packs := packages(*seed, changes, order, *tail, sources)
+	groups, err := readComps(*comps)
+	if err != nil {
+		return fmt.Errorf("read the groups: %w", err)
+	}
+	groups = append(groups, of.tasks...)
+	packs := packages(*seed, changes, order, *tail, of.sources)
 	dir, err := os.MkdirTemp("", "bench-replay-")
 	if err != nil {
 		return err
@@ -85,8 +94,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil || n < 1 {
 			return fmt.Errorf("-clients %q: numbers with commas between them", *clients)
 		}
-		s := site{seed: *seed, packs: packs, clients: n, from: start, days: *days, oneOff: *oneOff, kept: *kept}
-		if err := measure(ctx, stdout, &s, cfg, dir, *warmup); err != nil {
+		s := site{seed: *seed, packs: packs, clients: n, from: start, days: *days, oneOff: *oneOff, kept: *kept, groups: group(packs, groups), grouped: *grouped}
+		if err := measure(ctx, stdout, &s, groups, cfg, dir, *warmup); err != nil {
 			return err
 		}
 	}
@@ -104,7 +113,7 @@ func configuration(dir, halfLife, objective string) (*config.Config, error) {
 }
 
 // measure makes the site's trace, replays it and prints what came of it.
-func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir string, warmup int) error {
+func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group, cfg *config.Config, dir string, warmup int) error {
 	log := filepath.Join(dir, "access.log")
 	f, err := os.Create(log)
 	if err != nil {
@@ -122,7 +131,7 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 		return err
 	}
 	o := imsync.ReplayOptions{
-		Config: cfg, Logs: []string{log}, Published: all, Warmup: time.Duration(warmup) * 24 * time.Hour,
+		Config: cfg, Logs: []string{log}, Published: all, Groups: groups, Warmup: time.Duration(warmup) * 24 * time.Hour,
 		Log: slog.New(slog.DiscardHandler),
 	}
 	ways := planners(first)
@@ -136,7 +145,9 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 		return err
 	}
 	c := r.Outcomes[0]
-	fmt.Fprintf(w, "%d clients, %d days, %d requests in all; %d that count, %d of them first requests\n\n", s.clients, s.days, requests, c.Requests, c.FirstRequests)
+	fmt.Fprintf(w, "%d clients, %d days, %d requests in all; %d that count, %d of them first requests\n", s.clients, s.days, requests, c.Requests, c.FirstRequests)
+	inGroups, several := s.groups.coverage()
+	fmt.Fprintf(w, "%d packages, of which groups have %d; %d groups have two or more of them\n\n", len(s.packs), inGroups, several)
 	t := peer.NewTable("BUDGET", "PLANNER", "FIRST HITS", "% OF CLAIRVOYANT", "BYTES %", "PREFETCHED MiB", "WASTED %")
 	for i, share := range budgets {
 		of := r.Outcomes[i*len(ways) : (i+1)*len(ways)]
@@ -161,12 +172,13 @@ func measure(ctx context.Context, w io.Writer, s *site, cfg *config.Config, dir 
 
 // printSources prints what each source of candidates brought where all are asked.
 func printSources(w io.Writer, ways []planner, outcomes []imsync.Outcome) error {
+	all := slices.IndexFunc(ways, func(p planner) bool { return p.name == allSources })
 	t := peer.NewTable("BUDGET", "SOURCE", "PREFETCHED", "USED", "PREFETCHED MiB", "WASTED %")
 	for i, share := range budgets {
-		for _, s := range outcomes[i*len(ways)].Sources {
-			all := s.UsedBytes + s.WastedBytes
+		for _, s := range outcomes[i*len(ways)+all].Sources {
+			size := s.UsedBytes + s.WastedBytes
 			t.Row(fmt.Sprintf("%.0f %%", share*100), string(s.Source), fmt.Sprint(s.Used+s.Wasted), fmt.Sprint(s.Used),
-				fmt.Sprintf("%.1f", float64(all)/(1<<20)), fmt.Sprintf("%.1f", ratio(s.WastedBytes, all)))
+				fmt.Sprintf("%.1f", float64(size)/(1<<20)), fmt.Sprintf("%.1f", ratio(s.WastedBytes, size)))
 		}
 	}
 	return t.Print(w)

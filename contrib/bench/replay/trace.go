@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,11 @@ type site struct {
 
 	oneOff float64 // chance a day that somebody installs one thing more on a machine
 	kept   float64 // chance that it stays
+
+	groups *grouping
+	// grouped is the chance that a machine begins with its role's environment, and that
+	// who installs a thing which a group has installs that group.
+	grouped float64
 }
 
 const (
@@ -122,6 +128,11 @@ func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err
 				m.has[j] = p.newest(s.from)
 			}
 		}
+		if t.grouped > 0 && t.rand.Float64() < t.grouped {
+			for _, j := range s.groups.environment(s.seed, m.role) {
+				m.wants[j], m.has[j] = true, s.packs[j].newest(s.from)
+			}
+		}
 		for j, of := range before {
 			if of >= 0 {
 				m.wants[j] = m.wants[of]
@@ -161,13 +172,7 @@ func (t *trace) day(day int) {
 			continue
 		}
 		if t.rand.Float64() < t.oneOff {
-			j := t.pick()
-			if !m.wants[j] {
-				t.ask(m, j, &at)
-				if m.wants[j] = t.rand.Float64() < t.kept; !m.wants[j] {
-					m.has[j] = -1
-				}
-			}
+			t.install(m, t.together(t.pick()), &at)
 		}
 		if weekend && t.rand.IntN(3) > 0 || (day+m.phase)%m.every != 0 {
 			if m.every > 1 && weekend && (day+m.phase)%m.every == 0 {
@@ -176,6 +181,31 @@ func (t *trace) day(day int) {
 			continue
 		}
 		t.update(m, &at)
+	}
+}
+
+// together is what is installed by whoever wants j: a group that has it, or j alone.
+func (t *trace) together(j int) []int {
+	if of := t.groups.of[j]; t.grouped > 0 && len(of) > 0 && t.rand.Float64() < t.grouped {
+		return t.groups.members[of[t.rand.IntN(len(of))]]
+	}
+	return []int{j}
+}
+
+// install lets m ask for what it does not want yet. All of it stays, or nothing.
+func (t *trace) install(m *machine, list []int, at *time.Time) {
+	list = slices.DeleteFunc(slices.Clone(list), func(j int) bool { return m.wants[j] })
+	if len(list) == 0 {
+		return
+	}
+	for _, j := range list {
+		t.ask(m, j, at)
+	}
+	kept := t.rand.Float64() < t.kept
+	for _, j := range list {
+		if m.wants[j] = kept; !kept {
+			m.has[j] = -1
+		}
 	}
 }
 
