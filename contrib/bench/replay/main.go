@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,9 +52,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	objective := flags.String("objective", "requests", "sync.objective")
 	oneOff := flags.Float64("one-off", 0.06, "chance a day that somebody installs one thing more on a machine")
 	kept := flags.Float64("kept", 0.6, "chance that it stays there")
+	only := flags.String("ways", "", "a regular expression: which ways are shown beside imsync and the clairvoyant; empty: all")
 	keep := flags.String("keep", "", "a folder to leave the last trace in: access.log and published.tsv")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	beside, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-ways: %w", err)
 	}
 	start, err := time.Parse(time.DateOnly, *from)
 	if err != nil {
@@ -95,7 +101,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			return fmt.Errorf("-clients %q: numbers with commas between them", *clients)
 		}
 		s := site{seed: *seed, packs: packs, clients: n, from: start, days: *days, oneOff: *oneOff, kept: *kept, groups: group(packs, groups), grouped: *grouped}
-		if err := measure(ctx, stdout, &s, groups, cfg, dir, *warmup); err != nil {
+		if err := measure(ctx, stdout, &s, groups, beside, cfg, dir, *warmup); err != nil {
 			return err
 		}
 	}
@@ -113,7 +119,7 @@ func configuration(dir, halfLife, objective string) (*config.Config, error) {
 }
 
 // measure makes the site's trace, replays it and prints what came of it.
-func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group, cfg *config.Config, dir string, warmup int) error {
+func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group, beside *regexp.Regexp, cfg *config.Config, dir string, warmup int) error {
 	log := filepath.Join(dir, "access.log")
 	f, err := os.Create(log)
 	if err != nil {
@@ -134,7 +140,9 @@ func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group
 		Config: cfg, Logs: []string{log}, Published: all, Groups: groups, Warmup: time.Duration(warmup) * 24 * time.Hour,
 		Log: slog.New(slog.DiscardHandler),
 	}
-	ways := planners(first)
+	ways := slices.DeleteFunc(planners(first), func(p planner) bool {
+		return p.name != byDefault && p.name != allSources && p.name != clairvoyant && !beside.MatchString(p.name)
+	})
 	for _, share := range budgets {
 		for _, p := range ways {
 			o.Variants = append(o.Variants, imsync.Variant{Budget: imsync.ReplayBudget{Share: share}, Plan: p.plan, Candidates: p.candidates})

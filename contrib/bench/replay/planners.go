@@ -23,6 +23,8 @@ type planner struct {
 const (
 	// clairvoyant is the name of who knows the future.
 	clairvoyant = "clairvoyant"
+	// byDefault is that of what runs do with the default configuration.
+	byDefault = "imsync"
 	// allSources is the name of imsync where all sources of candidates are asked.
 	allSources = "imsync, all sources"
 )
@@ -45,7 +47,7 @@ func planners(first map[string]time.Time) []planner {
 		return ranks
 	}
 	return []planner{
-		{name: "imsync"},
+		{name: byDefault},
 		{name: "imsync, ranks alone", candidates: []string{}},
 		{name: "imsync, newcomers", candidates: []string{config.CandidateNewcomer}},
 		{name: "imsync, siblings", candidates: []string{config.CandidateSibling}},
