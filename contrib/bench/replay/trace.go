@@ -56,6 +56,12 @@ type trace struct {
 	out      *bufio.Writer
 	first    map[string]time.Time // of each file, the first request
 	requests int
+
+	// Of each package, the newest version as the day begins, and whether another comes
+	// before the next day has ended.
+	today  []int
+	moving []bool
+	escape *strings.Replacer // of paths in requests
 }
 
 // chance is how likely a machine of a role has a package: the first ones are
@@ -102,7 +108,8 @@ func (s *site) before() []int {
 
 // write writes the site's log, and returns when each file was first asked for.
 func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err error) {
-	t := &trace{site: *s, rand: random(s.seed, "clients"), out: bufio.NewWriter(w), first: map[string]time.Time{}}
+	t := &trace{site: *s, rand: random(s.seed, "clients"), out: bufio.NewWriter(w), first: map[string]time.Time{},
+		today: make([]int, len(s.packs)), moving: make([]bool, len(s.packs)), escape: strings.NewReplacer("^", "%5E")}
 	chances := make([][]float64, roles)
 	for role := range chances {
 		for _, p := range s.packs {
@@ -154,6 +161,10 @@ func (t *trace) day(day int) {
 	date := t.from.AddDate(0, 0, day)
 	if day%7 == 0 {
 		t.driftOn()
+	}
+	for j, p := range t.packs {
+		t.today[j] = p.newest(date)
+		t.moving[j] = t.today[j] != p.newest(date.AddDate(0, 0, 2))
 	}
 	weekend := date.Weekday() == time.Saturday || date.Weekday() == time.Sunday
 	for _, m := range t.machines {
@@ -248,7 +259,10 @@ func (t *trace) update(m *machine, at *time.Time) {
 // ask lets m ask for the newest version of a package, unless it has that.
 func (t *trace) ask(m *machine, j int, at *time.Time) {
 	p := t.packs[j]
-	n := p.newest(*at)
+	n := t.today[j]
+	if t.moving[j] {
+		n = p.newest(*at)
+	}
 	if n < 0 || n == m.has[j] {
 		return
 	}
@@ -259,6 +273,6 @@ func (t *trace) ask(m *machine, j int, at *time.Time) {
 	}
 	t.requests++
 	fmt.Fprintf(t.out, "%s - - [%s] \"GET /%s HTTP/1.1\" 200 %d \"-\" \"libdnf\"\n", m.address, at.Format("02/Jan/2006:15:04:05 -0700"),
-		strings.NewReplacer("^", "%5E").Replace(r.path), r.size)
+		t.escape.Replace(r.path), r.size)
 	*at = at.Add(time.Second)
 }
