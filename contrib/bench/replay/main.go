@@ -156,7 +156,7 @@ func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group
 	fmt.Fprintf(w, "%d clients, %d days, %d requests in all; %d that count, %d of them first requests\n", s.clients, s.days, requests, c.Requests, c.FirstRequests)
 	inGroups, several := s.groups.coverage()
 	fmt.Fprintf(w, "%d packages, of which groups have %d; %d groups have two or more of them\n\n", len(s.packs), inGroups, several)
-	t := peer.NewTable("BUDGET", "PLANNER", "FIRST HITS", "% OF CLAIRVOYANT", "BYTES %", "PREFETCHED MiB", "WASTED %")
+	t := peer.NewTable("BUDGET", "PLANNER", "FIRST HITS", "% OF CLAIRVOYANT", "BYTES %", "PREFETCHED MiB", "WASTED %", "SETTLED: WASTED %")
 	for i, share := range budgets {
 		of := r.Outcomes[i*len(ways) : (i+1)*len(ways)]
 		best := of[slices.IndexFunc(ways, func(p planner) bool { return p.name == clairvoyant })]
@@ -164,7 +164,7 @@ func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group
 			x := of[j]
 			t.Row(fmt.Sprintf("%.0f %%", share*100), p.name, fmt.Sprintf("%d (%.1f %%)", x.FirstHits, ratio(x.FirstHits, x.FirstRequests)),
 				fmt.Sprintf("%.1f", ratio(x.FirstHits, best.FirstHits)), fmt.Sprintf("%.1f", ratio(x.FirstHitBytes, best.FirstHitBytes)),
-				fmt.Sprintf("%.0f", float64(x.PrefetchedBytes)/(1<<20)), fmt.Sprintf("%.1f", ratio(x.WastedBytes, x.PrefetchedBytes)))
+				fmt.Sprintf("%.0f", float64(x.PrefetchedBytes)/(1<<20)), fmt.Sprintf("%.1f", ratio(x.WastedBytes, x.PrefetchedBytes)), settledWaste(&x))
 		}
 	}
 	if err := t.Print(w); err != nil {
@@ -176,6 +176,24 @@ func measure(ctx context.Context, w io.Writer, s *site, groups []*repodata.Group
 	}
 	fmt.Fprintln(w)
 	return nil
+}
+
+// settled is after how many days most of what anybody comes for has been come for: a
+// week has every day that the weekly updates of machines fall on.
+const settled = 7
+
+// settledWaste is what was wasted, in per cent, of what was fetched so long before the
+// end of the trace. The rest counts as wasted where its users had no day to come.
+func settledWaste(x *imsync.Outcome) string {
+	if len(x.ByDay) <= settled {
+		return "-"
+	}
+	var wasted, all int64
+	for _, day := range x.ByDay[:len(x.ByDay)-settled] {
+		wasted += day.WastedBytes
+		all += day.PrefetchedBytes
+	}
+	return fmt.Sprintf("%.1f", ratio(wasted, all))
 }
 
 // printSources prints what each source of candidates brought where all are asked.
