@@ -25,7 +25,7 @@ func FuzzReadPublished(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v := newVersions(nil)
+		v := newVersions(nil, nil)
 		for i, p := range all {
 			if p.Size < 0 || p.Path == "" || i > 0 && p.At.Before(all[i-1].At) {
 				t.Fatalf("%+v", all)

@@ -14,6 +14,7 @@ import (
 
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/repodata"
 	"intelligentmirror/popularity"
 )
 
@@ -24,8 +25,11 @@ type ReplayOptions struct {
 	// Published says when each version was published, sorted by time. nil: the logs
 	// say it, each version just before the run that came before its first request.
 	Published []Published
-	Warmup    time.Duration // from the midnight, UTC, before the first line on
-	Variants  []Variant     // what is compared; each has a cache of its own
+	// Groups are comps groups that each repository in the logs is taken to have, from
+	// the first day on. Metadata of the time would say which had them when.
+	Groups   []*repodata.Group
+	Warmup   time.Duration // from the midnight, UTC, before the first line on
+	Variants []Variant     // what is compared; each has a cache of its own
 
 	Dir   string    // for temporary files, as large as the logs are unpacked; "" is $TMPDIR
 	Stdin io.Reader // nil: there is none
@@ -155,7 +159,7 @@ func (r *replay) nights(ctx context.Context) error {
 		published = r.split.published()
 	}
 	met := familiar{}
-	known := newVersions(append(r.split.rootsSeen(), r.Config.Sync.Roots...))
+	known := newVersions(append(r.split.rootsSeen(), r.Config.Sync.Roots...), r.Groups)
 	runs := r.split.runs()
 	for i, run := range runs {
 		n := Night{At: run}

@@ -96,6 +96,8 @@ type versions struct {
 	// asked is when a client last asked for a build of a module of that name: of
 	// streams that nobody uses nothing is fetched.
 	asked map[versionOf]time.Time
+	// groups are those of every root.
+	groups []*repodata.Group
 }
 
 // versionOf is what a newer version replaces.
@@ -112,8 +114,8 @@ type version struct {
 // leave out. What comes together has come in no order.
 const takenBack = 24 * time.Hour
 
-func newVersions(roots []string) *versions {
-	v := &versions{roots: map[string]bool{}, all: map[versionOf]version{}, asked: map[versionOf]time.Time{}}
+func newVersions(roots []string, groups []*repodata.Group) *versions {
+	v := &versions{roots: map[string]bool{}, all: map[versionOf]version{}, asked: map[versionOf]time.Time{}, groups: groups}
 	for _, r := range roots {
 		v.roots[r] = true
 	}
@@ -178,8 +180,16 @@ func (v *versions) ask(file string, at time.Time) {
 // index is the Index of what was published, as a run at that time makes it.
 func (v *versions) index(at time.Time) *Index {
 	var b IndexBuilder
+	grouped := map[string]bool{}
 	for _, one := range v.all {
 		b.Add(one.root, one.pkg)
+		if grouped[one.root] {
+			continue
+		}
+		grouped[one.root] = true
+		for _, g := range v.groups {
+			b.Group(one.root, g)
+		}
 	}
 	for _, one := range v.odd {
 		if asked, ok := v.asked[versionOf{one.root, one.pkg.Name, one.pkg.Arch}]; ok && at.Sub(asked) < streamKept {

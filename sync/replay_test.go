@@ -25,6 +25,17 @@ var replayedFrom = time.Date(2024, 11, 1, 0, 0, 0, 0, time.UTC)
 // package for the log, a package and its size for the list.
 func replayed(t *testing.T, log, published string, warmupDays int, more string, variants ...Variant) (*Replayed, error) {
 	t.Helper()
+	o := replayOptions(t, log, published, warmupDays, more, variants...)
+	r, err := Replay(t.Context(), o)
+	if left, _ := filepath.Glob(filepath.Join(o.Dir, "imsync-replay-*")); len(left) > 0 {
+		t.Errorf("%v is left behind", left)
+	}
+	return r, err
+}
+
+// replayOptions are those of such a Replay.
+func replayOptions(t *testing.T, log, published string, warmupDays int, more string, variants ...Variant) ReplayOptions {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.toml")
 	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[sync]\nschedule = \"CRON_TZ=UTC 0 2 * * *\"\npackages = []\n%s\n", dir, dir, more)
@@ -71,11 +82,7 @@ func replayed(t *testing.T, log, published string, warmupDays int, more string, 
 			t.Fatal(err)
 		}
 	}
-	r, err := Replay(t.Context(), o)
-	if left, _ := filepath.Glob(filepath.Join(dir, "imsync-replay-*")); len(left) > 0 {
-		t.Errorf("%v is left behind", left)
-	}
-	return r, err
+	return o
 }
 
 func TestReplay(t *testing.T) {
@@ -372,6 +379,57 @@ func TestReplayForeseesNames(t *testing.T) {
 	}} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, err := replayed(t, logLines.String()+tc.log+"9 9 1 end-1-1.x86_64 1\n", tc.published, 2, tc.config, Variant{Budget: ReplayBudget{Bytes: 1 << 40}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tc.want, r.Outcomes[0].Sources); d != "" {
+				t.Errorf("sources (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// TestReplayGroups: what is missing of a group that is in use is guessed, and a group
+// on the seed list is what it has; neither without the groups.
+func TestReplayGroups(t *testing.T) {
+	log, published := "1 9 1 start-1-1.x86_64 1\n5 9 1 rest-1-1.x86_64 7\n9 9 1 end-1-1.x86_64 1\n", "1 8 rest-1-1.x86_64 7\n1 8 stranger-1-1.x86_64 3\n"
+	names := []string{"rest", "nowhere"}
+	for i := range 4 {
+		name := fmt.Sprintf("tool%d", i)
+		names = append(names, name)
+		published += "1 8 " + name + "-1-1.x86_64 1\n"
+		for client := range 9 {
+			log += fmt.Sprintf("2 9 %d %s-1-1.x86_64 1\n", client+1, name)
+		}
+	}
+	comps := "<comps><group><id>tools</id><packagelist>"
+	for _, name := range names {
+		comps += `<packagereq type="default">` + name + "</packagereq>"
+	}
+	groups, err := ReadGroups(strings.NewReader(comps + "</packagelist></group></comps>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name       string
+		candidates string
+		seeds      []config.Pattern
+		without    bool
+		want       []SourceWorth
+	}{
+		{name: "guessed", candidates: `["group"]`, want: []SourceWorth{{Source: ReasonGroup, Used: 1, UsedBytes: 7}}},
+		{name: "switched off", candidates: `[]`, want: []SourceWorth{}},
+		{name: "without groups", candidates: `["group"]`, without: true, want: []SourceWorth{}},
+		{name: "a seed", candidates: `[]`, seeds: []config.Pattern{"@tools"}, want: []SourceWorth{{Source: ReasonSeed, Used: 1, UsedBytes: 7}}},
+		{name: "a seed without groups", candidates: `[]`, seeds: []config.Pattern{"@tools"}, without: true, want: []SourceWorth{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := replayOptions(t, log, published, 2, "candidates = "+tc.candidates, Variant{Budget: ReplayBudget{Bytes: 1 << 40}})
+			o.Config.Sync.Packages = tc.seeds
+			if !tc.without {
+				o.Groups = groups
+			}
+			r, err := Replay(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}

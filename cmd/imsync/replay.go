@@ -11,13 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/repodata"
 	imsync "intelligentmirror/sync"
 )
 
 // replayFlags are what `imsync replay` was asked for.
 type replayFlags struct {
-	published, warmup, budget, plot string
-	asJSON                          bool
+	published, comps, warmup, budget, plot string
+	asJSON                                 bool
 }
 
 func newReplay(p *program) *cobra.Command {
@@ -37,6 +38,10 @@ a line each with an RFC 3339 time, the path and the size in bytes, separated by 
 and perhaps the source package's name. Without it each version is taken to have been
 published just in time for the run before its first request, and what nobody asked for
 not at all: the result then flatters, and says so.
+
+--comps is a comps.xml, packed or not, whose groups each repository is taken to have:
+@groups of the seed list then stand for something, and the source "group" of
+sync.candidates can guess.
 
 A budget of 10% is a tenth of the bytes that were published since the run before.`,
 		Example: `  imsync replay /var/log/squid/access.log* --published published.tsv
@@ -70,6 +75,11 @@ A budget of 10% is a tenth of the bytes that were published since the run before
 					return &usageError{err}
 				}
 			}
+			if f.comps != "" {
+				if o.Groups, err = readComps(f.comps); err != nil {
+					return &usageError{err}
+				}
+			}
 			for _, times := range [...]float64{1, 0.5, 2} {
 				o.Variants = append(o.Variants, imsync.Variant{Budget: budget.Times(times)})
 			}
@@ -84,6 +94,7 @@ A budget of 10% is a tenth of the bytes that were published since the run before
 		},
 	}
 	c.Flags().StringVar(&f.published, "published", "", "the `file` that says when each version was published")
+	c.Flags().StringVar(&f.comps, "comps", "", "the `file` with the groups that the repositories have")
 	c.Flags().StringVar(&f.warmup, "warmup", "45d", "how `long` the ranking learns before anything counts")
 	c.Flags().StringVar(&f.budget, "budget", "", "what a run may download: a `size`, or a share such as 10% (default sync.budget)")
 	c.Flags().StringVar(&f.plot, "plot", "", "draw what happened by day into this SVG `file`")
@@ -105,6 +116,22 @@ func readPublished(name string, cfg *config.Config) ([]imsync.Published, error) 
 		return nil, fmt.Errorf("--published %s: it has no line", name)
 	}
 	return all, nil
+}
+
+func readComps(name string) ([]*repodata.Group, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--comps: %w", err)
+	}
+	defer file.Close()
+	groups, err := imsync.ReadGroups(file)
+	if err != nil {
+		return nil, fmt.Errorf("--comps %s: %w", name, err)
+	}
+	if groups == nil {
+		return nil, fmt.Errorf("--comps %s: it has no group", name)
+	}
+	return groups, nil
 }
 
 // showReplay prints the result, and draws it.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	imsync "intelligentmirror/sync"
 )
 
 // histories writes small ones, in the form of the real.
@@ -69,5 +71,21 @@ func TestRefusesNonsense(t *testing.T) {
 		if err := run(t.Context(), args, &bytes.Buffer{}); err == nil {
 			t.Errorf("%v: no error", args)
 		}
+	}
+}
+
+// TestSettledWaste: what the trace's end left no time for is not in it.
+func TestSettledWaste(t *testing.T) {
+	x := &imsync.Outcome{ByDay: make([]imsync.DayCounts, settled+2)}
+	for i := range x.ByDay {
+		x.ByDay[i].PrefetchedBytes, x.ByDay[i].WastedBytes = 100, 100
+	}
+	x.ByDay[0].WastedBytes, x.ByDay[1].WastedBytes = 0, 50
+	if got := settledWaste(x); got != "25.0" {
+		t.Errorf("%s, want 25.0", got)
+	}
+	x.ByDay = x.ByDay[:settled]
+	if got := settledWaste(x); got != "-" {
+		t.Errorf("all of it is too new: %s, want -", got)
 	}
 }

@@ -17,11 +17,17 @@ type planner struct {
 	name string
 	plan func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result // nil: what runs do
 
-	candidates []string // the sources of candidates that are asked; nil: all
+	candidates []string // the sources of candidates that are asked; nil: the default
 }
 
-// clairvoyant is the name of who knows the future.
-const clairvoyant = "clairvoyant"
+const (
+	// clairvoyant is the name of who knows the future.
+	clairvoyant = "clairvoyant"
+	// byDefault is that of what runs do with the default configuration.
+	byDefault = "imsync"
+	// allSources is the name of imsync where all sources of candidates are asked.
+	allSources = "imsync, all sources"
+)
 
 // recent is what counts as lately for the baseline that does not look further back.
 const recent = 30 * 24 * time.Hour
@@ -41,10 +47,14 @@ func planners(first map[string]time.Time) []planner {
 		return ranks
 	}
 	return []planner{
-		{name: "imsync"},
+		{name: byDefault},
 		{name: "imsync, ranks alone", candidates: []string{}},
 		{name: "imsync, newcomers", candidates: []string{config.CandidateNewcomer}},
 		{name: "imsync, siblings", candidates: []string{config.CandidateSibling}},
+		{name: "imsync, groups", candidates: []string{config.CandidateGroup}},
+		{name: allSources, candidates: []string{
+			config.CandidateRename, config.CandidateDependency, config.CandidateNewcomer, config.CandidateSibling, config.CandidateGroup,
+		}},
 		{name: clairvoyant, plan: func(n *imsync.Night, stored func(cache.Key, cache.Want) bool, b imsync.Budget) imsync.Result {
 			b.Top, b.Idle, b.Sources = -1, nil, nil
 			b.Value = func(_ *popularity.Rank, key cache.Key, size int64) float64 {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"os"
 	"slices"
 	"strings"
 )
@@ -14,33 +12,6 @@ var renames = map[string]string{
 	"iptables-legacy": "iptables",
 	"libusb1":         "libusbx",
 	"zlib-ng-compat":  "zlib",
-}
-
-// readSources reads which source packages those of a Debian index (Packages) are
-// built from. A package without one is built from a source of its own name.
-func readSources(file string) (map[string]string, error) {
-	sources := map[string]string{}
-	if file == "" {
-		return sources, nil
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	var name string
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), ": ")
-		switch key {
-		case "Package":
-			name = value
-		case "Source":
-			sources[name], _, _ = strings.Cut(value, " ")
-		}
-	}
-	return sources, lines.Err()
 }
 
 // inferSources works out which names of the history are built from one source: those

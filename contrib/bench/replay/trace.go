@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,11 @@ type site struct {
 
 	oneOff float64 // chance a day that somebody installs one thing more on a machine
 	kept   float64 // chance that it stays
+
+	groups *grouping
+	// grouped is the chance that a machine begins with its role's environment, and that
+	// who installs a thing which a group has installs that group.
+	grouped float64
 }
 
 const (
@@ -50,6 +56,12 @@ type trace struct {
 	out      *bufio.Writer
 	first    map[string]time.Time // of each file, the first request
 	requests int
+
+	// Of each package, the newest version as the day begins, and whether another comes
+	// before the next day has ended.
+	today  []int
+	moving []bool
+	escape *strings.Replacer // of paths in requests
 }
 
 // chance is how likely a machine of a role has a package: the first ones are
@@ -96,7 +108,8 @@ func (s *site) before() []int {
 
 // write writes the site's log, and returns when each file was first asked for.
 func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err error) {
-	t := &trace{site: *s, rand: random(s.seed, "clients"), out: bufio.NewWriter(w), first: map[string]time.Time{}}
+	t := &trace{site: *s, rand: random(s.seed, "clients"), out: bufio.NewWriter(w), first: map[string]time.Time{},
+		today: make([]int, len(s.packs)), moving: make([]bool, len(s.packs)), escape: strings.NewReplacer("^", "%5E")}
 	chances := make([][]float64, roles)
 	for role := range chances {
 		for _, p := range s.packs {
@@ -122,6 +135,11 @@ func (s *site) write(w io.Writer) (first map[string]time.Time, requests int, err
 				m.has[j] = p.newest(s.from)
 			}
 		}
+		if t.grouped > 0 && t.rand.Float64() < t.grouped {
+			for _, j := range s.groups.environment(s.seed, m.role) {
+				m.wants[j], m.has[j] = true, s.packs[j].newest(s.from)
+			}
+		}
 		for j, of := range before {
 			if of >= 0 {
 				m.wants[j] = m.wants[of]
@@ -144,6 +162,10 @@ func (t *trace) day(day int) {
 	if day%7 == 0 {
 		t.driftOn()
 	}
+	for j, p := range t.packs {
+		t.today[j] = p.newest(date)
+		t.moving[j] = t.today[j] != p.newest(date.AddDate(0, 0, 2))
+	}
 	weekend := date.Weekday() == time.Saturday || date.Weekday() == time.Sunday
 	for _, m := range t.machines {
 		at := date.Add(6*time.Hour + time.Duration(t.rand.IntN(15*3600))*time.Second)
@@ -161,13 +183,7 @@ func (t *trace) day(day int) {
 			continue
 		}
 		if t.rand.Float64() < t.oneOff {
-			j := t.pick()
-			if !m.wants[j] {
-				t.ask(m, j, &at)
-				if m.wants[j] = t.rand.Float64() < t.kept; !m.wants[j] {
-					m.has[j] = -1
-				}
-			}
+			t.install(m, t.together(t.pick()), &at)
 		}
 		if weekend && t.rand.IntN(3) > 0 || (day+m.phase)%m.every != 0 {
 			if m.every > 1 && weekend && (day+m.phase)%m.every == 0 {
@@ -176,6 +192,31 @@ func (t *trace) day(day int) {
 			continue
 		}
 		t.update(m, &at)
+	}
+}
+
+// together is what is installed by whoever wants j: a group that has it, or j alone.
+func (t *trace) together(j int) []int {
+	if of := t.groups.of[j]; t.grouped > 0 && len(of) > 0 && t.rand.Float64() < t.grouped {
+		return t.groups.members[of[t.rand.IntN(len(of))]]
+	}
+	return []int{j}
+}
+
+// install lets m ask for what it does not want yet. All of it stays, or nothing.
+func (t *trace) install(m *machine, list []int, at *time.Time) {
+	list = slices.DeleteFunc(slices.Clone(list), func(j int) bool { return m.wants[j] })
+	if len(list) == 0 {
+		return
+	}
+	for _, j := range list {
+		t.ask(m, j, at)
+	}
+	kept := t.rand.Float64() < t.kept
+	for _, j := range list {
+		if m.wants[j] = kept; !kept {
+			m.has[j] = -1
+		}
 	}
 }
 
@@ -218,7 +259,10 @@ func (t *trace) update(m *machine, at *time.Time) {
 // ask lets m ask for the newest version of a package, unless it has that.
 func (t *trace) ask(m *machine, j int, at *time.Time) {
 	p := t.packs[j]
-	n := p.newest(*at)
+	n := t.today[j]
+	if t.moving[j] {
+		n = p.newest(*at)
+	}
 	if n < 0 || n == m.has[j] {
 		return
 	}
@@ -229,6 +273,6 @@ func (t *trace) ask(m *machine, j int, at *time.Time) {
 	}
 	t.requests++
 	fmt.Fprintf(t.out, "%s - - [%s] \"GET /%s HTTP/1.1\" 200 %d \"-\" \"libdnf\"\n", m.address, at.Format("02/Jan/2006:15:04:05 -0700"),
-		strings.NewReplacer("^", "%5E").Replace(r.path), r.size)
+		t.escape.Replace(r.path), r.size)
 	*at = at.Add(time.Second)
 }
