@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -74,7 +75,7 @@ func (p *program) stay(ctx context.Context, hangup <-chan os.Signal, asJSON bool
 				stop()
 			}
 		}()
-		lines := json.NewEncoder(p.stdout)
+		lines := json.NewEncoder(visible.JSON{W: p.stdout})
 		lines.SetEscapeHTML(false)
 		err = a.Run(running, func(r *imsync.Report, err error) {
 			logRun(log, r, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -41,7 +42,7 @@ is no terminal, whenever it has changed.`,
 					if asJSON {
 						return writeJSON(w, s)
 					}
-					writeStatus(shown{w}, s)
+					writeStatus(visible.Writer{W: w}, s)
 					return nil
 				}
 				if !watched {
@@ -191,7 +192,7 @@ anew when a client next wants one of them. What a client is reading it reads on.
 					switch {
 					case err != nil:
 						failed, one.Error = true, err.Error()
-						fmt.Fprintf(p.stderr, "imsync: %v\n", err)
+						fmt.Fprintf(p.complaints(), "imsync: %v\n", err)
 					case !asJSON:
 						fmt.Fprintf(p.people(), "%s: %d files, %s\n", arg, files, size(bytes))
 					}

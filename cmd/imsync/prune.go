@@ -46,10 +46,10 @@ bucket_keep. What is stored here and missing there is uploaded.`,
 					writePruned(p.people(), pruned)
 				}
 				for _, f := range pruned.Failed {
-					fmt.Fprintf(p.stderr, "imsync: %s: %s\n", f.Path, f.Error)
+					fmt.Fprintf(p.complaints(), "imsync: %s: %s\n", f.Path, f.Error)
 				}
 				for _, g := range pruned.Guarded {
-					fmt.Fprintf(p.stderr, "imsync: %s: %s\n", g.Root, g.Advice())
+					fmt.Fprintf(p.complaints(), "imsync: %s: %s\n", g.Root, g.Advice())
 				}
 				if err == nil && len(pruned.Failed)+len(pruned.Guarded) > 0 {
 					return errPartly

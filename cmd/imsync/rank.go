@@ -49,7 +49,7 @@ left out.`,
 					err = printRanks(cmd, p, a, n, asJSON, report, logs)
 				}
 				for _, f := range report.Failed {
-					fmt.Fprintf(p.stderr, "imsync: %s can't be read to its end: %s\n", f.Path, f.Error)
+					fmt.Fprintf(p.complaints(), "imsync: %s can't be read to its end: %s\n", f.Path, f.Error)
 				}
 				if err == nil && len(report.Failed) > 0 {
 					return errPartly
@@ -74,10 +74,7 @@ func printRanks(cmd *cobra.Command, p *program, a *imsync.Agent, n int, asJSON b
 		ranks = ranks[:min(n, all)]
 	}
 	if asJSON {
-		if ranks == nil {
-			ranks = []popularity.Rank{}
-		}
-		return writeJSON(p.stdout, ranks)
+		return writeJSONList(p.stdout, ranks)
 	}
 	writeRanks(p.people(), ranks, all, report, logs)
 	return nil

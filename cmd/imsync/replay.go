@@ -123,10 +123,10 @@ func (p *program) showReplay(f *replayFlags, res *replayResult, r *imsync.Replay
 		}
 	}
 	for _, l := range r.Logs.Failed {
-		fmt.Fprintf(p.stderr, "imsync: %s can't be read to its end: %s\n", l.Path, l.Error)
+		fmt.Fprintf(p.complaints(), "imsync: %s can't be read to its end: %s\n", l.Path, l.Error)
 	}
 	for _, glob := range r.Logs.Unmatched {
-		fmt.Fprintf(p.stderr, "imsync: %s: no such log\n", glob)
+		fmt.Fprintf(p.complaints(), "imsync: %s: no such log\n", glob)
 	}
 	if len(r.Logs.Failed)+len(r.Logs.Unmatched) > 0 {
 		return errPartly
