@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,7 +105,8 @@ var disasters = []disaster{
 		return nil
 	}},
 	{"an index is damaged", false, func(c *chaos) func() {
-		if name := c.one(c.dir + "/" + indexes[c.draw.IntN(len(indexes))]); name != "" {
+		patterns := slices.Concat(indexes, passing)
+		if name := c.one(c.dir + "/" + patterns[c.draw.IntN(len(patterns))]); name != "" {
 			c.lies = false // what it promises may be forgotten
 			c.heal()
 			c.damage(name)
@@ -146,14 +148,17 @@ var disasters = []disaster{
 }
 
 // Which files are damaged, below the site's directory: databases while no program has
-// them open, indexes at any time.
+// them open, indexes at any time, and what is there only while no mirror has anything
+// newer, which a run may miss.
 var (
+	passing = []string{"cache/.im/gen/*.lag"}
+
 	databases = []string{
 		"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal",
 	}
 	indexes = []string{
 		"cache/.im/gen/*/catalog", "cache/.im/gen/*.root", "cache/.im/gen/*.spare", "cache/.im/gen/*/*-primary*", "cache/.im/gen/*/repomd.xml",
-		"cache/.im/gen/*.lag", "cache/.im/usage", "cache/.im/wanted", "cache/.im/lists/*.json", "cache/.im/tombstones/" + rootName + "/Packages/*/*.rpm",
+		"cache/.im/usage", "cache/.im/wanted", "cache/.im/lists/*.json", "cache/.im/tombstones/" + rootName + "/Packages/*/*.rpm",
 	}
 )
 

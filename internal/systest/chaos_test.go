@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,7 +261,7 @@ func TestChaos(t *testing.T) {
 
 // look notes which of the files that can be damaged there are.
 func (c *chaos) look() {
-	for _, pattern := range append(append([]string{}, databases...), indexes...) {
+	for _, pattern := range slices.Concat(databases, indexes) {
 		if !c.seen[pattern] {
 			c.seen[pattern] = len(c.matches(pattern)) > 0
 		}
@@ -273,7 +274,7 @@ func (c *chaos) complete() {
 	if *chaosFor < chaosLong {
 		return
 	}
-	for _, pattern := range append(append([]string{}, databases...), indexes...) {
+	for _, pattern := range slices.Concat(databases, indexes) {
 		if !c.seen[pattern] {
 			c.complain("no file was ever to be damaged that is called %s", pattern)
 		}
