@@ -105,7 +105,7 @@ var disasters = []disaster{
 		return nil
 	}},
 	{"an index is damaged", false, func(c *chaos) func() {
-		patterns := slices.Concat(indexes, passing)
+		patterns := slices.Concat(indexes, brief)
 		if name := c.one(c.dir + "/" + patterns[c.draw.IntN(len(patterns))]); name != "" {
 			c.lies = false // what it promises may be forgotten
 			c.heal()
@@ -151,7 +151,7 @@ var disasters = []disaster{
 // them open, indexes at any time, and what is there only while no mirror has anything
 // newer, which a run may miss.
 var (
-	passing = []string{"cache/.im/gen/*.lag"}
+	brief = []string{"cache/.im/gen/*.lag"}
 
 	databases = []string{
 		"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal",
