@@ -15,12 +15,16 @@ import (
 // Ingest reads the new lines of the logs that the globs find, and counts them.
 // A log that cannot be read is in the Report and does not stop the others; a
 // glob without a file is too, and is no error. The error is the database's, the
-// context's or that of a malformed glob. Whatever was committed before it stays
+// context's, that of a malformed glob, or that the clock was never set. Whatever was committed before it stays
 // and is in the Report; the next Ingest goes on from there.
 func (s *Store) Ingest(ctx context.Context, globs []string) (Report, error) {
 	s.one.Lock()
 	defer s.one.Unlock()
 	report := newReport()
+	if now := s.opt.Clock(); now.Unix() < earliest {
+		return report, fmt.Errorf("no log is read while the clock says %s, since its lines would be passed over as the future's: "+
+			"the next run reads them once the clock is set", now.UTC().Format(time.DateOnly))
+	}
 	paths, err := expand(globs, &report)
 	if err != nil {
 		return report, err

@@ -55,6 +55,30 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// TestLineOverSummerTime: on the nights on which the clocks are changed a line has the
+// time that they show, and which of the two that is.
+func TestLineOverSummerTime(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	for at, want := range map[string]string{
+		"2026-10-25T00:59:59Z": "[25/Oct/2026:02:59:59 +0200]",
+		"2026-10-25T01:00:00Z": "[25/Oct/2026:02:00:00 +0100]",
+		"2026-03-29T00:59:59Z": "[29/Mar/2026:01:59:59 +0100]",
+		"2026-03-29T01:00:00Z": "[29/Mar/2026:03:00:00 +0200]",
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := event{Client: "10.0.0.1", At: when.In(berlin), Method: "GET", Target: "/", Proto: "HTTP/1.1"}
+		if got := string(e.appendLine(nil)); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", at, got)
+		}
+	}
+}
+
 // combined is a line as a parser sees it, fields within quotes with what is escaped in them.
 var combined = regexp.MustCompile(`^\S+ - - \[[^]]+\] "((?:[^"\\]|\\.)*)" \d{3} \d+ "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)" \d+\.\d{3}\n$`)
 

@@ -52,7 +52,7 @@ func parseHitRequest(b []byte) (q hitRequest, size int, is shape) {
 		return q, 0, opaque
 	}
 	target, ok := bytes.CutSuffix(line, version11)
-	if !ok || !visible(target) {
+	if !ok || !visibleASCII(target) {
 		return q, 0, opaque
 	}
 	if q.target = target; len(target) == 0 || target[0] != '/' {
@@ -145,8 +145,8 @@ func weigh(name []byte) weight {
 	return isMeaningful
 }
 
-// visible reports whether all of b is visible ASCII.
-func visible(b []byte) bool {
+// visibleASCII reports whether all of b is visible ASCII.
+func visibleASCII(b []byte) bool {
 	for _, c := range b {
 		if c <= ' ' || c >= 0x7f {
 			return false

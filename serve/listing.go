@@ -72,7 +72,7 @@ func (s *Server) listing(a *answer, t target) bool {
 	h.Set("Vary", "Accept")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
-	a.document("text/html; charset=utf-8", b.Bytes())
+	a.document("text/html; charset=utf-8", []byte(shown(b.String())))
 	return true
 }
 

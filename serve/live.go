@@ -74,5 +74,5 @@ func (s *Server) live(a *answer) string {
 	if err := statusTemplate.ExecuteTemplate(&b, "live", s.livePart(&r)); err != nil {
 		s.o.Log.Warn("the status can't be followed", "error", err)
 	}
-	return b.String()
+	return shown(b.String())
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/visible"
 )
 
 // stylePath is where the style sheet of the server's own pages is.
@@ -25,6 +26,10 @@ func (a *answer) guard() {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
+
+// shown is a page whose names, which are anybody's, have no characters that do not show:
+// no name looks like another, or turns what is beside it. Links are escaped already.
+func shown(page string) string { return visible.Text(page, "\n\t"+thousands) }
 
 // document answers with a page that is made for this request.
 func (a *answer) document(contentType string, body []byte) {

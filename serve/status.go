@@ -163,7 +163,7 @@ func (s *Server) page(a *answer) {
 		return
 	}
 	a.guard()
-	a.document("text/html; charset=utf-8", b.Bytes())
+	a.document("text/html; charset=utf-8", []byte(shown(b.String())))
 }
 
 // sparedText is seconds of waiting, for people.
@@ -191,11 +191,14 @@ func byteText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", v, units[i])
 }
 
+// thousands is the narrow space between the thousands of a number.
+const thousands = "\u202f"
+
 // countText is n with its thousands apart.
 func countText(n int64) string {
 	text := strconv.FormatInt(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "\u202f" + text[i:]
+		text = text[:i] + thousands + text[i:]
 	}
 	return text
 }

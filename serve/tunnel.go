@@ -115,7 +115,8 @@ type tunnel struct {
 	idle         time.Duration // how long nothing may be said in either direction
 
 	up, down stream
-	moved    atomic.Int64 // when the last byte went, Unix nanoseconds
+	began    time.Time    // with run
+	moved    atomic.Int64 // how long after that the last byte went, in nanoseconds
 }
 
 // stream is one direction.
@@ -145,7 +146,7 @@ func ending(err error) string {
 // is nil for the first of these alone; otherwise both connections break, so that
 // neither side takes it for an orderly end. Both are closed when it returns.
 func (t *tunnel) run(ctx context.Context, early []byte) error {
-	t.touch()
+	t.began = time.Now()
 	ends := make(chan error, 2)
 	go func() { ends <- t.pass(t.host, io.MultiReader(bytes.NewReader(early), t.client), &t.up, &t.down) }()
 	go func() { ends <- t.pass(t.client, t.host, &t.down, &t.up) }()
@@ -167,7 +168,7 @@ func (t *tunnel) run(ctx context.Context, early []byte) error {
 				fail(err)
 			}
 		case <-quiet.C:
-			left := t.idle - time.Since(time.Unix(0, t.moved.Load()))
+			left := t.idle - (time.Since(t.began) - time.Duration(t.moved.Load()))
 			if left <= 0 {
 				fail(errIdle)
 				continue
@@ -184,8 +185,9 @@ func (t *tunnel) run(ctx context.Context, early []byte) error {
 	return failure
 }
 
-// touch notes that something was said.
-func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
+// touch notes that something was said. The time of the day has no part in it: somebody
+// may set that.
+func (t *tunnel) touch() { t.moved.Store(int64(time.Since(t.began))) }
 
 // pass says to one side what the other says, and tells it the end. A side that
 // has said all it had to and is gone before it has heard all is no failure: that

@@ -57,6 +57,20 @@ func TestDue(t *testing.T) {
 			{"put forward to before the next", 20 * time.Hour, 2 * time.Minute, 2},
 			{"put forward over it", 3 * time.Hour, 2 * time.Minute, 3},
 		}, 0},
+		{"a year ahead, and back", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 0, []step{
+			{"its time", 0, 3 * time.Hour, 1},
+			{"all that was missed is one run", 365 * day, 2 * time.Minute, 2},
+			{"the next night", 0, 24 * time.Hour, 3},
+			{"back, which is no new night", -365 * day, 2 * time.Minute, 3},
+			{"and the next", 0, 24 * time.Hour, 4},
+		}, 0},
+		{"to 1970, and back", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "", 0, []step{
+			{"its time", 0, 3 * time.Hour, 1},
+			{"1970-01-01 03:00", -20780 * day, 2 * time.Minute, 1},
+			{"its next night", 0, 24 * time.Hour, 2},
+			{"back in 2026", 20780 * day, 2 * time.Minute, 3},
+			{"the next night", 0, 24 * time.Hour, 4},
+		}, 0},
 		{"a clock that was wrong", "CRON_TZ=UTC 17 2 * * *", "2026-11-23T00:00:00Z", config.Window{}, "2031-01-01T00:00:00Z", 0, []step{
 			{"before its time", 0, 2 * time.Hour, 0},
 			{"its time", 0, time.Hour, 1},

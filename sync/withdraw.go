@@ -34,7 +34,8 @@ const (
 	// metadataValid is how long ago upstream has to have said that a repository's
 	// metadata is current for anything of that to be withdrawn.
 	metadataValid = 48 * time.Hour
-	// withinDay is the time in which what goes of a repository counts as at once.
+	// withinDay is the time in which what goes of a repository counts as at once. What
+	// was noted further ahead than that, by a clock that was wrong, is not of this day.
 	withinDay = 24 * time.Hour
 )
 
@@ -138,10 +139,10 @@ func (w *withdrawal) take(ctx context.Context) (map[string]*stock, error) {
 		if s == nil {
 			return nil // no metadata tells any more
 		}
-		if !t.Confirmed && w.now().Sub(t.Withdrawn) < withinDay {
+		if !t.Confirmed && w.now().Sub(t.Withdrawn).Abs() < withinDay {
 			s.withdrawn++
 		}
-		if !t.Confirmed && !stored && w.now().Sub(t.Deleted) < withinDay {
+		if !t.Confirmed && !stored && w.now().Sub(t.Deleted).Abs() < withinDay {
 			s.deleted++
 		}
 		if stored && w.now().Sub(t.Withdrawn) >= time.Duration(w.site.Config.GenerationKeep) {

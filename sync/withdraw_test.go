@@ -54,6 +54,16 @@ func (p *publisher) keep(s testrepo.Spec) {
 	}
 }
 
+// allThere checks that no package is deleted, whether upstream has it or not.
+func (p *publisher) allThere() {
+	p.Helper()
+	for _, s := range p.all {
+		if _, err := os.Stat(filepath.Join(p.dir, benchRoot, s.Location())); err != nil {
+			p.Error(err)
+		}
+	}
+}
+
 // packages is those of the files that are packages: superseded metadata goes too.
 func packages(all []Removed) []Removed {
 	return slices.DeleteFunc(slices.Clone(all), func(r Removed) bool { return !strings.HasSuffix(r.Path, ".rpm") })
@@ -139,6 +149,50 @@ func TestWithdrawal(t *testing.T) {
 	for _, s := range p.all[1:] {
 		p.stored(s, true)
 	}
+}
+
+// TestWithdrawalOverJumps: a clock that goes back, by an hour or to 1970, deletes nothing
+// that is withdrawn and lets nothing of it back; one that was a year ahead when files were
+// withdrawn keeps nothing from being withdrawn now.
+func TestWithdrawalOverJumps(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"an hour back": -time.Hour, "a day back": -day, "to 1970": -20000 * day} {
+		t.Run(name, func(t *testing.T) {
+			p := newPublisher(t, 10)
+			p.lose(1)
+			p.pass(8)
+			if p.buried() != 1 {
+				t.Fatalf("%d tombstones", p.buried())
+			}
+			right := p.now
+			p.now = right.Add(jump)
+			if got := p.prune(PruneOptions{}); len(packages(got.Removed)) != 0 || p.buried() != 1 {
+				t.Errorf("after the jump: %+v, %d tombstones", got.Removed, p.buried())
+			}
+			p.now = right
+			if got := p.prune(PruneOptions{}); len(packages(got.Removed)) != 0 || p.buried() != 1 {
+				t.Errorf("with the right clock: %+v, %d tombstones", got.Removed, p.buried())
+			}
+			p.allThere()
+		})
+	}
+	t.Run("a year ahead, and back", func(t *testing.T) {
+		const lost = 30
+		p := newPublisher(t, 60)
+		p.lose(lost)
+		p.pass(7)
+		right := p.now
+		p.now = right.Add(365 * day)
+		for _, s := range p.all[:lost-1] {
+			if ok, err := p.site.Cache.Withdraw(cache.Key{Repo: "r", Path: "updates/41/" + s.Location()}, "a client asked for it", false); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		p.now = right
+		if r := p.pass(2); len(r.Guarded) != 0 || p.buried() != lost {
+			t.Errorf("guarded %+v, %d tombstones", r.Guarded, p.buried())
+		}
+		p.allThere()
+	})
 }
 
 // TestWithdrawnComesBack: what upstream lists again before its time is over is kept.

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -67,11 +65,7 @@ func newPlan(p *program) *cobra.Command {
 					return err
 				}
 				if asJSON {
-					items := report.Plan.Items
-					if items == nil {
-						items = []imsync.Item{}
-					}
-					err = writeJSON(p.stdout, items)
+					err = writeJSONList(p.stdout, report.Plan.Items)
 					writeFailures(p.complaints(), report) // for which the array has no place
 				} else {
 					writePlan(p.people(), report, cfg)
@@ -85,11 +79,4 @@ func newPlan(p *program) *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	return c
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

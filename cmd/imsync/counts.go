@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	"intelligentmirror/popularity"
 	imsync "intelligentmirror/sync"
 )
@@ -132,7 +133,7 @@ func importCounts(ctx context.Context, a *imsync.Agent, file string, stdin io.Re
 // writeExchanged prints what came of one machine's counts.
 func writeExchanged(stdout, stderr io.Writer, x imsync.Exchanged) {
 	if x.Error != "" {
-		fmt.Fprintf(stderr, "imsync: %s: %s\n", x.From, x.Error)
+		fmt.Fprintf(visible.Writer{W: stderr}, "imsync: %s: %s\n", x.From, x.Error)
 		return
 	}
 	fmt.Fprintf(stdout, "%s: counts of %s: %d requests were new, of %d days", x.From, moment(x.Made), x.Requests, x.Days)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -97,7 +98,7 @@ func (p *program) runs(ctx context.Context, a *imsync.Agent, log *slog.Logger, h
 		}
 		stop()
 	}()
-	lines := json.NewEncoder(p.stdout)
+	lines := json.NewEncoder(visible.JSON{W: p.stdout})
 	lines.SetEscapeHTML(false)
 	ended := a.Run(running, func(r *imsync.Report, err error) {
 		logRun(log, r, err)

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, context.Canceled):
 		text = "imsync: stopped; the next run goes on from here"
 	}
-	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), visible(text, "\n"))
+	applog.Failure(stderr, applog.InJournal(stderr, os.Getenv), text)
 	return code
 }
 

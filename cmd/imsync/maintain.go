@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -41,7 +42,7 @@ is no terminal, whenever it has changed.`,
 					if asJSON {
 						return writeJSON(w, s)
 					}
-					writeStatus(shown{w}, s)
+					writeStatus(visible.Writer{W: w}, s)
 					return nil
 				}
 				if !watched {

@@ -11,6 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -64,7 +65,7 @@ func (b *bars) Item(it imsync.Item) imsync.Track {
 	t := &barTrack{b: b, size: it.Size}
 	if it.Size >= ownBar {
 		t.bar = b.p.AddBar(it.Size, mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(visible(it.Name, ""), decor.WCSyncSpaceR)),
+			mpb.PrependDecorators(decor.Name(visible.Text(it.Name, ""), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersKibiByte(" % .1f / % .1f")))
 	}
 	return t

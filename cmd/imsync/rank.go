@@ -79,10 +79,7 @@ func printRanks(cmd *cobra.Command, p *program, a *imsync.Agent, n int, asJSON b
 		ranks = ranks[:min(n, all)]
 	}
 	if asJSON {
-		if ranks == nil {
-			ranks = []popularity.Rank{}
-		}
-		return writeJSON(p.stdout, ranks)
+		return writeJSONList(p.stdout, ranks)
 	}
 	writeRanks(p.people(), ranks, all, report, logs)
 	return nil

@@ -6,25 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
-
-func TestShown(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain, größer\n":        "plain, größer\n",
-		"\x1b[2J\x07":            `\x1b[2J\a`,
-		"a\rb\tc\x00":            `a\rb\tc\x00`,
-		"\u202egpj.\u2066":       `\u202egpj.\u2066`,
-		"\u2028\u0085\U000e0001": `\u2028\u0085\U000e0001`,
-		"\xff\xc0\xaf":           `\xff\xc0\xaf`,
-		"<b>\\":                  `<b>\`,
-	} {
-		var b strings.Builder
-		if n, err := (shown{&b}).Write([]byte(in)); b.String() != want || n != len(in) || err != nil {
-			t.Errorf("%q is shown as %q, %d, %v; want %q", in, b.String(), n, err, want)
-		}
-	}
-}
 
 // TestTablesOfHostileNames: whatever packages and files are called, a table has a line each,
 // and no terminal does what the names say.
@@ -34,7 +18,7 @@ func TestTablesOfHostileNames(t *testing.T) {
 	report.Items = []imsync.FetchedItem{{Item: imsync.Item{Name: name, EVR: name, Arch: name, Because: name}}}
 	report.Roots = []*imsync.RootReport{{Root: name, Failed: []imsync.Failure{{Path: name, Error: name}}}}
 	var b strings.Builder
-	writeReport(shown{&b}, report, nil)
+	writeReport(visible.Writer{W: &b}, report, nil)
 	if got := b.String(); strings.ContainsAny(got, "\x1b\u202e\x00\t") || !strings.Contains(got, `\x1b[2Jvlc\u202e\n<script>\t\x00`) {
 		t.Errorf("%q", got)
 	}

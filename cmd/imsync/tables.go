@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/visible"
 	imsync "intelligentmirror/sync"
 )
 
@@ -27,7 +28,7 @@ func table(w io.Writer, rows func(row func(cells ...any))) {
 				fmt.Fprint(t, "\t")
 			}
 			// A line's end within a name would be the row's.
-			fmt.Fprint(t, visible(fmt.Sprint(c), ""))
+			fmt.Fprint(t, visible.Text(fmt.Sprint(c), ""))
 		}
 		fmt.Fprintln(t)
 	})

@@ -2,7 +2,8 @@
 // themselves, as text for people or as JSON for machines, and with the priorities
 // that systemd's journal goes by where the journal reads it.
 //
-// What it promises: a record is one line and one Write. Who asked for what is not
+// What it promises: a record is one line and one Write, and nothing in it commands the
+// terminal that shows it: names in messages are mirrors' and clients'. Who asked for what is not
 // its business: that is the access log's, which has a retention of its own.
 package applog
 
@@ -16,6 +17,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"intelligentmirror/internal/visible"
 )
 
 // Format is how the log is written.
@@ -74,9 +77,9 @@ func New(w io.Writer, o Options) *slog.Logger {
 
 func (f Format) handler(w io.Writer, o *slog.HandlerOptions) slog.Handler {
 	if f == JSON {
-		return slog.NewJSONHandler(w, o)
+		return slog.NewJSONHandler(visible.JSON{W: w}, o)
 	}
-	return slog.NewTextHandler(w, o)
+	return slog.NewTextHandler(visible.Writer{W: w}, o)
 }
 
 // journal is a handler whose lines begin with their priority.
@@ -138,7 +141,7 @@ func Failure(w io.Writer, journal bool, text string) {
 		if journal {
 			line = fmt.Sprintf("<%d>%s", priority(slog.LevelError), line)
 		}
-		_, _ = io.WriteString(w, line)
+		_, _ = io.WriteString(w, visible.Text(line, "\n"))
 	}
 }
 

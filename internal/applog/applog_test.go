@@ -2,6 +2,7 @@ package applog
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,7 +12,40 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"intelligentmirror/internal/visible"
 )
+
+// TestHostileNames: names that strangers chose make no line of their own, command no
+// terminal and look like no other, in either format, as values, as errors, as groups'
+// and in the message; JSON's readers get them as they were.
+func TestHostileNames(t *testing.T) {
+	const name = "\x1b[2J\r\nlevel=ERROR\x00\x7f\u009b\u0085\u2028\u2029\u202egpj\u2066\u200b\u3164\ufe0f\U000e0001"
+	for _, o := range []Options{{}, {Format: JSON}, {Journal: true}, {Journal: true, Format: JSON}} {
+		var b bytes.Buffer
+		New(&b, o).With("with", name).WithGroup("g").Warn("of "+name, "path", name, "error", fmt.Errorf("fetch %s: no", name), "key"+name, 1)
+		text := b.String()
+		if strings.Count(text, "\n") != 1 || visible.Text(text, "\n") != text {
+			t.Errorf("%+v: %q", o, text)
+		}
+		if o.Format == JSON {
+			var got struct {
+				With, Msg string
+				G         map[string]any
+			}
+			if err := json.Unmarshal([]byte(text[strings.IndexByte(text, '{'):]), &got); err != nil || got.With != name || got.Msg != "of "+name || got.G["path"] != name {
+				t.Errorf("%+v: read as %+v, %v", o, got, err)
+			}
+		}
+	}
+	var b bytes.Buffer
+	Failure(&b, true, "imsync: read "+name)
+	for line := range strings.Lines(b.String()) {
+		if visible.Text(line, "\n") != line || !strings.HasPrefix(line, "<3>") {
+			t.Errorf("what a program ends with: %q", line)
+		}
+	}
+}
 
 func TestNew(t *testing.T) {
 	for _, c := range []struct {

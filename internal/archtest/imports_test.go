@@ -28,7 +28,7 @@ var parts = map[string]part{
 	"cmd": {
 		imports: []string{"serve", "sync", "popularity", "internal/site", "internal/config", "internal/generation",
 			"internal/upstream", "internal/cache", "internal/repodata", "internal/authority", "internal/manual", "internal/bucket", "internal/applog",
-			"internal/announce"},
+			"internal/announce", "internal/visible"},
 		reason: "cmd wires what the others do",
 	},
 	"contrib": {
@@ -38,7 +38,7 @@ var parts = map[string]part{
 	},
 	"serve": {
 		imports: []string{"popularity", "internal/site", "internal/config", "internal/generation", "internal/upstream",
-			"internal/cache", "internal/repodata", "internal/authority", "internal/manifest"},
+			"internal/cache", "internal/repodata", "internal/authority", "internal/manifest", "internal/visible"},
 		reason: "the server answers without the agent, and must build and run where the agent is not wanted",
 	},
 	"sync": {
@@ -84,7 +84,11 @@ var parts = map[string]part{
 		reason: "a manual page is made of a command line, whatever that does",
 	},
 	"internal/applog": {
-		reason: "how a log is written is the same whoever writes what; the others are handed a logger",
+		imports: []string{"internal/visible"},
+		reason:  "how a log is written is the same whoever writes what; the others are handed a logger",
+	},
+	"internal/visible": {
+		reason: "which characters show is the same whoever chose the text",
 	},
 	"internal/manifest": {
 		reason: "the server that is copied and the agent that copies agree on it, and on nothing else",

@@ -135,11 +135,44 @@ func TestLeaf(t *testing.T) {
 	}
 }
 
+// TestLeafWhenTheClockIsSet: clients that have the right time get a certificate that is
+// good at it as soon as this machine has it too, whatever it believed before.
+func TestLeafWhenTheClockIsSet(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{
+		"a year ahead": 365 * 24 * time.Hour, "a week ahead": 7 * 24 * time.Hour, "two days ahead": 48 * time.Hour, "an hour ahead": time.Hour,
+		"an hour behind": -time.Hour, "a day behind": -24 * time.Hour, "in 1970": -time.Duration(20780 * 24 * time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, a, c := made(t, New{})
+			right := c.t
+			c.t = right.Add(wrong)
+			before, err := a.Certificate("dl.example.org")
+			if (err != nil) != (name == "in 1970") {
+				t.Errorf("while the clock is wrong: %v", err)
+			}
+			c.t = right
+			cert, err := a.Certificate("dl.example.org")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := trusts(t, n.Cert, cert.Certificate, "dl.example.org", right); err != nil {
+				t.Error(err)
+			}
+			if again, err := a.Certificate("dl.example.org"); err != nil || again != cert {
+				t.Errorf("it is made anew each time, %v", err)
+			}
+			if name == "an hour behind" && cert != before {
+				t.Error("a clock that is put right by an hour makes all anew")
+			}
+		})
+	}
+}
+
 // TestLeavesAreBounded holds that clients who choose names choose no size.
 func TestLeavesAreBounded(t *testing.T) {
 	_, a, c := made(t, New{})
 	for i := range maxLeaves {
-		a.leaves[fmt.Sprint(i)] = leaf{due: c.t.Add(time.Hour)}
+		a.leaves[fmt.Sprint(i)] = leaf{made: c.t}
 	}
 	if _, err := a.Certificate("dl.example.org"); err != nil || len(a.leaves) > maxLeaves {
 		t.Errorf("%d are kept, %v", len(a.leaves), err)

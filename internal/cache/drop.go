@@ -54,7 +54,7 @@ func (c *Cache) drop(f *resident, sure bool) error {
 			return ErrInUse
 		}
 	}
-	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at) < aheadFor {
+	if at := st.facts.Prefetched; !sure && !f.use.known && !at.IsZero() && c.o.Now().Sub(at).Abs() < aheadFor {
 		return errNotSure
 	}
 	for _, k := range keys {

@@ -46,6 +46,17 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+	// On the night on which the clocks are put back an hour comes twice.
+	if berlin, err := time.LoadLocation("Europe/Berlin"); err == nil {
+		summer := time.Date(2026, 10, 25, 0, 59, 0, 0, time.UTC).In(berlin) // 02:59
+		winter := summer.Add(2 * time.Minute)                               // 02:01
+		if winter.Hour()*60+winter.Minute() >= summer.Hour()*60+summer.Minute() {
+			t.Fatalf("%v is not before %v on the clock", winter, summer)
+		}
+		if got := Decide(winter, &Facts{Validated: summer}, Want{}, p); got != Serve {
+			t.Errorf("two minutes later, an hour earlier on the clock: %d", got)
+		}
+	}
 	if got := Decide(now, &Facts{Validated: now}, Want{}, Policy{}); got != Validate {
 		t.Errorf("with no max age: %d, want a validation", got)
 	}

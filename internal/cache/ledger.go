@@ -369,6 +369,8 @@ func (l *Ledger) EvictedSince(ctx context.Context, since time.Time) (files, byte
 }
 
 // served accounts the answers t for the file k.
+// A use that is later than this one by more than clockSlip was noted by a clock that
+// was wrong, and would make all uses until then worth nothing.
 func served(tx *sql.Tx, k Key, t *tally) error {
 	var h heat
 	var last int64
@@ -377,12 +379,18 @@ func served(tx *sql.Tx, k Key, t *tally) error {
 		return err
 	}
 	h.at = unixTime(last)
+	if h.at.Sub(t.heat.at) > clockSlip {
+		h.at = t.heat.at
+	}
 	h = h.plus(t.heat)
 	_, err = tx.Exec(`INSERT INTO file (path, hits, bytes, last_used, heat) VALUES (?1, ?2, ?3, ?4, ?5)
 		ON CONFLICT (path) DO UPDATE SET hits = hits + ?2, bytes = bytes + ?3, last_used = ?4, heat = ?5`,
 		k.String(), t.hits, t.bytes, h.at.Unix(), h.uses)
 	return err
 }
+
+// clockSlip is how far back a clock goes that is put right by a little.
+const clockSlip = 24 * time.Hour
 
 // Totals sums up days of accounting; all but Requests and Hits are bytes.
 type Totals struct {

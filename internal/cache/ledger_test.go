@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -68,8 +70,8 @@ func TestLedgerTotals(t *testing.T) {
 	}
 }
 
-// TestLedgerForgets: what nobody has come for in half a year is forgotten, whether or not
-// anything is ever evicted, and while the process goes on.
+// What nobody has come for in half a year is forgotten, whether or not anything is ever
+// evicted, and while the process goes on.
 func TestLedgerForgets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	var mu sync.Mutex
@@ -106,6 +108,50 @@ func TestLedgerForgets(t *testing.T) {
 	}
 	if files, _, err := l.EvictedSince(t.Context(), time.Time{}); err != nil || files != 0 {
 		t.Errorf("%d evicted files are remembered, %v", files, err)
+	}
+}
+
+// TestLedgerOverJumps: uses that a clock a year ahead has noted are as good as uses of
+// now, and hide none that come after them; a clock that goes back a little, or for good,
+// loses none.
+func TestLedgerOverJumps(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		back time.Duration
+		last time.Time
+		heat float64 // of three uses before the clock is put right, and two after
+	}{
+		{"not at all", 0, noon, 5},
+		{"an hour", time.Hour, noon.Add(time.Hour), 3 + 2*math.Exp2(-1.0/24)},
+		{"a year", 365 * day, noon, 5},
+		{"from 2026 to 1970", noon.Sub(time.Unix(0, 0)), noon, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var at atomic.Int64
+			at.Store(int64(tt.back))
+			l, err := OpenLedger(filepath.Join(t.TempDir(), "cache.db"), func() time.Time { return noon.Add(time.Duration(at.Load())) }, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			for range 3 {
+				l.Served(testKey, 1, true)
+			}
+			if err := l.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			at.Store(0)
+			for range 2 {
+				l.Served(testKey, 1, true)
+			}
+			all, err := l.uses(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u := all[testKey.String()]; !u.last.Equal(tt.last) || math.Abs(u.heat.uses-tt.heat) > 1e-6 {
+				t.Errorf("%g uses at %v, want %g at %v", u.heat.uses, u.last, tt.heat, tt.last)
+			}
+		})
 	}
 }
 

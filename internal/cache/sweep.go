@@ -22,8 +22,9 @@ type Leftover struct {
 var unfinished = []string{".new-*", "*/.new-*", "gen/*/.new-*", "gen/.[0-9a-f]*"}
 
 // Sweep removes the partial files that nobody has written to for that long, and
-// what has been waiting as long for its rename, and returns them. What is being
-// downloaded, by any process, stays. A rehearsal removes nothing.
+// what has been waiting as long for its rename, and returns them; one from as far in
+// the future was left under a clock that was wrong. What is being downloaded, by any
+// process, stays. A rehearsal removes nothing.
 func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 	entries, err := os.ReadDir(c.partials.dir)
 	if err != nil {
@@ -33,7 +34,7 @@ func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 	var errs []error
 	for _, e := range entries {
 		fi, err := e.Info()
-		if err != nil || c.o.Now().Sub(fi.ModTime()) < unused {
+		if err != nil || c.o.Now().Sub(fi.ModTime()).Abs() < unused {
 			continue // gone meanwhile, or young
 		}
 		name := path.Join(ownDir, "partial", e.Name())
@@ -58,7 +59,7 @@ func (c *Cache) Sweep(unused time.Duration, rehearse bool) ([]Leftover, error) {
 			// A link has its file's modification time; when it was made, this one tells.
 			changed := inodeOf(fi).changed
 			since := time.Unix(changed.Unix())
-			if c.o.Now().Sub(since) < unused {
+			if c.o.Now().Sub(since).Abs() < unused {
 				continue
 			}
 			frees := c.tree.takes(name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,41 @@ func TestSymlinksInMidRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSymlinkInPlaceOfOwn: a link in the place of what is the cache's own is refused when
+// the cache is opened, before anything is made where it leads; one in the place of the
+// cache directory is that directory.
+func TestSymlinkInPlaceOfOwn(t *testing.T) {
+	for _, name := range []string{".im", ".im/partial", ".im/gen", ".im/tombstones", ".im/lists"} {
+		dir, outside := t.TempDir(), t.TempDir()
+		err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.Symlink(outside, filepath.Join(dir, name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := listing(t, outside)
+		c, err := cache.Open(cache.Options{Dir: dir})
+		if err == nil {
+			c.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, name)+" is a symbolic link") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := listing(t, outside); after != before {
+			t.Errorf("%s: there is now %s", name, after)
+		}
+	}
+	body := rpm(5000, 1)
+	s := newSite(t, file(body, day1))
+	link := filepath.Join(t.TempDir(), "cache")
+	if err := os.Symlink(s.dir, link); err != nil {
+		t.Fatal(err)
+	}
+	s.dir = link
+	if _, err := s.open(nil).Prefetch(waiting(t), here, want(body), s.mirrors()); err != nil {
+		t.Errorf("a cache directory that is a link: %v", err)
+	}
+	onDisk(t, link, here, body)
 }
 
 // TestSymlinkForAPartial: who can guess the name of a partial file, and puts a link there,

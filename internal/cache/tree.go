@@ -33,7 +33,24 @@ type stored struct {
 	known bool
 }
 
+// CheckOwn reports where a symbolic link is in the place of the directory of the cache's
+// own below dir, or of one in it from which files get into the tree: by renames and links,
+// which lead neither out of the tree nor to another file system.
+func CheckOwn(dir string) error {
+	for _, name := range []string{"", "partial", "gen", "tombstones", "lists"} {
+		name = filepath.Join(dir, ownDir, name)
+		if fi, err := os.Lstat(name); err == nil && fi.Mode().Type() == fs.ModeSymlink {
+			return fmt.Errorf("cache_dir: %s is a symbolic link, and has to be a directory, on the file system of what is stored: "+
+				"put that in its place, or let all of %s be the link", name, dir)
+		}
+	}
+	return nil
+}
+
 func openTree(dir string) (*tree, error) {
+	if err := CheckOwn(dir); err != nil {
+		return nil, err
+	}
 	for _, d := range []string{dir, filepath.Join(dir, ownDir), filepath.Join(dir, ownDir, "partial")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("cache_dir: %w", err)

@@ -64,7 +64,7 @@ func (c *Cache) wantedList() (iter.Seq[string], error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.o.Now().Sub(fi.ModTime()) > wantedFor {
+	if c.o.Now().Sub(fi.ModTime()).Abs() > wantedFor {
 		return nil, nil
 	}
 	text, err := os.ReadFile(c.wantedPath())

@@ -76,8 +76,9 @@ type use struct {
 
 // rank says when f goes.
 func (f *resident) rank(now time.Time) rank {
+	// What lies further ahead than that was noted by a clock that was wrong.
 	within := func(at time.Time, d time.Duration) bool {
-		return !at.IsZero() && now.Sub(at) < d
+		return !at.IsZero() && now.Sub(at).Abs() < d
 	}
 	switch {
 	case f.pinned:
@@ -98,10 +99,14 @@ func (f *resident) rank(now time.Time) rank {
 
 // worth is what the uses of f would have cost as misses, by its size, as a
 // logarithm. A file that the ledger does not know counts as half a use when it came.
-func (f *resident) worth() float64 {
+// No use was later than now, whatever a clock that was wrong has noted.
+func (f *resident) worth(now time.Time) float64 {
 	h := f.use.heat
 	if h.uses == 0 {
 		h = heat{0.5, f.changed}
+	}
+	if h.at.After(now) {
+		h.at = now
 	}
 	size := float64(max(f.bytes, 1))
 	return h.log() + math.Log2((size+askingCosts)/size)
@@ -136,7 +141,7 @@ func halfLives(d time.Duration) float64 { return float64(d) / float64(useHalfLif
 // arrange sorts the files in the order in which they go.
 func arrange(files []*resident, now time.Time) {
 	for _, f := range files {
-		f.goes, f.value = f.rank(now), f.worth()
+		f.goes, f.value = f.rank(now), f.worth(now)
 		if f.goes != rankWanted {
 			f.place = 0
 		}

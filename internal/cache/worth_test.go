@@ -54,6 +54,11 @@ func TestWorth(t *testing.T) {
 		{"only older metadata lists it, against metadata", resident{bytes: 1, held: true, use: used(noon, day)}, resident{bytes: 1 << 30, changed: old, metadata: true, held: true}},
 		{"metadata that nobody asks for or lists", resident{bytes: 2, changed: old, metadata: true, use: used(noon, 31*day)}, file(1, used(noon, 31*day))},
 		{"metadata that somebody asks for", file(1, used(noon, day)), resident{bytes: 2, changed: old, metadata: true, use: used(noon, 29*day)}},
+		{"used by a clock that was a year ahead", file(100, used(noon, -365*day)), file(100, used(noon, 0, 0))},
+		{"prefetched by a clock that was a year ahead", file(1, ahead(-365*day, use{})), file(1<<30, ahead(9*time.Hour, use{}))},
+		{"prefetched by a clock that was an hour ahead", file(1, used(noon, day, day)), file(1<<30, ahead(-time.Hour, use{}))},
+		{"came by a clock that was a year ahead", resident{bytes: 1 << 30, changed: noon.Add(365 * day)}, resident{bytes: 1 << 30, changed: noon.Add(-59 * time.Minute)}},
+		{"metadata of a year ahead that nobody lists", resident{bytes: 2, changed: noon.Add(365 * day), metadata: true}, resident{bytes: 2, changed: noon, metadata: true}},
 		{"metadata, against what never goes", resident{bytes: 1, metadata: true, held: true}, resident{bytes: 1, changed: old, pinned: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -115,6 +115,9 @@ func Open(o Options) (*Store, error) {
 	if s.signing = o.Signing; s.signing == nil {
 		s.signing = func(Root) *Signing { return nil }
 	}
+	if err := cache.CheckOwn(o.Dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cache_dir: %w", err)
 	}

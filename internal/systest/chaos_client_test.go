@@ -228,7 +228,7 @@ func (c *chaos) still(before map[string]string) {
 	}
 	for name := range before {
 		_, err := os.Stat(filepath.Join(c.repo, strings.TrimPrefix(name, "/"+rootName)))
-		if now[name] == "" && err == nil {
+		if now[name] == "" && err == nil && !c.withdrawn[name] {
 			c.wrong = append(c.wrong, fmt.Sprintf("%s was stored, upstream has it, and it is lost", name))
 		}
 	}
@@ -254,6 +254,10 @@ func (c *chaos) recovered() {
 		r := c.imsync("once", "--json")
 		if err := json.Unmarshal([]byte(r.stdout), &did); err != nil {
 			return false
+		}
+		if len(did.Guarded) > 0 {
+			// What upstream replaced meanwhile is more than goes without a person's word.
+			c.imsync("prune", "--confirm", did.Guarded[0].Root)
 		}
 		return r.code == 0 && did.Failures == 0
 	})

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,11 +59,13 @@ var disasters = []disaster{
 	}},
 	{"mirrors are well", false, func(c *chaos) func() { c.heal(); return nil }},
 	{"upstream is out of reach", false, func(c *chaos) func() {
-		for _, m := range c.mirrors {
+		// Or all but the one that lags.
+		for _, m := range c.mirrors[:len(c.mirrors)-c.draw.IntN(2)] {
 			m.Stop()
 		}
 		return c.reachable
 	}},
+	{"a mirror catches up", false, func(c *chaos) func() { c.follow(); return nil }},
 	{"the disk is full", true, func(c *chaos) func() {
 		ballast := c.dir + "/cache/.im/ballast"
 		// It ends when there is no room, which is what it is for.
@@ -92,8 +95,7 @@ var disasters = []disaster{
 		return func() { c.restart(""); crowd.Wait() }
 	}},
 	{"a database is damaged", false, func(c *chaos) func() {
-		names := []string{"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal"}
-		name := filepath.Join(c.dir, names[c.draw.IntN(len(names))])
+		name := filepath.Join(c.dir, databases[c.draw.IntN(len(databases))])
 		if c.sync != nil {
 			c.sync.kill()
 		}
@@ -103,10 +105,8 @@ var disasters = []disaster{
 		return nil
 	}},
 	{"an index is damaged", false, func(c *chaos) func() {
-		patterns := []string{
-			"gen/*/catalog", "gen/*.root", "gen/*.spare", "gen/*.lag", "usage", "gen/*/primary*", "gen/*/*-primary*", "gen/*/repomd.xml", "lists/*", "tombstones/*/*",
-		}
-		if name := c.one(c.dir + "/cache/.im/" + patterns[c.draw.IntN(len(patterns))]); name != "" {
+		patterns := slices.Concat(indexes, brief)
+		if name := c.one(c.dir + "/" + patterns[c.draw.IntN(len(patterns))]); name != "" {
 			c.lies = false // what it promises may be forgotten
 			c.heal()
 			c.damage(name)
@@ -147,13 +147,35 @@ var disasters = []disaster{
 	}},
 }
 
-// one is one of the files that a pattern finds, "" where it finds none.
-func (c *chaos) one(pattern string) string {
+// Which files are damaged, below the site's directory: databases while no program has
+// them open, indexes at any time, and what is there only while no mirror has anything
+// newer, which a run may miss.
+var (
+	brief = []string{"cache/.im/gen/*.lag"}
+
+	databases = []string{
+		"cache/.im/cache.db", "state/popularity.db", "state/imsync.db", "cache/.im/cache.db-wal", "state/popularity.db-wal",
+	}
+	indexes = []string{
+		"cache/.im/gen/*/catalog", "cache/.im/gen/*.root", "cache/.im/gen/*.spare", "cache/.im/gen/*/*-primary*", "cache/.im/gen/*/repomd.xml",
+		"cache/.im/usage", "cache/.im/wanted", "cache/.im/lists/*.json", "cache/.im/tombstones/" + rootName + "/Packages/*/*.rpm",
+	}
+)
+
+// matches is the files that a pattern below the site's directory finds.
+func (c *chaos) matches(pattern string) []string {
 	c.t.Helper()
-	names, err := filepath.Glob(pattern)
+	names, err := filepath.Glob(filepath.Join(c.dir, pattern))
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return names
+}
+
+// one is one of the files that a pattern finds, "" where it finds none.
+func (c *chaos) one(pattern string) string {
+	c.t.Helper()
+	names := c.matches(strings.TrimPrefix(pattern, c.dir))
 	if len(names) == 0 {
 		return ""
 	}

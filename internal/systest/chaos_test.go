@@ -1,12 +1,14 @@
 package systest
 
 import (
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,7 +37,11 @@ const (
 	chaosLeast    = 600 * time.Millisecond
 	chaosLong     = 5 * time.Minute // how long it has to go on for what takes a minute
 	chaosCrowd    = 200             // clients, while descriptors run out
+	chaosKeep     = "10s"           // generation_keep: what is withdrawn is soon withdrawn here too
 )
+
+// chaosRoot is the root below its repository.
+var chaosRoot = strings.TrimPrefix(rootName, "fedora/")
 
 // chaos is a site to which everything happens, and what is known of it: what upstream
 // ever had, and what clients were told.
@@ -52,6 +58,8 @@ type chaos struct {
 	over      chan struct{}
 	sync      *process // the run that is under way; nil
 	disasters map[string]int
+	seen      map[string]bool // patterns of files that can be damaged, of which there was one
+	withdrawn map[string]bool // paths of packages that upstream was without for a while
 
 	mu       sync.Mutex
 	history  map[string]map[string][]byte // path to digest to what upstream had there
@@ -62,18 +70,22 @@ type chaos struct {
 func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{
 		site: newSite(t).underRace(), lies: true, draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
-		history: map[string]map[string][]byte{}, statuses: map[string]int{},
+		seen: map[string]bool{}, withdrawn: map[string]bool{}, history: map[string]map[string][]byte{}, statuses: map[string]int{},
 	}
 	second := testrepo.Start(t, c.tree)
 	c.others = []string{second.URL}
-	c.mirrors = []*testrepo.Server{c.up, second}
+	third := testrepo.Start(t, c.dir+"/behind") // which only a list of mirrors names
+	c.mirrors = []*testrepo.Server{c.up, second, third}
+	c.mkdir(filepath.Dir(c.tree + "/list/" + chaosRoot))
+	c.write(c.tree+"/list/"+chaosRoot, third.URL+upstreamRoot+"\n"+second.URL+upstreamRoot+"\n")
+	c.more = "mirrorlist = \"" + second.URL + "/list/{root}\"\n"
 	c.configure("[serve]\nmetadata_max_age = \"0s\"\npackage_max_age = \"1s\"",
 		"[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\"]")
 	text, err := os.ReadFile(c.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.write(c.config, "min_free = \"1MiB\"\n"+string(text))
+	c.write(c.config, "min_free = \"1MiB\"\ngeneration_keep = \""+chaosKeep+"\"\n"+string(text))
 	cache := c.dir + "/cache"
 	c.mkdir(cache)
 	if err := syscall.Mount("chaos", cache, "tmpfs", 0, "size="+chaosDisk); err != nil {
@@ -90,6 +102,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		c.specs = append(c.specs, testrepo.Spec{Name: "p" + string(rune('a'+i%26)) + string(rune('a'+i/26)), Version: "1", Release: "1", Size: 1000 << (i % 10)})
 	}
 	c.edition()
+	c.follow()
 	return c
 }
 
@@ -103,6 +116,7 @@ func (c *chaos) edition() {
 	}
 	gone := 1 + c.draw.IntN(len(c.specs)-1)
 	specs := append(append([]testrepo.Spec{}, c.specs[:gone]...), c.specs[gone+1:]...)
+	c.withdrawn["/"+rootName+"/"+c.specs[gone].Location()] = true
 	// What clients may get is known before any of them can.
 	next := c.t.TempDir()
 	o := testrepo.BuildOptions{Seed: 1, Time: time.Now().Truncate(time.Second)}
@@ -123,6 +137,15 @@ func (c *chaos) edition() {
 	}
 	c.mu.Unlock()
 	if err := testrepo.Build(c.repo, specs, o); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// follow lets the mirror that lags catch up; meanwhile it is between two editions.
+func (c *chaos) follow() {
+	c.t.Helper()
+	to := c.dir + "/behind" + upstreamRoot
+	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(c.repo))); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -210,6 +233,7 @@ func TestChaos(t *testing.T) {
 		before := c.kept()
 		undo := d.happen(c)
 		c.pause()
+		c.look()
 		if undo != nil {
 			undo()
 			c.pause()
@@ -225,12 +249,35 @@ func TestChaos(t *testing.T) {
 	c.heal()
 	stop()
 	c.recovered()
+	c.complete()
 	for _, wrong := range c.wrong[:min(len(c.wrong), 20)] {
 		t.Error(wrong)
 	}
 	t.Logf("%d disasters: %v; answers: %v", len(c.disasters), c.disasters, c.statuses)
 	if t.Failed() {
 		t.Logf("again by -chaos.seed %d", seed)
+	}
+}
+
+// look notes which of the files that can be damaged there are.
+func (c *chaos) look() {
+	for _, pattern := range slices.Concat(databases, indexes) {
+		if !c.seen[pattern] {
+			c.seen[pattern] = len(c.matches(pattern)) > 0
+		}
+	}
+}
+
+// complete complains of patterns that no file has matched in a run that is long enough:
+// what they name has another name by now, and is damaged no more.
+func (c *chaos) complete() {
+	if *chaosFor < chaosLong {
+		return
+	}
+	for _, pattern := range slices.Concat(databases, indexes) {
+		if !c.seen[pattern] {
+			c.complain("no file was ever to be damaged that is called %s", pattern)
+		}
 	}
 }
 

@@ -183,6 +183,7 @@ type report struct {
 	Bytes        int64
 	ResumedBytes int64 `json:"resumed_bytes"`
 	Failures     int
+	Guarded      []struct{ Root string }
 }
 
 // once does a sync run in which nothing fails.

@@ -128,7 +128,7 @@ var aged = []struct{ database, statement string }{
 	{"cache.db", "UPDATE file SET prefetched = prefetched - :days * 86400 WHERE prefetched > 0"},
 	{"cache.db", "UPDATE evicted SET at = at - :days * 86400"},
 	{"popularity.db", "UPDATE open_days SET day = day - :days, read = read - :days * 86400"},
-	{"popularity.db", "UPDATE requests SET day = day - :days"},
+	{"popularity.db", "UPDATE requests SET part = part - 256 * :days"},
 	{"popularity.db", "UPDATE days SET day = day - :days, last_seen = last_seen - :days * 86400"},
 	{"popularity.db", "UPDATE overlaps SET day = day - :days"},
 	{"popularity.db", "UPDATE logs SET seen = seen - :days * 86400"},
