@@ -1,18 +1,21 @@
 // Metadata measures what a large repository's metadata costs imsync: a repository of
 // RPM packages is made of a Debian index, served on 127.0.0.1, and planned for, by
-// whole processes: for the first time, again, and in a run that has nothing to do.
+// whole processes: for the first time, again, and in a run that has nothing to do; and
+// for the looks of a process that stays.
 // It checks what is planned, and what the mirror is asked.
 //
 //	go run ./contrib/bench/metadata
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +77,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	bare, err := s.bare(ctx, *rounds)
+	if err != nil {
+		return err
+	}
+	look, err := s.looks(ctx, *rounds)
+	if err != nil {
+		return err
+	}
 	t := peer.NewTable("COMMAND", "CPU", "WALL", "PEAK MiB")
 	for _, row := range []struct {
 		what    string
@@ -82,10 +93,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		{"imsync plan, fetch the metadata and read it", first},
 		{"imsync plan, the metadata is there", again},
 		{"imsync once, nothing has changed", idle},
+		{"imsync --version, which does nothing", bare},
 	} {
 		f := peer.Figures(row.samples)
 		t.Row(row.what, f.CPU.Round(time.Millisecond), f.Wall.Round(time.Millisecond), fmt.Sprintf("%.0f", float64(f.Peak)/(1<<20)))
 	}
+	t.Row("imsync run, each look while nothing has changed", look.Round(100*time.Microsecond), "", "")
 	if err := t.Print(stdout); err != nil {
 		return err
 	}
@@ -169,6 +182,78 @@ func (s *site) measure(ctx context.Context, rounds int) (first, again, idle []pe
 		idle = append(idle, m)
 	}
 	return first, again, idle, nil
+}
+
+// bare takes samples of a process that does nothing.
+func (s *site) bare(ctx context.Context, rounds int) (all []peer.Sample, err error) {
+	for range rounds {
+		m, _, err := peer.Measure(ctx, s.imsync, "--version")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// looksARound is how many looks of one process are measured together, since its
+// processor time is told in steps of 10 ms.
+const looksARound = 5
+
+// looks is the processor time that a look at what may have changed (sync.poll) takes in a
+// process that stays, in the mean of rounds.
+func (s *site) looks(ctx context.Context, rounds int) (each time.Duration, err error) {
+	config := s.dir + "/staying.toml"
+	b, err := os.ReadFile(s.dir + "/config.toml")
+	if err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(config, fmt.Appendf(b, "schedule = \"0 0 29 2 *\"\npoll = \"1s\"\n"), 0o600); err != nil {
+		return 0, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, s.imsync, "run", "--config", config)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		stop()
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	s.mirror.took()
+	await := func(looks int) (seen int, took time.Duration, err error) {
+		for seen < looks {
+			select {
+			case err := <-ended:
+				ended <- err
+				return 0, 0, fmt.Errorf("imsync run has ended (%w): %s", err, &said)
+			case <-time.After(10 * time.Millisecond):
+			}
+			for _, asked := range s.mirror.took() {
+				if asked != "304 repodata/repomd.xml" {
+					return 0, 0, fmt.Errorf("nothing has changed, and upstream was asked %q", asked)
+				}
+				seen++
+			}
+		}
+		took, err = peer.CPUOf(cmd.Process.Pid)
+		return seen, took, err
+	}
+	_, before, err := await(2) // it may have caught up on a run
+	if err != nil {
+		return 0, err
+	}
+	seen, after, err := await(looksARound * rounds)
+	if err != nil {
+		return 0, err
+	}
+	return (after - before) / time.Duration(seen), nil
 }
 
 // settle does runs until one has fetched nothing, so that the next has nothing to do.

@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), []string{"-packages", "50", "-popular", "5", "-rounds", "1", "-index", file}, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{"50 packages, primary.xml ", "\nimsync plan, the metadata is there ", "\nimsync once, nothing has changed ", "one conditional request"} {
+	for _, want := range []string{"50 packages, primary.xml ", "\nimsync plan, the metadata is there ", "\nimsync once, nothing has changed ", "\nimsync run, each look while ", "one conditional request"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, &out)
 		}
