@@ -133,7 +133,8 @@ var aged = []struct{ database, statement string }{
 	{"popularity.db", "UPDATE overlaps SET day = day - :days"},
 	{"popularity.db", "UPDATE logs SET seen = seen - :days * 86400"},
 	{"imsync.db", "UPDATE prefetched SET at = at - :days * 86400, used = max(0, used - :days * 86400)"},
-	{"imsync.db", "UPDATE run SET rowid = rowid - :runs"},
+	// But for the newest: the next one's number is the one after it.
+	{"imsync.db", "UPDATE run SET rowid = rowid - :runs WHERE rowid < (SELECT max(rowid) FROM run)"},
 }
 
 // age makes what both programs remember older, since they go by the calendar, which
