@@ -184,7 +184,7 @@ func TestMissingOfSuite(t *testing.T) {
 // there, that is taken in the same request.
 func TestMissingTakesAnothers(t *testing.T) {
 	m := newMirrored(t, false)
-	m.now = m.now.Add(time.Hour)
+	m.setNow(m.now().Add(time.Hour))
 	m.have(0, 0, "3")
 	m.have(1, time.Minute, "2")
 	for _, up := range []*testrepo.Server{m.up, m.second} {

@@ -19,11 +19,11 @@ func TestExpireOverJumps(t *testing.T) {
 			one, two, three := spec("kernel", "6.8"), spec("kernel", "6.9"), spec("kernel", "6.10")
 			b := newBench(t, testrepo.BuildOptions{}, one)
 			// Directories have the machine's times, and stay for a day.
-			b.now = time.Now().Add(48 * time.Hour)
+			b.setNow(time.Now().Add(48 * time.Hour))
 			b.flip(b.mustStage())
 			b.publish(testrepo.BuildOptions{}, two)
 			b.flip(b.mustStage())
-			right := b.now
+			right := b.now()
 			held := func(when string, s testrepo.Spec, want bool) {
 				t.Helper()
 				if _, err := b.store.Expire(false); err != nil {
@@ -33,7 +33,7 @@ func TestExpireOverJumps(t *testing.T) {
 					t.Errorf("%s: %s is held: %v", when, s.Version, held)
 				}
 			}
-			b.now = right.Add(jump)
+			b.setNow(right.Add(jump))
 			held("after the jump", one, jump < keep)
 			held("after the jump", two, true)
 			if jump > 0 {
@@ -41,7 +41,7 @@ func TestExpireOverJumps(t *testing.T) {
 				b.flip(b.mustStage())
 				held("after the next metadata", two, true)
 			}
-			b.now = right
+			b.setNow(right)
 			held("with the right clock", two, true)
 			if jump < keep {
 				held("with the right clock", one, true)

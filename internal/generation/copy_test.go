@@ -114,10 +114,10 @@ func (o *other) same(of *generation.Store, c *cache.Cache, keys ...cache.Key) {
 func TestCopy(t *testing.T) {
 	b := newBench(t, testrepo.BuildOptions{}, spec("a", "1"))
 	b.flip(b.mustStage())
-	b.now = b.now.Add(time.Hour)
+	b.setNow(b.now().Add(time.Hour))
 	b.publish(testrepo.BuildOptions{}, spec("a", "2"))
 	b.flip(b.mustStage())
-	o := newOther(t, b.dir, nil, func() time.Time { return b.now })
+	o := newOther(t, b.dir, nil, b.now)
 	kept, err := b.store.Inventory(t.Context(), b.cache)
 	if err != nil || len(kept) != 2 || !kept[0].Current || kept[1].Current {
 		t.Fatalf("%v, %+v", err, kept)

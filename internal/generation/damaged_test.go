@@ -123,13 +123,13 @@ func TestLostRoot(t *testing.T) {
 	for _, name := range []string{"noise", "a directory", "unreadable"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, testrepo.BuildOptions{}, spec("vlc", "1"))
-			b.now = time.Now()
+			b.setNow(time.Now())
 			b.flip(b.mustStage())
 			for _, which := range []string{"*.root", "*.spare", "*/*.root"} {
 				b.damage(which, ways[name])
 			}
 			b.store = b.open()
-			b.now = b.now.Add(6 * 24 * time.Hour)
+			b.setNow(b.now().Add(6 * 24 * time.Hour))
 			if gone, err := b.store.Expire(false); err != nil || len(gone) != 0 {
 				t.Errorf("expired before its time: %v, %v", gone, err)
 			}
@@ -145,7 +145,7 @@ func TestLostRoot(t *testing.T) {
 			for _, which := range []string{"*.root", "*.spare", "*/*.root"} {
 				b.damage(which, ways[name])
 			}
-			b.now = b.now.Add(15 * 24 * time.Hour)
+			b.setNow(b.now().Add(15 * 24 * time.Hour))
 			for range 2 { // the first sees that nobody can be kept any more
 				if _, err := b.store.Expire(false); err != nil {
 					t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ type bench struct {
 	cache   *cache.Cache
 	mirrors *upstream.Mirrors
 	root    generation.Root
-	now     time.Time
+	clock   *atomic.Pointer[time.Time] // what is told by goroutines of the store, too
 }
 
 func spec(name, version string, requires ...string) testrepo.Spec {
@@ -38,10 +39,10 @@ func spec(name, version string, requires ...string) testrepo.Spec {
 func newBench(t *testing.T, o testrepo.BuildOptions, specs ...testrepo.Spec) *bench {
 	t.Helper()
 	files := t.TempDir()
-	b := &bench{T: t, files: files, dir: t.TempDir(), up: testrepo.Start(t, files), now: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)}
+	b := &bench{T: t, files: files, dir: t.TempDir(), up: testrepo.Start(t, files), clock: new(atomic.Pointer[time.Time])}
+	b.setNow(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC))
 	b.publish(o, specs...)
-	clock := func() time.Time { return b.now }
-	client := upstream.New(upstream.Options{UserAgent: "test/1", Header: time.Minute, Idle: time.Minute, Now: clock})
+	client := upstream.New(upstream.Options{UserAgent: "test/1", Header: time.Minute, Idle: time.Minute, Now: b.now})
 	t.Cleanup(client.Close)
 	b.mirrors = client.Mirrors("r", []string{b.up.URL})
 	var err error
@@ -50,7 +51,7 @@ func newBench(t *testing.T, o testrepo.BuildOptions, specs ...testrepo.Spec) *be
 	}
 	b.store = b.open()
 	b.cache, err = cache.Open(cache.Options{
-		Dir: b.dir, Catalog: b.store, Now: clock,
+		Dir: b.dir, Catalog: b.store, Now: b.now,
 		Policy: func(k cache.Key) cache.Policy {
 			return cache.Policy{MaxAge: time.Minute, Format: cache.FormatOf(k.Path), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
 		},
@@ -63,10 +64,15 @@ func newBench(t *testing.T, o testrepo.BuildOptions, specs ...testrepo.Spec) *be
 	return b
 }
 
+// now is the time for all that is tried here.
+func (b *bench) now() time.Time { return *b.clock.Load() }
+
+func (b *bench) setNow(t time.Time) { b.clock.Store(&t) }
+
 // open opens the generations anew, as a restart does.
 func (b *bench) open() *generation.Store {
 	b.Helper()
-	s, err := generation.Open(generation.Options{Dir: b.dir, Keep: 7 * 24 * time.Hour, Now: func() time.Time { return b.now }})
+	s, err := generation.Open(generation.Options{Dir: b.dir, Keep: 7 * 24 * time.Hour, Now: b.now})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -76,7 +82,7 @@ func (b *bench) open() *generation.Store {
 // publish makes the specs what upstream has.
 func (b *bench) publish(o testrepo.BuildOptions, specs ...testrepo.Spec) {
 	b.Helper()
-	o.Time = b.now
+	o.Time = b.now()
 	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, o); err != nil {
 		b.Fatal(err)
 	}
@@ -174,7 +180,7 @@ func TestStageAndFlip(t *testing.T) {
 			}
 
 			// Overnight the kernel is replaced, upstream drops the old one.
-			b.now = b.now.Add(24 * time.Hour)
+			b.setNow(b.now().Add(24 * time.Hour))
 			b.publish(o, two)
 			before := b.tree()
 			second := b.mustStage()
@@ -191,7 +197,7 @@ func TestStageAndFlip(t *testing.T) {
 			}
 
 			// After generation_keep nobody holds the old metadata any more.
-			b.now = b.now.Add(8 * 24 * time.Hour)
+			b.setNow(b.now().Add(8 * 24 * time.Hour))
 			b.publish(o, two, spec("vlc", "3"))
 			b.flip(b.mustStage())
 			if _, held := b.open().Lookup(mustKey(t, b.root, one)); held {
@@ -217,7 +223,7 @@ func TestExpireWithoutAnother(t *testing.T) {
 	one, two := spec("kernel", "6.8"), spec("kernel", "6.9")
 	b := newBench(t, testrepo.BuildOptions{}, one)
 	// Directories have the machine's times, and stay for a day.
-	b.now = time.Now().Add(48 * time.Hour)
+	b.setNow(time.Now().Add(48 * time.Hour))
 	first := b.mustStage()
 	b.flip(first)
 	b.publish(testrepo.BuildOptions{}, two)
@@ -234,7 +240,7 @@ func TestExpireWithoutAnother(t *testing.T) {
 		{"its time is over", 0, false, 1, false},
 		{"and again", 0, false, 0, false},
 	} {
-		b.now = b.now.Add(tt.pass)
+		b.setNow(b.now().Add(tt.pass))
 		gone, err := b.store.Expire(tt.rehearse)
 		if err != nil || len(gone) != tt.gone {
 			t.Errorf("%s: %v, %v", tt.name, gone, err)
@@ -270,7 +276,7 @@ func TestFailedStage(t *testing.T) {
 	}
 	b.up.Heal()
 	b.up.Forget()
-	b.now = b.now.Add(time.Hour)
+	b.setNow(b.now().Add(time.Hour))
 	s := b.mustStage()
 	for _, line := range b.up.Lines("", "*") {
 		if strings.Contains(line, "primary") {
@@ -290,7 +296,7 @@ func TestOnDemandReplacedIt(t *testing.T) {
 	one := spec("a", "1")
 	b := newBench(t, testrepo.BuildOptions{}, one)
 	b.flip(b.mustStage())
-	b.now = b.now.Add(24 * time.Hour)
+	b.setNow(b.now().Add(24 * time.Hour))
 	two := spec("a", "1")
 	two.BuildTime = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC) // the same name, other bytes
 	b.publish(testrepo.BuildOptions{}, two)

@@ -59,7 +59,7 @@ func TestHold(t *testing.T) {
 			if list, err := b.store.Held(); err != nil || len(list) != 1 || list[0] != b.root.String() {
 				t.Errorf("held: %v, %v", list, err)
 			}
-			b.now = b.now.Add(48 * time.Hour)
+			b.setNow(b.now().Add(48 * time.Hour))
 			next := spec("a", "2")
 			b.publish(testrepo.BuildOptions{}, next)
 			b.up.Forget()
@@ -91,7 +91,7 @@ func TestHold(t *testing.T) {
 			if was, err := b.store.Release(b.root); was || err != nil {
 				t.Errorf("release again: %v, %v", was, err)
 			}
-			b.now = b.now.Add(time.Hour)
+			b.setNow(b.now().Add(time.Hour))
 			if s := b.mustStage(); !s.Changed || s.Held {
 				t.Errorf("released, and staged: %+v", s)
 			}
@@ -104,7 +104,7 @@ func TestHold(t *testing.T) {
 func TestHoldUnderARun(t *testing.T) {
 	b := newBench(t, testrepo.BuildOptions{}, spec("a", "1"))
 	b.flip(b.mustStage())
-	b.now = b.now.Add(48 * time.Hour)
+	b.setNow(b.now().Add(48 * time.Hour))
 	b.publish(testrepo.BuildOptions{}, spec("a", "2"))
 	s := b.mustStage()
 	if err := b.hold(); err != nil {

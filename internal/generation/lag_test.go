@@ -35,7 +35,7 @@ func newMirrored(t *testing.T, metalink bool) *mirrored {
 	m.second = testrepo.Start(t, m.trees[1])
 	m.have(1, 0, "1")
 	m.list(m.repomd(1))
-	clock := func() time.Time { return b.now }
+	clock := b.now
 	client := upstream.New(upstream.Options{UserAgent: "test/1", Header: time.Minute, Idle: time.Minute, Now: clock})
 	t.Cleanup(client.Close)
 	r := upstream.Repo{Name: "r", Upstreams: []string{b.up.URL, m.second.URL}, Vet: b.store}
@@ -54,7 +54,7 @@ func newMirrored(t *testing.T, metalink bool) *mirrored {
 func (m *mirrored) have(mirror int, age time.Duration, version string) {
 	m.Helper()
 	err := testrepo.Build(filepath.Join(m.trees[mirror], "updates", "41"), []testrepo.Spec{spec("a", version)},
-		testrepo.BuildOptions{Time: m.now.Add(-age)})
+		testrepo.BuildOptions{Time: m.now().Add(-age)})
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (m *mirrored) repomd(mirror int) []byte {
 // list makes the metalink one that names these.
 func (m *mirrored) list(current []byte, alternates ...[]byte) {
 	m.Helper()
-	doc := testrepo.Metalink{Current: current, Alternates: alternates, Time: m.now}
+	doc := testrepo.Metalink{Current: current, Alternates: alternates, Time: m.now()}
 	if err := m.lists.Put("/list", doc.Bytes()); err != nil {
 		m.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (m *mirrored) list(current []byte, alternates ...[]byte) {
 // client got, or is current here then.
 func (m *mirrored) look(ahead bool) string {
 	m.Helper()
-	m.now = m.now.Add(2 * time.Minute)
+	m.setNow(m.now().Add(2 * time.Minute))
 	k, err := m.root.Key("repodata/repomd.xml")
 	if err != nil {
 		m.Fatal(err)
@@ -141,7 +141,7 @@ func TestLag(t *testing.T) {
 			if got := m.look(false); got != string(held) {
 				m.Error("it went back at once")
 			}
-			m.now = m.now.Add(day)
+			m.setNow(m.now().Add(day))
 			return m.repomd(0)
 		}},
 		{"all lag for a day, but for a moment", false, func(m *mirrored) []byte {
@@ -149,11 +149,11 @@ func TestLag(t *testing.T) {
 			m.have(0, day, "0")
 			m.second.On("*", testrepo.Status(503))
 			m.look(false)
-			m.now = m.now.Add(day / 2)
+			m.setNow(m.now().Add(day / 2))
 			m.second.Heal()
 			m.look(false)
 			m.second.On("*", testrepo.Status(503))
-			m.now = m.now.Add(day / 2)
+			m.setNow(m.now().Add(day / 2))
 			return held
 		}},
 		{"the second lags for a day, and the first had nothing new for a moment", false, func(m *mirrored) []byte {
@@ -161,11 +161,11 @@ func TestLag(t *testing.T) {
 			m.have(1, day, "0")
 			m.up.On("*", testrepo.Status(503))
 			m.look(false)
-			m.now = m.now.Add(day / 2)
+			m.setNow(m.now().Add(day / 2))
 			m.up.Heal()
 			m.look(false)
 			m.up.On("*", testrepo.Status(503))
-			m.now = m.now.Add(day / 2)
+			m.setNow(m.now().Add(day / 2))
 			return held
 		}},
 		{"the same time, another generation", false, func(m *mirrored) []byte {

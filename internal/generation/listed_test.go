@@ -14,7 +14,7 @@ import (
 // second is one more root of the bench's repo, at path, with these packages.
 func (b *bench) second(path string, specs ...testrepo.Spec) generation.Staged {
 	b.Helper()
-	if err := testrepo.Build(filepath.Join(b.files, path), specs, testrepo.BuildOptions{Time: b.now}); err != nil {
+	if err := testrepo.Build(filepath.Join(b.files, path), specs, testrepo.BuildOptions{Time: b.now()}); err != nil {
 		b.Fatal(err)
 	}
 	first := b.root
@@ -79,7 +79,7 @@ func TestListedOverGenerations(t *testing.T) {
 	b := newBench(t, testrepo.BuildOptions{}, same, changed, spec("old", "1"))
 	first := b.mustStage()
 	b.flip(first)
-	b.now = b.now.Add(24 * time.Hour)
+	b.setNow(b.now().Add(24 * time.Hour))
 	rebuilt := changed
 	rebuilt.BuildTime = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	b.publish(testrepo.BuildOptions{}, same, rebuilt)
@@ -129,7 +129,7 @@ func TestListedByStrangers(t *testing.T) {
 	if b.root, err = generation.ParseRoot("proxy/evil.test/updates/41"); err != nil {
 		t.Fatal(err)
 	}
-	if err := testrepo.Build(filepath.Join(b.files, "evil.test/updates/41"), []testrepo.Spec{vlc}, testrepo.BuildOptions{Time: b.now}); err != nil {
+	if err := testrepo.Build(filepath.Join(b.files, "evil.test/updates/41"), []testrepo.Spec{vlc}, testrepo.BuildOptions{Time: b.now()}); err != nil {
 		t.Fatal(err)
 	}
 	b.flip(b.mustStage())

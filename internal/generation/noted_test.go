@@ -20,7 +20,7 @@ func TestNotedRoot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, testrepo.BuildOptions{}, spec("vlc", "1"))
-			b.now = time.Now()
+			b.setNow(time.Now())
 			b.flip(b.mustStage())
 			b.publish(testrepo.BuildOptions{}, spec("vlc", "2"))
 			second := b.mustStage()
@@ -62,7 +62,7 @@ func TestNotedRoot(t *testing.T) {
 			if held, err := b.store.Release(b.root); err != nil || !held {
 				t.Errorf("released: %t, %v", held, err)
 			}
-			b.now = b.now.Add(8 * 24 * time.Hour)
+			b.setNow(b.now().Add(8 * 24 * time.Hour))
 			b.older(48 * time.Hour)
 			if gone, err := b.store.Expire(false); err != nil || len(gone) != 1 {
 				t.Errorf("when its time is over: %v, %v", gone, err)
@@ -135,7 +135,7 @@ func (b *bench) older(by time.Duration) {
 		b.Fatal(err)
 	}
 	for _, name := range names {
-		if err := os.Chtimes(name, b.now.Add(-by), b.now.Add(-by)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Chtimes(name, b.now().Add(-by), b.now().Add(-by)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			b.Fatal(err)
 		}
 	}

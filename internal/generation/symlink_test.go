@@ -69,7 +69,7 @@ func TestSymlinks(t *testing.T) {
 				b := newBench(t, testrepo.BuildOptions{}, one)
 				b.flip(b.mustStage())
 				outside := t.TempDir()
-				b.now = b.now.AddDate(0, 0, 1)
+				b.setNow(b.now().AddDate(0, 0, 1))
 				b.publish(testrepo.BuildOptions{}, two)
 				put := func() string {
 					if err := tt.put(b, outside); err != nil {

@@ -22,7 +22,7 @@ func TestTwins(t *testing.T) {
 	name := func(root, pkg string) cache.Key {
 		return cache.Key{Repo: "r", Path: root + "/" + spec(pkg, "1").Location()}
 	}
-	if err := testrepo.Build(b.files+"/releases/41", []testrepo.Spec{spec("a", "1")}, testrepo.BuildOptions{Time: b.now}); err != nil {
+	if err := testrepo.Build(b.files+"/releases/41", []testrepo.Spec{spec("a", "1")}, testrepo.BuildOptions{Time: b.now()}); err != nil {
 		t.Fatal(err)
 	}
 	b.flip(b.mustStage())
@@ -34,7 +34,7 @@ func TestTwins(t *testing.T) {
 	if got, want := b.store.Twins(w.Digest), []cache.Key{name("releases/41", "a"), name("updates/41", "a")}; !slices.Equal(got, want) {
 		t.Errorf("in two: %v, want %v", got, want)
 	}
-	b.now = b.now.Add(48 * time.Hour)
+	b.setNow(b.now().Add(48 * time.Hour))
 	b.publish(testrepo.BuildOptions{}, spec("b", "1"))
 	b.flip(b.mustStage())
 	if got := b.store.Twins(w.Digest); !slices.Equal(got, []cache.Key{name("releases/41", "a")}) {

@@ -20,7 +20,7 @@ func TestVersions(t *testing.T) {
 	var want []cache.Digest
 	for i, version := range []string{"1", "2", "3"} {
 		if i > 0 {
-			b.now = b.now.Add(time.Hour)
+			b.setNow(b.now().Add(time.Hour))
 			b.publish(testrepo.BuildOptions{}, spec("a", version))
 		}
 		b.flip(b.mustStage())
@@ -42,7 +42,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("the last has %d bytes, want %d", last.Size, facts.Size)
 		}
 	}
-	b.now = b.now.Add(1000 * 24 * time.Hour)
+	b.setNow(b.now().Add(1000 * 24 * time.Hour))
 	if all, err := b.store.Versions(r); err != nil || len(all) != 1 || all[0].Digest != want[2].Hex() {
 		t.Errorf("when their time is over: %+v, %v", all, err)
 	}
