@@ -101,21 +101,6 @@ func (x *exporter) write(ctx context.Context, q queryer) error {
 	return nil
 }
 
-// each calls fn for each row of a query.
-func each(ctx context.Context, q queryer, query string, args []any, fn func(*sql.Rows) error) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 func (x *exporter) roots(ctx context.Context, q queryer) error {
 	return each(ctx, q, "SELECT root, first_seen, last_seen FROM roots", nil, func(rows *sql.Rows) error {
 		var r countsRoot

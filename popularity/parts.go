@@ -65,21 +65,13 @@ func endClient(out []byte, from int) {
 // eachPart calls fn with each part of an open day, in their order. It is valid until fn
 // returns.
 func eachPart(ctx context.Context, q queryer, day int64, fn func(part []byte) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT clients FROM requests WHERE part BETWEEN ? AND ? ORDER BY part", part(day, 0), part(day+1, 0)-1)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	var clients sql.RawBytes
-	for rows.Next() {
+	return each(ctx, q, "SELECT clients FROM requests WHERE part BETWEEN ? AND ? ORDER BY part", []any{part(day, 0), part(day+1, 0) - 1}, func(rows *sql.Rows) error {
 		if err := rows.Scan(&clients); err != nil {
 			return err
 		}
-		if err := fn(clients); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return fn(clients)
+	})
 }
 
 // eachOf calls fn with what each client of a part asked for. The lists are valid until fn
@@ -181,16 +173,11 @@ func parts(day int64, visits []visit) (all []visitPart) {
 
 // readParts finds what the database has of parts, which is valid until the next call.
 func (w *writer) readParts(ctx context.Context, tx *sql.Tx, some []visitPart) error {
-	rows, err := tx.QueryContext(ctx, "SELECT part, clients FROM requests WHERE part BETWEEN ? AND ? ORDER BY part",
-		some[0].key, some[len(some)-1].key)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	w.read = w.read[:0]
-	for i := 0; rows.Next(); {
-		var key int64
-		var clients sql.RawBytes
+	var key int64
+	var clients sql.RawBytes
+	i := 0
+	return each(ctx, tx, "SELECT part, clients FROM requests WHERE part BETWEEN ? AND ? ORDER BY part", []any{some[0].key, some[len(some)-1].key}, func(rows *sql.Rows) error {
 		if err := rows.Scan(&key, &clients); err != nil {
 			return err
 		}
@@ -202,8 +189,8 @@ func (w *writer) readParts(ctx context.Context, tx *sql.Tx, some []visitPart) er
 			w.read = append(w.read, clients...)
 			some[i].stored = w.read[len(w.read)-len(clients):]
 		}
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // merge appends to out what a part is with the job's visits.

@@ -149,23 +149,15 @@ func (s *pathScanner) text() string {
 
 // eachPath calls fn for each path of the open days, in the order of their ids.
 func eachPath(ctx context.Context, q queryer, fn func(storedPath) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT first, list FROM paths ORDER BY first")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	var in pathReader
-	for rows.Next() {
+	return each(ctx, q, "SELECT first, list FROM paths ORDER BY first", nil, func(rows *sql.Rows) error {
 		var first int64
 		var list string
 		if err := rows.Scan(&first, &list); err != nil {
 			return err
 		}
-		if err := in.read(first, list, fn); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return in.read(first, list, fn)
+	})
 }
 
 // name is what the path's file name says.

@@ -10,23 +10,34 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// loadDirs are the directories by their ids.
-func loadDirs(ctx context.Context, q queryer) (map[int64]string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT id, dir FROM dirs")
+// each calls fn for each row of a query.
+func each(ctx context.Context, q queryer, query string, args []any, fn func(*sql.Rows) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	dirs := map[int64]string{}
 	for rows.Next() {
+		if err := fn(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// loadDirs are the directories by their ids.
+func loadDirs(ctx context.Context, q queryer) (map[int64]string, error) {
+	dirs := map[int64]string{}
+	err := each(ctx, q, "SELECT id, dir FROM dirs", nil, func(rows *sql.Rows) error {
 		var id int64
 		var dir string
 		if err := rows.Scan(&id, &dir); err != nil {
-			return nil, err
+			return err
 		}
 		dirs[id] = dir
-	}
-	return dirs, rows.Err()
+		return nil
+	})
+	return dirs, err
 }
 
 // dirID is the id of a directory, which gets one where it has none.
