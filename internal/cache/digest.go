@@ -17,30 +17,18 @@ type Digest string
 // NewDigest makes a Digest of what a repository's metadata calls typ (md5 is
 // refused, `sha` is SHA-1) and its value in hexadecimal.
 func NewDigest(typ, sum string) (Digest, error) {
-	if typ = strings.ToLower(typ); typ == "sha" {
+	typ, sum = strings.ToLower(typ), strings.ToLower(sum)
+	if typ == "sha" {
 		typ = "sha1"
 	}
 	size := sizes[typ]
 	if size == 0 {
 		return "", fmt.Errorf("checksum type %q: none of sha1, sha224, sha256, sha384, sha512", typ)
 	}
-	if len(sum) == 2*size && isHex(sum) {
-		return Digest(typ + ":" + sum), nil
+	if len(sum) != 2*size || strings.Trim(sum, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("checksum %q is no %s in hexadecimal", sum, typ)
 	}
-	if lower := strings.ToLower(sum); len(lower) == 2*size && isHex(lower) {
-		return Digest(typ + ":" + lower), nil
-	}
-	return "", fmt.Errorf("checksum %q is no %s in hexadecimal", sum, typ)
-}
-
-// isHex says whether s is hexadecimal in small letters, as nearly all metadata has it.
-func isHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
+	return Digest(typ + ":" + sum), nil
 }
 
 // sizes is the size of each kind of digest, in bytes.

@@ -159,27 +159,16 @@ func (x *xmlData) data() (d Data, err error) {
 
 // newChecksum normalises a checksum's spelling.
 func newChecksum(typ, sum string) (Checksum, error) {
-	c := Checksum{Type: strings.ToLower(strings.TrimSpace(typ)), Hex: strings.TrimSpace(sum)}
+	c := Checksum{Type: strings.ToLower(strings.TrimSpace(typ)), Hex: strings.ToLower(strings.TrimSpace(sum))}
 	if c.Type == "" || c.Hex == "" {
 		return Checksum{}, errors.New("checksum: none")
 	}
-	if isHex(c.Hex) {
-		return c, nil
-	}
-	if c.Hex = strings.ToLower(c.Hex); isHex(c.Hex) {
-		return c, nil
-	}
-	return Checksum{}, fmt.Errorf("checksum %.150q is not hexadecimal", sum)
-}
-
-// isHex says whether s is hexadecimal in small letters, as nearly all metadata has it.
-func isHex(s string) bool {
-	for i := range len(s) {
-		if b := s[i]; ('0' > b || b > '9') && ('a' > b || b > 'f') {
-			return false
+	for _, b := range []byte(c.Hex) {
+		if ('0' > b || b > '9') && ('a' > b || b > 'f') {
+			return Checksum{}, fmt.Errorf("checksum %.150q is not hexadecimal", sum)
 		}
 	}
-	return true
+	return c, nil
 }
 
 // parseCount reads a number that is not negative; "" is 0.
