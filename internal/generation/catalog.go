@@ -176,7 +176,8 @@ func readPieces(path string) (pieces []unique.Handle[string], err error) {
 // it grows.
 func (c *catalog) isOf(dir string) bool {
 	fi, err := os.Stat(filepath.Join(dir, catalogName))
-	return err == nil && os.SameFile(fi, c.file)
+	// An inode that was replaced may come again.
+	return err == nil && os.SameFile(fi, c.file) && fi.ModTime().Equal(c.file.ModTime()) && fi.Size() == c.file.Size()
 }
 
 // find is what the catalog says of path.

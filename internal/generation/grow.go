@@ -75,7 +75,8 @@ func (s *Store) grow(c *cache.Cache, r Root) error {
 		return err
 	}
 	g.was = digest
-	more := false
+	// Who wrote the catalog that is on disk may not have come to its flip yet.
+	more := !s.knows(g)
 	for _, f := range s.unread(g) {
 		here, err := holds(filepath.Join(g.dir, f.name), f.want)
 		if err == nil && !here {
@@ -93,4 +94,10 @@ func (s *Store) grow(c *cache.Cache, r Root) error {
 		return err
 	}
 	return s.Flip(g)
+}
+
+// knows reports whether what is looked up is looked up in the catalog that g has on disk.
+func (s *Store) knows(g *Generation) bool {
+	r := s.roots.Load().all[g.Root]
+	return r != nil && r.kept[g.Digest] != nil && r.kept[g.Digest].isOf(g.dir)
 }

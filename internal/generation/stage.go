@@ -383,6 +383,12 @@ func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, f file
 // take gives g a file that the tree has under any of its names.
 func (s *Store) take(c *cache.Cache, g *Generation, f file) (taken bool, err error) {
 	to := filepath.Join(g.dir, f.name)
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	// Not to take away for a moment what somebody else has just taken, and catalogues.
+	if ok, err := holds(to, f.want); ok || err != nil {
+		return ok, err
+	}
 	for _, name := range f.at {
 		k := g.Root.key(name)
 		if !c.Holds(k, f.want) {

@@ -76,6 +76,7 @@ type Store struct {
 	loaded   time.Time    // the directory's time then; under loading
 
 	cataloguing sync.Mutex // of catalogs that grow
+	taking      sync.Mutex // of files from the tree into generations
 
 	passed     passed
 	unreadable unreadable
@@ -264,6 +265,10 @@ func (s *Store) refresh() {
 	}()
 }
 
+// tick is longer than files' times stand still, some milliseconds: what comes to a
+// directory as soon after a look at it as this may leave it the time that it had.
+const tick = time.Second
+
 // reload reads what has changed in the directory.
 func (s *Store) reload() error {
 	s.loading.Lock()
@@ -324,7 +329,9 @@ func (s *Store) reload() error {
 	}
 	slices.SortFunc(now.sorted, func(a, b *root) int { return a.compare(b.Root) })
 	s.roots.Store(&now)
-	s.loaded = fi.ModTime()
+	if age := time.Since(fi.ModTime()); age > tick || age < -tick {
+		s.loaded = fi.ModTime()
+	}
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"intelligentmirror/internal/cache"
 )
 
@@ -168,20 +170,30 @@ func (f *Refresher) Learn(ctx context.Context, k cache.Key) {
 		if !grows(r) {
 			continue
 		}
-		grown := f.growing.DoChan(r.String(), func() (any, error) {
-			if !f.enter() {
-				return nil, nil
+		// What is under way may have begun before this client's index was there; what comes
+		// after it has not.
+		shared := true
+		for try := 0; try < 2 && shared; try++ {
+			select {
+			case grown := <-f.grow(r.Root):
+				shared = grown.Shared
+			case <-ctx.Done():
+				return
 			}
-			defer f.under.Done()
-			if err := f.o.Store.grow(f.o.Cache, r.Root); err != nil && !errors.Is(err, ErrOvertaken) {
-				f.o.Log.Warn("what clients have fetched of a suite can't be read", "root", r.String(), "error", err)
-			}
-			return nil, nil
-		})
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return
 		}
 	}
+}
+
+// grow has what clients have fetched of r read, once for all that ask meanwhile.
+func (f *Refresher) grow(r Root) <-chan singleflight.Result {
+	return f.growing.DoChan(r.String(), func() (any, error) {
+		if !f.enter() {
+			return nil, nil
+		}
+		defer f.under.Done()
+		if err := f.o.Store.grow(f.o.Cache, r); err != nil && !errors.Is(err, ErrOvertaken) {
+			f.o.Log.Warn("what clients have fetched of a suite can't be read", "root", r.String(), "error", err)
+		}
+		return nil, nil
+	})
 }
