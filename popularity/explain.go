@@ -56,7 +56,7 @@ func (s *Store) Explain(ctx context.Context, halfLife time.Duration, name string
 		at := r.places[r.all[g].place]
 		explained[key{r.all[g].name, at.arch, at.root}] = x
 	}
-	for _, rank := range r.sorted() {
+	for _, rank := range r.ranks(r.first(r.order(nil), 0)) {
 		if x := explained[key{rank.Name, rank.Arch, rank.Root}]; x != nil {
 			all = append(all, x.finished(rank))
 		}

@@ -77,7 +77,7 @@ func (m *memo) put(k memoKey, value uint32) {
 	if p == nil || 2*m.used >= len(*p) {
 		larger := make([]memoSlot, 1024)
 		if p != nil {
-			larger = make([]memoSlot, 2*len(*p))
+			larger = make([]memoSlot, growth(len(*p))*len(*p))
 			for i := range *p {
 				if s := &(*p)[i]; s.next != 0 {
 					occupy(larger, s.memoKey, s.next)
@@ -89,6 +89,15 @@ func (m *memo) put(k memoKey, value uint32) {
 	}
 	m.used++
 	occupy(*p, k, value+1)
+}
+
+// growth is how many times as many slots follow on these: what is small grows fast,
+// since each time all that is there is put anew.
+func growth(slots int) int {
+	if slots <= 64<<10 {
+		return 4
+	}
+	return 2
 }
 
 // occupy puts a key into the first slot that is free for it.

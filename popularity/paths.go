@@ -1,11 +1,14 @@
 package popularity
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The paths of the open days lie in lists, many to a row of the database, in the order
@@ -167,6 +170,54 @@ func (p *storedPath) name() (name, arch string, err error) {
 		return "", "", fmt.Errorf("path %q of %q: %w", p.base, p.dir.path, ErrDamaged)
 	}
 	return name, arch, nil
+}
+
+// namedPath is a path with what its file name says.
+type namedPath struct {
+	storedPath
+	name, arch string
+}
+
+// namedAtOnce is how many paths eachNamed hands over together.
+const namedAtOnce = 1024
+
+// eachNamed calls fn for each path of the open days, in the order of their ids. While it
+// does, the next ones are read and their names taken apart.
+func eachNamed(ctx context.Context, q queryer, fn func(*namedPath) error) error {
+	const ahead = 3
+	full, free := make(chan []namedPath, ahead), make(chan []namedPath, ahead)
+	for range ahead {
+		free <- make([]namedPath, 0, namedAtOnce)
+	}
+	var reading errgroup.Group
+	reading.Go(func() error {
+		defer close(full)
+		some := <-free
+		err := eachPath(ctx, q, func(p storedPath) error {
+			name, arch, err := p.name()
+			if err != nil {
+				return err
+			}
+			if some = append(some, namedPath{p, name, arch}); len(some) == namedAtOnce {
+				full <- some
+				some = <-free
+			}
+			return nil
+		})
+		full <- some
+		return err
+	})
+	var err error
+	for some := range full {
+		for i := range some {
+			if err != nil {
+				break // what is still read is of no use
+			}
+			err = fn(&some[i])
+		}
+		free <- some[:0]
+	}
+	return cmp.Or(err, reading.Wait())
 }
 
 // keepPaths deletes the paths that are not to be kept.

@@ -1,14 +1,11 @@
 package popularity
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 )
 
@@ -33,14 +30,23 @@ type Rank struct {
 // one for each, and a scanner for none. What is equal in score and client-days is
 // ordered by name, arch and root.
 func (s *Store) Rank(ctx context.Context, halfLife time.Duration) ([]Rank, error) {
+	ranks, _, err := s.Top(ctx, halfLife, 0, nil)
+	return ranks, err
+}
+
+// Top is Rank without the names that gone says of, as if nobody had asked for them, and
+// with the first most of the others, all of them where that is 0: a few of many are found
+// sooner than all are sorted. all is how many they are. A nil gone is that none is.
+func (s *Store) Top(ctx context.Context, halfLife time.Duration, most int, gone func(name, arch, root string) bool) (ranks []Rank, all int, err error) {
 	r, err := s.newRanking(halfLife)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := s.snapshot(ctx, func(conn *sql.Conn) error { return r.read(ctx, conn) }); err != nil {
-		return nil, s.explain("rank", err)
+		return nil, 0, s.explain("rank", err)
 	}
-	return r.sorted(), nil
+	order := r.order(gone)
+	return r.ranks(r.first(order, most)), len(order), nil
 }
 
 // Roots returns the roots that clients have asked for since a time, those that they
@@ -170,19 +176,15 @@ func (r *ranking) readGroups(ctx context.Context, q queryer) error {
 	// and what a client asked for comes in order. With groups in the order of their first
 	// paths few of many are counted most of the time, and these lie together.
 	var dirs []dirPlaces // by their numbers
-	if err := eachPath(ctx, q, func(p storedPath) error {
+	if err := eachNamed(ctx, q, func(p *namedPath) error {
 		if p.dir.number == len(dirs) {
 			dirs = append(dirs, r.placesOf(p.dir.path))
-		}
-		name, arch, err := p.name()
-		if err != nil {
-			return err
 		}
 		i := p.id - r.firstPath
 		if i < 0 || i >= paths {
 			return fmt.Errorf("path %d is in a list of others: %w", p.id, ErrDamaged)
 		}
-		r.path[i] = r.groupOf(groupKey{name, r.placeIn(&dirs[p.dir.number], arch)})
+		r.path[i] = r.groupOf(groupKey{p.name, r.placeIn(&dirs[p.dir.number], p.arch)})
 		return nil
 	}); err != nil {
 		return err
@@ -269,52 +271,4 @@ func (r *ranking) groupOf(k groupKey) int32 {
 		r.all = append(r.all, nameGroup{groupKey: k})
 	}
 	return g
-}
-
-// rankOrder is what the ranking is sorted by, of a group.
-type rankOrder struct {
-	score      float64
-	clientDays int64
-	group      int32
-}
-
-// compare orders what ranks higher first.
-func (r *ranking) compare(a, b rankOrder) int {
-	if a.score != b.score || a.clientDays != b.clientDays {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.clientDays, a.clientDays))
-	}
-	x, y := &r.all[a.group], &r.all[b.group]
-	return cmp.Or(strings.Compare(x.name, y.name),
-		strings.Compare(r.places[x.place].arch, r.places[y.place].arch), strings.Compare(r.places[x.place].root, r.places[y.place].root))
-}
-
-// sorted is the ranking.
-func (r *ranking) sorted() []Rank {
-	order := make([]rankOrder, 0, len(r.all))
-	for g := range r.all {
-		if x := &r.all[g]; x.clientDays != 0 {
-			order = append(order, rankOrder{x.score, x.clientDays, int32(g)})
-		}
-	}
-	// Two halves side by side, which are merged below.
-	low, high := order[:len(order)/2], order[len(order)/2:]
-	var sorting sync.WaitGroup
-	sorting.Go(func() { slices.SortFunc(low, r.compare) })
-	slices.SortFunc(high, r.compare)
-	sorting.Wait()
-	ranks := make([]Rank, len(order)) // an empty array in JSON, where there are none
-	for i := range ranks {
-		next := &low
-		if len(low) == 0 || len(high) > 0 && r.compare(high[0], low[0]) < 0 {
-			next = &high
-		}
-		x := &r.all[(*next)[0].group]
-		*next = (*next)[1:]
-		ranks[i] = Rank{
-			Rank: i + 1, Name: x.name, Arch: r.places[x.place].arch, Root: r.places[x.place].root, Score: x.score,
-			Clients: int(x.clients), ClientDays: int(x.clientDays), Requests: int(x.requests), Bytes: x.bytes,
-			LastSeen: time.Unix(x.lastSeen, 0).UTC(),
-		}
-	}
-	return ranks
 }

@@ -2,7 +2,11 @@ package popularity
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +106,51 @@ func TestRootKnownLater(t *testing.T) {
 		ingest1(t, s, dir+"/log")
 		if got := root(); got != c.want {
 			t.Errorf("after %s: %s, want %s", c.path, got, c.want)
+		}
+	}
+}
+
+// TestTop: the first of many are those that the whole ranking begins with.
+func TestTop(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, options())
+	draw := rand.New(rand.NewPCG(1, 2))
+	var log strings.Builder
+	for range 600 {
+		client, name := fmt.Sprintf("10.0.0.%d", draw.IntN(40)), fmt.Sprintf("p%03d", int(100*math.Pow(draw.Float64(), 2)))
+		log.WriteString(line(client, now, updates+"/Packages/p/"+name+"-1-1.x86_64.rpm"))
+	}
+	writeFile(t, dir+"/log", log.String())
+	ingest1(t, s, dir+"/log")
+	whole := ranks(t, s)
+	if len(whole) < 80 {
+		t.Fatalf("%d names", len(whole))
+	}
+	even := func(name, _, _ string) bool { return (name[3]-'0')%2 == 0 }
+	var odd []Rank
+	for _, r := range whole {
+		if !even(r.Name, r.Arch, r.Root) {
+			r.Rank = len(odd) + 1
+			odd = append(odd, r)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		all  []Rank
+		gone func(name, arch, root string) bool
+	}{{"all", whole, nil}, {"some are gone", odd, even}} {
+		for _, most := range []int{0, 1, 2, 7, len(c.all) / 4, len(c.all)/4 + 1, len(c.all) - 1, len(c.all), 1000} {
+			want := c.all
+			if most > 0 {
+				want = want[:min(most, len(want))]
+			}
+			got, all, err := s.Top(t.Context(), halfLife, most, c.gone)
+			if err != nil || all != len(c.all) {
+				t.Fatalf("%s, %d: of %d, %v", c.name, most, all, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, the first %d (-want +got):\n%s", c.name, most, diff)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestCandidatesOfRuns(t *testing.T) {
 	if got, want := fetched(b.once()), []string{"vim popular", "vim-x11 sibling"}; !slices.Equal(got, want) {
 		t.Fatalf("fetched %q, want %q", got, want)
 	}
-	ranks, err := b.agent.Ranking(t.Context())
+	ranks, _, err := b.agent.Ranking(t.Context(), 0)
 	if err != nil || len(ranks) != 1 || ranks[0].Name != "vim" || ranks[0].Rank != 1 {
 		t.Errorf("the ranking: %+v, %v", ranks, err)
 	}

@@ -3,7 +3,7 @@ package sync
 import (
 	"context"
 	"fmt"
-	"slices"
+	"time"
 
 	"intelligentmirror/popularity"
 )
@@ -46,22 +46,14 @@ func (h *history) left() (map[PackageName]bool, error) {
 }
 
 // Ranking is Rank without the names that have left their repositories, as the last
-// run of all roots found. Those that are left are numbered anew, as plans number them.
-func (a *Agent) Ranking(ctx context.Context) ([]popularity.Rank, error) {
-	ranks, err := a.Rank(ctx)
-	if err != nil {
-		return nil, err
-	}
+// run of all roots found; those that are left are numbered anew, as plans number them.
+// It is the first most, all of them where that is 0; all is how many there are.
+func (a *Agent) Ranking(ctx context.Context, most int) (ranks []popularity.Rank, all int, err error) {
 	left, err := a.history.left()
 	if err != nil {
-		return nil, fmt.Errorf("see which names are gone: %w", err)
+		return nil, 0, fmt.Errorf("see which names are gone: %w", err)
 	}
-	if len(left) == 0 {
-		return ranks, nil
-	}
-	ranks = slices.DeleteFunc(ranks, func(r popularity.Rank) bool { return left[PackageName{r.Name, r.Arch, r.Root}] })
-	for i := range ranks {
-		ranks[i].Rank = i + 1
-	}
-	return ranks, nil
+	return a.ranks.Top(ctx, time.Duration(a.site.Config.Sync.HalfLife), most, func(name, arch, root string) bool {
+		return len(left) > 0 && left[PackageName{name, arch, root}]
+	})
 }

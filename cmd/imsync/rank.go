@@ -70,13 +70,9 @@ left out.`,
 }
 
 func printRanks(cmd *cobra.Command, p *program, a *imsync.Agent, n int, asJSON bool, report popularity.Report, logs []string) error {
-	ranks, err := a.Ranking(cmd.Context())
+	ranks, all, err := a.Ranking(cmd.Context(), n)
 	if err != nil {
 		return err
-	}
-	all := len(ranks)
-	if n > 0 {
-		ranks = ranks[:min(n, all)]
 	}
 	if asJSON {
 		return writeJSONList(p.stdout, ranks)
