@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/database"
@@ -75,15 +77,32 @@ func New(o Options) (*Agent, error) {
 		return nil, err
 	}
 	counting.Stdin, counting.Clock, counting.Log = o.Stdin, o.Now, o.Log
-	a.ranks, err = popularity.Open(ranks, counting)
-	if err != nil {
-		return nil, err
-	}
-	a.history, err = openHistory(history)
-	if err != nil {
-		return nil, errors.Join(err, a.ranks.Close())
+	// Side by side: most of it is to wait for the disk.
+	var opening errgroup.Group
+	opening.Go(func() (err error) {
+		a.ranks, err = popularity.Open(ranks, counting)
+		return err
+	})
+	opening.Go(func() (err error) {
+		a.history, err = openHistory(history)
+		return err
+	})
+	if err := opening.Wait(); err != nil {
+		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+// close closes those databases that are open, side by side.
+func (a *Agent) close() error {
+	var closing errgroup.Group
+	if a.ranks != nil {
+		closing.Go(a.ranks.Close)
+	}
+	if a.history != nil {
+		closing.Go(a.history.Close)
+	}
+	return closing.Wait()
 }
 
 // countingOptions say how requests are counted by cfg.
@@ -99,7 +118,7 @@ func countingOptions(cfg *config.Config) popularity.Options {
 
 // Close releases the databases.
 func (a *Agent) Close() error {
-	if err := errors.Join(a.ranks.Close(), a.history.Close()); err != nil {
+	if err := a.close(); err != nil {
 		return err
 	}
 	for _, path := range a.databases {
