@@ -34,8 +34,8 @@ func NewDigest(typ, sum string) (Digest, error) {
 // sizes is the size of each kind of digest, in bytes.
 var sizes = map[string]int{"sha1": sha1.Size, "sha224": sha256.Size224, "sha256": sha256.Size, "sha384": sha512.Size384, "sha512": sha512.Size}
 
-// valid reports whether d is as NewDigest makes it.
-func (d Digest) valid() bool {
+// Valid reports whether d is as NewDigest makes it.
+func (d Digest) Valid() bool {
 	again, err := NewDigest(d.Type(), d.Hex())
 	return err == nil && again == d
 }

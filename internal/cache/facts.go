@@ -128,7 +128,7 @@ func readFacts(file *os.File, fi os.FileInfo) *Facts {
 // wellFormed reports whether the digests are some: who can write the file could write
 // anything in its attribute.
 func (f *Facts) wellFormed() bool {
-	return (f.SHA256 == "" || f.SHA256.Type() == "sha256" && f.SHA256.valid()) && (f.Met == "" || f.Met.valid())
+	return (f.SHA256 == "" || f.SHA256.Type() == "sha256" && f.SHA256.Valid()) && (f.Met == "" || f.Met.Valid())
 }
 
 // readAttr decodes an attribute of file into v.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -107,12 +108,20 @@ func (s *snapshot) names(body []byte) (current, listed bool) {
 // lists reports whether a repomd.xml of that digest may be one that the list
 // names: one by a digest of another type can't be compared.
 func (s *snapshot) lists(d cache.Digest) bool {
-	for _, v := range append([]version{*s.Current}, s.Alternates...) {
+	for _, v := range s.versions() {
 		if d == v.Digest || d.Type() != v.Digest.Type() {
 			return true
 		}
 	}
 	return false
+}
+
+// versions are all that the list names.
+func (s *snapshot) versions() []version {
+	if s.Current == nil {
+		return s.Alternates
+	}
+	return append([]version{*s.Current}, s.Alternates...)
 }
 
 // order is those of a list's addresses that can be asked, best first: with https
@@ -215,6 +224,11 @@ func readSnapshot(path string) (*snapshot, error) {
 	s := new(snapshot)
 	if err := json.Unmarshal(b, s); err != nil {
 		return nil, err
+	}
+	for _, v := range s.versions() {
+		if !v.Digest.Valid() {
+			return nil, fmt.Errorf("%q is no digest of a repomd.xml", v.Digest)
+		}
 	}
 	s.Bases = order(s.Bases)
 	return s, nil
