@@ -277,6 +277,9 @@ func TestTrust(t *testing.T) {
 		{"success allows more", SourceWorth{Source: ReasonNewcomer, Used: 15, Wasted: 15}, Trust{0.5, 40}},
 		{"what follows from metadata has no limit", SourceWorth{Source: ReasonRename, Waiting: 1000}, Trust{0.9, math.MaxInt}},
 		{"until it fails", SourceWorth{Source: ReasonDependency, Used: 1, Wasted: 29}, Trust{0.25, math.MaxInt}},
+		{"the used ones are small", SourceWorth{Source: ReasonSibling, Used: 10, Wasted: 10, UsedBytes: 10, WastedBytes: 90}, Trust{7. / 30, 0}},
+		{"the used ones are large", SourceWorth{Source: ReasonSibling, Used: 10, Wasted: 10, UsedBytes: 90, WastedBytes: 10}, Trust{0.5, 30}},
+		{"large ones wait", SourceWorth{Source: ReasonSibling, Used: 10, Waiting: 10, UsedBytes: 10, WaitingBytes: 90}, Trust{7. / 12, 0}},
 		{"for good", SourceWorth{Source: ReasonDependency, Used: 1, Wasted: 30}, Trust{10. / 41, 0}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

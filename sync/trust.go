@@ -101,18 +101,30 @@ func trusts(enabled []string, worth []SourceWorth) map[Reason]Trust {
 // shown anything it counts as if nine of ten of what follows from metadata had been
 // used, and five of ten guesses. A guess that nobody came for yet is one of the tries
 // until someone does: what a source may bring on trial is bounded, in the first night
-// too, and one that fails is not asked again until that is a year ago.
+// too, and one that fails is not asked again until that is a year ago. It goes by
+// packages and by bytes, and by the worse of the two: where small packages are used and
+// large ones are not, most of what comes is in vain.
 func (w SourceWorth) trust() Trust {
 	used, of := 9.0, 10.0
 	if w.Source.guessed() {
 		used = 5
 	}
-	used += float64(w.Used)
-	of += float64(w.Used + w.Wasted)
+	t := trustIn(used+float64(w.Used), of+float64(w.Used+w.Wasted), float64(w.Waiting), w.Source.guessed())
+	if all := w.UsedBytes + w.WastedBytes + w.WaitingBytes; all > 0 {
+		one := float64(all) / float64(w.Used+w.Wasted+w.Waiting) // what a package counts for
+		bytes := trustIn(used+float64(w.UsedBytes)/one, of+float64(w.UsedBytes+w.WastedBytes)/one, float64(w.WaitingBytes)/one, w.Source.guessed())
+		t = Trust{min(t.Chance, bytes.Chance), min(t.Left, bytes.Left)}
+	}
+	return t
+}
+
+// trustIn is how far a source is believed of which so much was used, of so much that
+// is decided, while so much waits.
+func trustIn(used, of, waiting float64, guessed bool) Trust {
 	t := Trust{Chance: used / of}
 	switch {
-	case w.Source.guessed():
-		t.Left = max(0, int(used/leastGuess-of)-w.Waiting)
+	case guessed:
+		t.Left = max(0, int(used/leastGuess-of-waiting))
 	case t.Chance >= leastGuess:
 		t.Left = math.MaxInt
 	}
