@@ -76,6 +76,7 @@ func (k *killed) try(m *machine, kills int) (came int, err error) {
 // published. An installation fails by nothing but that nobody answers, and one that
 // begins after the last kill does not fail: nothing wrong is stored or received.
 func TestInstallWhileKilled(t *testing.T) {
+	t.Parallel()
 	const kills = 8 // for each installation
 	s := newSite(t, "[serve]\nmetadata_max_age = \"0s\"", "[sync]\ntop = 40\nroots = [\""+rootName+"\"]")
 	k := &killed{
