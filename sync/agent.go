@@ -243,7 +243,10 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	if r.report.Unchanged = r.unchanged(); r.report.Unchanged {
-		return nil // and nothing is due to be pruned that the next day's run does not see
+		// Nothing is due to be pruned that the next day's run does not see; but what imserve
+		// has stored, or the bucket did not take, waits as ever.
+		r.upload(ctx)
+		return nil
 	}
 	if err := r.account(ctx); err != nil {
 		return err

@@ -33,6 +33,8 @@ type bench struct {
 	agent *Agent
 	now   time.Time
 	specs []testrepo.Spec
+
+	passing sync.Mutex // held while now changes, for who looks at it in the background
 }
 
 const benchRoot = "r/updates/41"
@@ -88,10 +90,24 @@ func (b *bench) newAgent(p Progress) *Agent {
 	return a
 }
 
+// pass lets time pass.
+func (b *bench) pass(d time.Duration) {
+	b.passing.Lock()
+	defer b.passing.Unlock()
+	b.now = b.now.Add(d)
+}
+
+// clock is the time, for what also runs in the background.
+func (b *bench) clock() time.Time {
+	b.passing.Lock()
+	defer b.passing.Unlock()
+	return b.now
+}
+
 func (b *bench) publish(specs ...testrepo.Spec) {
 	b.Helper()
 	b.specs = specs
-	b.now = b.now.Add(time.Hour)
+	b.pass(time.Hour)
 	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now}); err != nil {
 		b.Fatal(err)
 	}

@@ -170,6 +170,37 @@ func TestBucketKilled(t *testing.T) {
 	}
 }
 
+// TestBucketQuietRun holds that a run which finds nothing changed, and so plans nothing,
+// uploads what waits: of an imserve that was killed before it had, and of a night in which
+// the bucket was away.
+func TestBucketQuietRun(t *testing.T) {
+	b := testrepo.StartBucket(t)
+	s := newSite(t, "[serve]\naccess_log = \"-\"", "[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\"]")
+	s.publish(things(2))
+	s.share(b, b.Endpoint)
+	s.once()
+	s.once() // which finds that there is nothing to fetch
+	const name = "late.rpm"
+	put(s, name, 3000)
+	b.Kill()
+	imserve := s.serve()
+	imserve.get("/fedora/" + name)
+	s.awaitFile("/fedora/" + name)
+	s.await("a file that waits", func() bool { return imserve.bucket().Waiting == 1 })
+	imserve.kill()
+	b.Start()
+	object := b.File("mirror/fedora/" + name)
+	if _, err := os.Stat(object); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("it is in the bucket already: %v", err)
+	}
+	if r := s.once(); !r.Unchanged {
+		t.Fatalf("the run found something changed: %+v", r)
+	}
+	if _, err := os.Stat(object); err != nil {
+		t.Errorf("after a run in which nothing had changed: %v", err)
+	}
+}
+
 // TestBucketPrune holds that what upstream has withdrawn goes from the bucket too and
 // does not come back out of it, that what nobody tells of goes in time, and that what is
 // missing there comes back.

@@ -24,10 +24,12 @@ import (
 //	go test ./internal/systest -run TestChaos -chaos 10m -chaos.seed 7 -timeout 20m
 //
 // A seed gives the same disasters and the same clients in the same order; at which
-// moment of a download one strikes is the machine's to say.
+// moment of a download one strikes is the machine's to say. Some of the disasters alone,
+// as kill -9 in a loop, are those whose names match: -chaos.only killed
 var (
 	chaosFor  = flag.Duration("chaos", 15*time.Second, "how long TestChaos goes on")
 	chaosSeed = flag.Uint64("chaos.seed", 1, "what TestChaos draws; 0 is another one each time")
+	chaosOnly = flag.String("chaos.only", "", "a regular expression: TestChaos has no disasters but those whose names it matches")
 )
 
 const (
@@ -213,7 +215,15 @@ func (c *chaos) reachable() {
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := seedOf(t, "chaos.seed", *chaosSeed)
+	only, err := regexp.Compile(*chaosOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := newChaos(t, seed)
+	some := slices.DeleteFunc(slices.Clone(disasters), func(d disaster) bool { return !only.MatchString(d.name) || d.disk && !c.mounted })
+	if len(some) == 0 {
+		t.Fatalf("-chaos.only %s: no disaster is called so", only)
+	}
 	c.url.Store("")
 	c.start("")
 	var clients sync.WaitGroup
@@ -225,10 +235,7 @@ func TestChaos(t *testing.T) {
 	t.Cleanup(stop)
 	end := time.Now().Add(*chaosFor)
 	for time.Now().Before(end) && !t.Failed() {
-		d := disasters[c.draw.IntN(len(disasters))]
-		if d.disk && !c.mounted {
-			continue
-		}
+		d := some[c.draw.IntN(len(some))]
 		c.disasters[d.name]++
 		before := c.kept()
 		undo := d.happen(c)
@@ -271,7 +278,7 @@ func (c *chaos) look() {
 // complete complains of patterns that no file has matched in a run that is long enough:
 // what they name has another name by now, and is damaged no more.
 func (c *chaos) complete() {
-	if *chaosFor < chaosLong {
+	if *chaosFor < chaosLong || *chaosOnly != "" {
 		return
 	}
 	for _, pattern := range slices.Concat(databases, indexes) {

@@ -15,9 +15,10 @@ type crashCase struct {
 	// command is imsync's, words being able to stand for the site's files; without one
 	// imserve is killed under clients.
 	command []string
-	goes    func(path string) bool // what it may take from the tree; nil: nothing
-	counts  bool                   // it changes what is counted
-	once    bool                   // where it has done all, it says the next time that there is nothing to do
+	// goes says what it may take from a tree that is now so; nil: nothing.
+	goes   func(c *crashSite, tree map[string]string, path string) bool
+	counts bool // it changes what is counted
+	once   bool // where it has done all, it says the next time that there is nothing to do
 }
 
 // words are the case's command.
@@ -57,7 +58,7 @@ var crashCases = []crashCase{
 			c.aged()
 		},
 		command: []string{"prune"},
-		goes:    withdrawnIn2,
+		goes:    replaced,
 	},
 	{
 		name:    "hold",
@@ -98,7 +99,7 @@ var crashCases = []crashCase{
 		name:    "purge",
 		prepare: func(c *crashSite) { c.edition(1); c.once() },
 		command: []string{"purge", rootName + "/Packages", second + "/Packages"},
-		goes:    func(path string) bool { return strings.Contains(path, "/Packages/") },
+		goes:    func(_ *crashSite, _ map[string]string, path string) bool { return strings.Contains(path, "/Packages/") },
 		once:    true,
 	},
 	{
@@ -119,19 +120,19 @@ var crashCases = []crashCase{
 			from.once()
 		},
 		command: []string{"replicate"},
-		goes:    withdrawnIn2,
+		goes:    replaced,
 	},
 	{name: "clients of a suite that is behind", prepare: func(c *crashSite) { c.suiteBehind("7d") }},
 	{
 		name:    "clients of a suite of which nothing is kept",
 		prepare: func(c *crashSite) { c.suiteBehind("0s") },
-		goes:    ofTheFirstSuite,
+		goes:    replaced,
 	},
 	{
 		name:    "a run over a suite",
 		prepare: func(c *crashSite) { c.suiteBehind("7d") },
 		command: []string{"once"},
-		goes:    ofTheFirstSuite,
+		goes:    replaced,
 	},
 	{
 		name: "a run that uploads",
@@ -166,7 +167,7 @@ func (c *crashSite) copied() *site {
 // publication, while upstream has the second; keep is its generation_keep.
 func (c *crashSite) suiteBehind(keep string) {
 	c.t.Helper()
-	c.settings("roots = [\"fedora/dists/stable\"]")
+	c.settings("roots = [\"" + suiteName + "\"]")
 	text, err := os.ReadFile(c.config)
 	if err != nil {
 		c.t.Fatal(err)
@@ -194,14 +195,14 @@ func (c *crashSite) fromTheGroup() {
 	c.write(c.dir+"/counts", out.stdout)
 }
 
-// withdrawnIn2 reports whether a path is of a package that the first publication
-// alone has.
-func withdrawnIn2(path string) bool {
-	return strings.Contains(path, "bash-") || strings.Contains(path, "mplayer-1.5") || strings.Contains(path, "base-1") || strings.Contains(path, "/repodata/")
-}
-
-// ofTheFirstSuite reports whether a path is of a package that the suite's first publication
-// alone has, or of an index that may be.
-func ofTheFirstSuite(path string) bool {
-	return strings.Contains(path, "_1_") || strings.Contains(path, "/by-hash/")
+// replaced reports whether a path is of what upstream has no more, in a tree of which what
+// lists it is not current any more: what clients are given lists nothing that may go.
+func replaced(c *crashSite, tree map[string]string, path string) bool {
+	entry := suiteName + "/InRelease"
+	for _, root := range []string{rootName, second} {
+		if strings.HasPrefix(path, root+"/") {
+			entry = root + "/repodata/repomd.xml"
+		}
+	}
+	return c.now[path] == "" && tree[entry] == c.now[entry]
 }

@@ -31,6 +31,9 @@ var (
 // second is another root of the site; it has one package in common with the first.
 const second = "fedora/releases/41/Everything/x86_64/os"
 
+// suiteName is the suite of a site that has one in the place of these.
+const suiteName = "fedora/dists/stable"
+
 // crashSite is a site that goes back to the state that a case has prepared.
 type crashSite struct {
 	*site

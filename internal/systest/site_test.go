@@ -183,6 +183,7 @@ type report struct {
 	Bytes        int64
 	ResumedBytes int64 `json:"resumed_bytes"`
 	Failures     int
+	Unchanged    bool
 	Guarded      []struct{ Root string }
 }
 
