@@ -87,21 +87,25 @@ func kindOf(name string) string {
 }
 
 // packages implements layout: primary lists them.
-func (rpm) packages(_ *Store, g *Generation, fn func(string, cache.Want)) (skipped int, err error) {
-	_, err = g.packageFiles(func(p *repodata.Package) error {
+func (rpm) packages(_ *Store, g *Generation, fn func(string, cache.Want)) (repodata.Stats, error) {
+	var unusable repodata.Stats
+	stats, err := g.packageFiles(func(p *repodata.Package) error {
 		w, err := want(p.Checksum, p.Size)
+		var k cache.Key
+		if err == nil {
+			k, err = g.Root.Key(p.Location)
+		}
 		if err != nil {
-			skipped++
+			unusable.Skip("package", p.Name, err)
 			return nil
 		}
-		if k, err := g.Root.Key(p.Location); err == nil {
-			if location, ok := below(g.Root.Path, k.Path); ok {
-				fn(location, w)
-			}
+		if location, ok := below(g.Root.Path, k.Path); ok {
+			fn(location, w)
 		}
 		return nil
 	})
-	return skipped, err
+	stats.Add(unusable)
+	return stats, err
 }
 
 func (rpm) line(name string) string { return name }
