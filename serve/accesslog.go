@@ -7,8 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"intelligentmirror/internal/visible"
 )
 
 // accessLog writes a line per answer: Apache's combined format, then the
@@ -168,9 +169,9 @@ func (e *event) appendLine(b []byte) []byte {
 }
 
 // appendEscaped appends s as it may stand within quotes: quotes and backslashes
-// escaped, and each byte that is no printable character as \xhh, so that no
-// client can end a field or a line. Of a long one only the first most bytes
-// are taken.
+// escaped, and each byte of what does not show as \xhh, so that no client can
+// end a field or a line, or make one look like another. Of a long one only the
+// first most bytes are taken.
 func appendEscaped(b []byte, s string, most int) []byte {
 	const hex = "0123456789abcdef"
 	cut := len(s) > most
@@ -182,7 +183,7 @@ func appendEscaped(b []byte, s string, most int) []byte {
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', s[i])
-		case r == utf8.RuneError && n <= 1, !unicode.IsPrint(r):
+		case r == utf8.RuneError && n <= 1, !visible.Shows(r):
 			for _, c := range []byte(s[i : i+n]) {
 				b = append(b, '\\', 'x', hex[c>>4], hex[c&15])
 			}

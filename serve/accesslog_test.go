@@ -13,6 +13,7 @@ import (
 
 	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/testrepo"
+	"intelligentmirror/internal/visible"
 	"intelligentmirror/popularity"
 )
 
@@ -43,6 +44,7 @@ func TestLine(t *testing.T) {
 		{"letters that are not ASCII", func(e *event) { e.Agent = "größer" }, usual("libdnf (Fedora Linux 41)", "größer")},
 		{"an unusual line's end", func(e *event) { e.Agent = "x\u2028\u0085y" }, usual("libdnf (Fedora Linux 41)", `x\xe2\x80\xa8\xc2\x85y`)},
 		{"the other direction of writing", func(e *event) { e.Agent = "\u202egpj" }, usual("libdnf (Fedora Linux 41)", `\xe2\x80\xaegpj`)},
+		{"letters and marks without a shape", func(e *event) { e.Agent = "v\u3164l\ufe0fc\u2800" }, usual("libdnf (Fedora Linux 41)", `v\xe3\x85\xa4l\xef\xb8\x8fc\xe2\xa0\x80`)},
 		{"a long one", func(e *event) { e.Agent = strings.Repeat("x", 2000) }, usual("libdnf (Fedora Linux 41)", strings.Repeat("x", maxField)+"...")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,6 +88,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("/a", "x", "y")
 	f.Add("/a\" 200 5 \"-\" \"imserve; hit\" 0.1\n", "\\", "\x00\xff")
 	f.Add("/"+strings.Repeat("é", maxTarget), "\u2028", "\"")
+	f.Add("/vl\u3164c", "\ufe0f", "\u115f\u2800")
 	f.Fuzz(func(t *testing.T, target, referer, agent string) {
 		e := event{Client: "10.0.0.1", Method: "GET", Target: target, Proto: "HTTP/1.1", Code: 200, Referer: referer, Agent: agent, Status: "imserve; hit"}
 		line := string(e.appendLine(nil))
@@ -94,8 +97,8 @@ func FuzzLine(f *testing.F) {
 			t.Errorf("not a line of the log: %q", line)
 		}
 		for _, r := range strings.TrimSuffix(line, "\n") {
-			if r < ' ' || r == 0x7f {
-				t.Errorf("a control character in %q", line)
+			if !visible.Shows(r) {
+				t.Errorf("%U in %q", r, line)
 			}
 		}
 	})

@@ -19,7 +19,7 @@ func TestPagesOfHostileNames(t *testing.T) {
 	m := newMirror(t, setup{})
 	m.put("os/Packages/"+name, rpm(3000, 1))
 	m.prime("os/Packages/" + url.PathEscape(name))
-	for path, link := range map[string]string{"/-/": "", "/r/os/Packages/": "./" + url.PathEscape(name)} {
+	for path, link := range map[string]string{"/-/": "", "/-/status.json": "", "/r/os/Packages/": "./" + url.PathEscape(name)} {
 		page := string(m.get(path, "Accept", "text/html").body)
 		if visible.Text(page, "\n\t"+thousands) != page {
 			t.Errorf("%s has what does not show: %q", path, page)

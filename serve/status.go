@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/visible"
 	"intelligentmirror/popularity"
 )
 
@@ -63,12 +64,16 @@ func (s *Server) internal(a *answer, path string) {
 	case "/-/":
 		s.page(a)
 	case "/-/status.json":
-		body, err := json.MarshalIndent(s.report(a.r.Context()), "", "  ")
+		// Terminals get to see it too.
+		var body bytes.Buffer
+		e := json.NewEncoder(visible.JSON{W: &body})
+		e.SetIndent("", "  ")
+		err := e.Encode(s.report(a.r.Context()))
 		if err != nil {
 			a.text(http.StatusInternalServerError, cache.Status{}, "The status can't be written: "+err.Error())
 			return
 		}
-		a.document("application/json", append(body, '\n'))
+		a.document("application/json", body.Bytes())
 	case "/-/events":
 		s.events(a)
 	case "/-/status.js":

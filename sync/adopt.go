@@ -201,11 +201,8 @@ type taking struct {
 // packages takes over what g lists.
 func (t *taking) packages(ctx context.Context, root generation.Root, g *generation.Generation) error {
 	if root.Kind == generation.Debian {
-		skipped, err := t.site.Generations.EachPackage(g, func(k cache.Key, w cache.Want) error { return t.take(ctx, k, w, nil) })
-		if err == nil && skipped > 0 {
-			t.fail(root.String(), fmt.Errorf("%d packages that the indices describe badly", skipped))
-		}
-		return err
+		stats, err := t.site.Generations.EachPackage(g, func(k cache.Key, w cache.Want) error { return t.take(ctx, k, w, nil) })
+		return t.described(root, stats, err)
 	}
 	stats, err := g.Packages(func(p *repodata.Package) error {
 		k, err := root.Key(p.Location)
@@ -215,6 +212,12 @@ func (t *taking) packages(ctx context.Context, root generation.Root, g *generati
 		d, err := cache.NewDigest(p.Checksum.Type, p.Checksum.Hex)
 		return t.take(ctx, k, cache.Want{Digest: d, Size: p.Size}, err)
 	})
+	return t.described(root, stats, err)
+}
+
+// described reports the packages that root's metadata does not describe as it should,
+// where it could be read to its end.
+func (t *taking) described(root generation.Root, stats repodata.Stats, err error) error {
 	if err == nil && stats.Skipped > 0 {
 		t.fail(root.String(), fmt.Errorf("%d packages that the metadata describes badly: %v", stats.Skipped, stats.Refused[0]))
 	}

@@ -120,12 +120,14 @@ func keep(ctx context.Context, log *slog.Logger, jobs []*due) {
 	<-c.Stop().Done()
 }
 
-// at calls f when the clock, as now tells it, shows t or later, unless stop is called
-// before. f may be called while stop is.
+// at calls f when the clock, as now tells it, shows t or later, or has been put back by
+// more than a day, so that nobody can say when that will be, unless stop is called before.
+// f may be called while stop is.
 func at(now func() time.Time, t time.Time, f func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		for left := t.Sub(now()); left > 0; left = t.Sub(now()) {
+		longest := t.Sub(now()) + 24*time.Hour
+		for left := t.Sub(now()); left > 0 && left <= longest; left = t.Sub(now()) {
 			timer := time.NewTimer(min(left, lookEvery))
 			select {
 			case <-timer.C:

@@ -176,6 +176,9 @@ func TestWindowByTheClock(t *testing.T) {
 		{"asleep until noon", 10 * time.Hour, lookEvery},
 		{"put forward", time.Hour, 3 * time.Hour},
 		{"put back", -30 * time.Minute, 4*time.Hour + 30*time.Minute},
+		{"put forward by a year", 365 * 24 * time.Hour, lookEvery},
+		{"put back by a year", -365 * 24 * time.Hour, lookEvery},
+		{"put back to 1970", -56 * 365 * 24 * time.Hour, lookEvery},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -66,7 +66,7 @@ func newRootInfo(root string) rootInfo {
 	if k, err := cache.NewKey(r.repo, dir); err == nil {
 		r.dir = k.Path + "/"
 	}
-	r.easy = r.dir != "" || dir == ""
+	r.easy = (r.dir != "" || dir == "") && len(root) <= maxEasy
 	return r
 }
 
@@ -87,10 +87,16 @@ func (r *rootInfo) key(location string) (cache.Key, error) {
 	return k, nil
 }
 
+// maxEasy is how long, in bytes, a root or a location may be to be easy.
+const maxEasy = 1 << 10
+
 // easy reports whether a location is in a key what it is in a URL, without
 // decoding or cleaning. Nearly all are, and a tenth of the time that an Index
 // takes is saved.
 func easy(location string) bool {
+	if len(location) > maxEasy {
+		return false // how long both are together, cache.NewKey sees
+	}
 	name := 0 // bytes of the file or directory
 	for i := range len(location) {
 		switch c := location[i]; {

@@ -31,6 +31,12 @@ var ErrNotAFile = errors.New("not the name of a file that can be stored")
 // maxName is the longest file name that Linux's file systems take, in bytes.
 const maxName = 255
 
+// maxPath is the longest path below the cache directory, in bytes. Linux takes paths of
+// 4 KiB in one call: the rest is for the cache directory's own and for what is kept of a
+// file below .im. Part by part a longer one could be made; then nothing that walks
+// through the cache, as eviction does, could say its name.
+const maxPath = 3 << 10
+
 // NewKey makes the key for the path of a URL as it was sent (still escaped) in
 // the repository repo. The path is decoded exactly once. The error wraps
 // ErrNotAFile.
@@ -65,6 +71,9 @@ func NewKey(repo, escaped string) (Key, error) {
 		if len(name) > maxName {
 			return refuse("a name over 255 bytes")
 		}
+	}
+	if len(repo)+len("/")+len(p) > maxPath {
+		return refuse("a path over 3 KiB")
 	}
 	return Key{Repo: repo, Path: p}, nil
 }

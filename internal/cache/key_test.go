@@ -9,6 +9,7 @@ import (
 
 func TestNewKey(t *testing.T) {
 	long := strings.Repeat("n", 255)
+	deep := strings.Repeat(long+"/", 11) + strings.Repeat("n", 3072-len("r/")-11*256)
 	for _, tt := range []struct {
 		name, escaped, want string // "": refused
 	}{
@@ -37,6 +38,7 @@ func TestNewKey(t *testing.T) {
 		{"backslash is a letter", `..\x`, `..\x`},
 		{"star", "*", "*"},
 		{"the longest name", long + "/" + long, long + "/" + long},
+		{"the longest path", deep, deep},
 
 		{"empty", "", ""},
 		{"slash", "/", ""},
@@ -52,6 +54,7 @@ func TestNewKey(t *testing.T) {
 		{"DEL", "a%7Fb", ""},
 		{"not UTF-8", "a%ff", ""},
 		{"a name too long", "a/" + long + "n", ""},
+		{"a path too long", deep + "n", ""},
 		{"a name too long in bytes", strings.Repeat("%C3%A9", 128), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

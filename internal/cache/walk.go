@@ -28,8 +28,8 @@ type found struct {
 	changed  time.Time
 }
 
-// walk counts what lies below dir. It follows no symlink, and what vanishes
-// under it is not there.
+// walk counts what lies below dir. It follows no symlink; what vanishes under it is not
+// there, and what somebody has put so deep that its path can't be said is no stored file.
 func walk(ctx context.Context, dir string) (*census, error) {
 	c := &census{}
 	linked := map[[2]uint64]*found{}
@@ -37,14 +37,14 @@ func walk(ctx context.Context, dir string) (*census, error) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if errors.Is(err, fs.ErrNotExist) && p != dir {
+		if uncounted(err) && p != dir {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		fi, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
+		if uncounted(err) {
 			return nil
 		}
 		if err != nil {
@@ -74,6 +74,11 @@ func walk(ctx context.Context, dir string) (*census, error) {
 		return nil
 	})
 	return c, err
+}
+
+// uncounted reports whether what can't be looked at because of err is left out.
+func uncounted(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
 // sizeOnDisk is how many bytes of the disk a file takes.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/upstream"
 )
 
@@ -56,13 +57,13 @@ func (s *Store) Import(ctx context.Context, c *cache.Cache, r Root, tree *os.Roo
 }
 
 // EachPackage calls fn with each package that g, which is whole, lists, and what it
-// promises of it; skipped is how many it does not describe as it should. An error of
+// promises of it; the Stats say which it does not describe as it should. An error of
 // fn ends it.
-func (s *Store) EachPackage(g *Generation, fn func(cache.Key, cache.Want) error) (skipped int, err error) {
+func (s *Store) EachPackage(g *Generation, fn func(cache.Key, cache.Want) error) (repodata.Stats, error) {
 	var all []item
-	skipped, err = g.Root.layout().packages(s, g, func(location string, w cache.Want) { all = append(all, item{location, w}) })
+	stats, err := g.Root.layout().packages(s, g, func(location string, w cache.Want) { all = append(all, item{location, w}) })
 	if err != nil {
-		return skipped, fmt.Errorf("%s: %w", g.Root, err)
+		return stats, fmt.Errorf("%s: %w", g.Root, err)
 	}
 	// An index in several compressions, or of all architectures, has a package again.
 	seen := make(map[string]bool, len(all))
@@ -72,10 +73,10 @@ func (s *Store) EachPackage(g *Generation, fn func(cache.Key, cache.Want) error)
 		}
 		seen[it.path] = true
 		if err := fn(cache.Key{Repo: g.Root.Repo, Path: join(g.Root.top(), it.path)}, it.want); err != nil {
-			return skipped, err
+			return stats, err
 		}
 	}
-	return skipped, nil
+	return stats, nil
 }
 
 // indicesIn is which of the files that g's suite lists the tree has, by the first of

@@ -131,7 +131,7 @@ func (d dirs) has(k cache.Key) bool {
 // compressions. One that can't be read costs its packages their promise, no more:
 // its bytes are those that the InRelease lists. But one that no archive makes, a bomb or
 // one whose packages lie elsewhere, is the error.
-func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (skipped int, err error) {
+func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (all repodata.Stats, err error) {
 	done := map[string]bool{}
 	for _, f := range g.files {
 		name, _, _ := strings.Cut(path.Base(f.at[0]), ".")
@@ -141,16 +141,16 @@ func (debian) packages(s *Store, g *Generation, fn func(string, cache.Want)) (sk
 		}
 		stats, err := s.scanPackages(filepath.Join(g.dir, f.name), fn)
 		if errors.Is(err, repodata.ErrTooLarge) || errors.Is(err, repodata.ErrWindow) || errors.Is(err, repodata.ErrLocation) {
-			return skipped, fmt.Errorf("%s: %w", f.at[0], err)
+			return all, fmt.Errorf("%s: %w", f.at[0], err)
 		}
 		if err != nil {
 			s.log.Warn("an index can't be read: its packages are not verified by it", "root", g.Root.String(), "index", f.at[0], "error", err)
 			continue
 		}
 		done[list] = true
-		skipped += stats.Skipped
+		all.Add(stats)
 	}
-	return skipped, nil
+	return all, nil
 }
 
 func (s *Store) scanPackages(name string, fn func(string, cache.Want)) (stats repodata.Stats, err error) {

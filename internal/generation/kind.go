@@ -43,8 +43,8 @@ type layout interface {
 	// what the tree has.
 	wanted(s *Store, r Root, l *listing) func(file) bool
 	// packages calls fn for each package that the files of g list, with its path
-	// below the root's top, decoded, and counts those that can't be used.
-	packages(s *Store, g *Generation, fn func(location string, w cache.Want)) (skipped int, err error)
+	// below the root's top, decoded, and says which can't be used.
+	packages(s *Store, g *Generation, fn func(location string, w cache.Want)) (repodata.Stats, error)
 	// line is the path under which a catalog has the metadata file of that name below
 	// the root, and lines those under which it may have the file at path, below the repo.
 	line(name string) string

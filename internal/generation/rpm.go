@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,9 +46,13 @@ func (rpm) parse(body []byte) (*listing, error) {
 	}
 	l := &listing{repomd: m}
 	var newest int64
+	digests := map[string]cache.Digest{} // by the names in the generation's directory
 	for _, d := range m.Data {
 		newest = max(newest, d.Timestamp)
 		w, err := want(d.Checksum, d.Size)
+		if err == nil {
+			err = nameFault(digests, path.Base(d.Location), w.Digest)
+		}
 		if err != nil {
 			l.fault = errors.Join(l.fault, fmt.Errorf("%s: %w", d.Location, err))
 			continue
@@ -59,6 +64,20 @@ func (rpm) parse(body []byte) (*listing, error) {
 		l.made = time.Unix(newest, 0).UTC()
 	}
 	return l, nil
+}
+
+// nameFault is why a metadata file can't have its name in a generation's directory: it is
+// another file's, that of repomd.xml, or of what is kept beside it.
+func nameFault(digests map[string]cache.Digest, name string, d cache.Digest) error {
+	beside, _ := rpm{}.siblings(repomdPath)
+	if name == repomdName || slices.Contains(beside, name) || !isMetadata(name) {
+		return errors.New("it has the name of a file that repomd.xml does not list")
+	}
+	if was, ok := digests[name]; ok && was != d {
+		return errors.New("two files have this name")
+	}
+	digests[name] = d
+	return nil
 }
 
 // wanted implements layout. What clients have asked for is of a kind of metadata:
@@ -87,21 +106,25 @@ func kindOf(name string) string {
 }
 
 // packages implements layout: primary lists them.
-func (rpm) packages(_ *Store, g *Generation, fn func(string, cache.Want)) (skipped int, err error) {
-	_, err = g.packageFiles(func(p *repodata.Package) error {
+func (rpm) packages(_ *Store, g *Generation, fn func(string, cache.Want)) (repodata.Stats, error) {
+	var unusable repodata.Stats
+	stats, err := g.packageFiles(func(p *repodata.Package) error {
 		w, err := want(p.Checksum, p.Size)
+		var k cache.Key
+		if err == nil {
+			k, err = g.Root.Key(p.Location)
+		}
 		if err != nil {
-			skipped++
+			unusable.Skip("package", p.Name, err)
 			return nil
 		}
-		if k, err := g.Root.Key(p.Location); err == nil {
-			if location, ok := below(g.Root.Path, k.Path); ok {
-				fn(location, w)
-			}
+		if location, ok := below(g.Root.Path, k.Path); ok {
+			fn(location, w)
 		}
 		return nil
 	})
-	return skipped, err
+	stats.Add(unusable)
+	return stats, err
 }
 
 func (rpm) line(name string) string { return name }

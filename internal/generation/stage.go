@@ -341,12 +341,13 @@ func (s *Store) catalogue(g *Generation) error {
 			items = append(items, item{l.line(name), f.want})
 		}
 	}
-	skipped, err := l.packages(s, g, func(location string, w cache.Want) { items = append(items, item{location, w}) })
+	stats, err := l.packages(s, g, func(location string, w cache.Want) { items = append(items, item{location, w}) })
 	if err != nil {
 		return s.unreadable.note(g.Digest, err)
 	}
-	if skipped > 0 {
-		s.log.Warn("packages whose checksums can't be used", "root", g.Root.String(), "packages", skipped)
+	if stats.Skipped > 0 {
+		s.log.Warn("packages that the metadata describes badly are not verified by it, and not fetched ahead; its publisher can mend that",
+			"root", g.Root.String(), "packages", stats.Skipped, "first", stats.Refused[0])
 	}
 	if err := writeCatalog(g.dir, items); err != nil {
 		return err

@@ -16,8 +16,12 @@ var ErrLocation = errors.New("leads out of the repository or cannot be a file's 
 // errStray is an ErrLocation that no tool writes by mistake: it climbs, or names a host.
 var errStray = fmt.Errorf("%w", ErrLocation)
 
-// maxSegment is the longest file name that Linux's file systems take, in bytes.
-const maxSegment = 255
+// maxSegment is the longest file name that Linux's file systems take, in bytes, and
+// maxLocation the longest path, with a quarter left for where the repository is.
+const (
+	maxSegment  = 255
+	maxLocation = 3 << 10
+)
 
 // CheckLocation reports whether href, a location from metadata, names a file
 // below the repository's root wherever it is joined to a URL or a directory: it
@@ -50,6 +54,24 @@ func CheckLocation(href string) (string, error) {
 	return loc, nil
 }
 
+// checkPackage is CheckLocation for a package. The file by which a repository is found,
+// and what lies beside it, is no package: as one, it would become current by itself.
+func checkPackage(href string) (string, error) {
+	loc, err := CheckLocation(href)
+	if err != nil {
+		return "", err
+	}
+	dec, err := url.PathUnescape(loc)
+	if err != nil {
+		dec = loc
+	}
+	switch base := path.Base(dec); {
+	case path.Base(path.Dir(dec)) == "repodata", base == "InRelease", base == "Release", base == "Release.gpg":
+		return "", fmt.Errorf("location %.200q: a metadata file's: %w", href, ErrLocation)
+	}
+	return loc, nil
+}
+
 // climbs is the fault of a path that leads upwards.
 const climbs = "`..`"
 
@@ -76,6 +98,9 @@ func locationFault(loc string) string {
 		return "a backslash, a query or a fragment"
 	case strings.HasSuffix(loc, "/") || loc == ".":
 		return "a directory"
+	}
+	if len(loc) > maxLocation {
+		return "a path over 3 KiB"
 	}
 	for name := range strings.SplitSeq(loc, "/") {
 		if name == ".." {

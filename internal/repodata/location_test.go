@@ -24,6 +24,7 @@ func TestCheckLocation(t *testing.T) {
 		"..foo/bar..rpm":                       "..foo/bar..rpm",
 		"...":                                  "...",
 		strings.Repeat("a", 255) + "/b":        strings.Repeat("a", 255) + "/b",
+		strings.Repeat("a/", 1535) + "bc":      strings.Repeat("a/", 1535) + "bc",
 	}
 	for in, want := range good {
 		if got, err := CheckLocation(in); got != want || err != nil {
@@ -31,40 +32,41 @@ func TestCheckLocation(t *testing.T) {
 		}
 	}
 	bad := map[string]string{ // to why
-		"":                              "empty",
-		".":                             "directory",
-		"./":                            "empty",
-		"a/":                            "directory",
-		"/a":                            "absolute",
-		"//host/a":                      "absolute",
-		"..":                            "`..`",
-		"../a":                          "`..`",
-		"./../a":                        "`..`",
-		"a/../b":                        "`..`",
-		"a/..":                          "`..`",
-		"a//b":                          "clean",
-		"a/./b":                         "clean",
-		"././a":                         "clean",
-		"http://example.org/a.rpm":      "scheme",
-		"HTTP:a":                        "scheme",
-		"file:///etc/passwd":            "scheme",
-		"./http://example.org/a":        "scheme",
-		"%2e%2e/a":                      "`..`",
-		"a/%2E./b":                      "`..`",
-		"..%2fa":                        "slash",
-		"a%2Fb":                         "slash",
-		"%2e/a":                         "clean",
-		"a%00b":                         "control",
-		"a\x00b":                        "control",
-		"a\nb":                          "control",
-		"a\u0085b":                      "control",
-		"a\xffb":                        "UTF-8",
-		"a%ffb":                         "UTF-8",
-		`..\a`:                          "backslash",
-		"a%5Cb":                         "backslash",
-		"a?b":                           "query",
-		"a#b":                           "fragment",
-		strings.Repeat("a", 256) + "/b": "255",
+		"":                               "empty",
+		".":                              "directory",
+		"./":                             "empty",
+		"a/":                             "directory",
+		"/a":                             "absolute",
+		"//host/a":                       "absolute",
+		"..":                             "`..`",
+		"../a":                           "`..`",
+		"./../a":                         "`..`",
+		"a/../b":                         "`..`",
+		"a/..":                           "`..`",
+		"a//b":                           "clean",
+		"a/./b":                          "clean",
+		"././a":                          "clean",
+		"http://example.org/a.rpm":       "scheme",
+		"HTTP:a":                         "scheme",
+		"file:///etc/passwd":             "scheme",
+		"./http://example.org/a":         "scheme",
+		"%2e%2e/a":                       "`..`",
+		"a/%2E./b":                       "`..`",
+		"..%2fa":                         "slash",
+		"a%2Fb":                          "slash",
+		"%2e/a":                          "clean",
+		"a%00b":                          "control",
+		"a\x00b":                         "control",
+		"a\nb":                           "control",
+		"a\u0085b":                       "control",
+		"a\xffb":                         "UTF-8",
+		"a%ffb":                          "UTF-8",
+		`..\a`:                           "backslash",
+		"a%5Cb":                          "backslash",
+		"a?b":                            "query",
+		"a#b":                            "fragment",
+		strings.Repeat("a", 256) + "/b":  "255",
+		strings.Repeat("a/", 1536) + "b": "3 KiB",
 	}
 	for in, why := range bad {
 		got, err := CheckLocation(in)
@@ -75,6 +77,27 @@ func TestCheckLocation(t *testing.T) {
 		if !errors.Is(err, ErrLocation) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %v, want it to say %q", in, err, why)
 		}
+	}
+}
+
+// TestPackageLocation: a package is no metadata file, in whatever spelling, and may be called
+// nearly like one.
+func TestPackageLocation(t *testing.T) {
+	for _, in := range []string{
+		"repodata/repomd.xml", "./repodata/a.rpm", "os/repodata/repomd.xml", "%72epodata/repomd.xml", "repodata/%72epomd.xml",
+		"dists/stable/InRelease", "InRelease", "dists/stable/Release", "Release.gpg", "dists/stable/InReleas%65",
+	} {
+		if got, err := checkPackage(in); got != "" || !errors.Is(err, ErrLocation) {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"repodata.rpm", "repodata/a/b.rpm", "Packages/r/repodata-1-1.noarch.rpm", "Release-1-1.noarch.rpm", "pool/I/InRelease/a.deb", "100%.rpm"} {
+		if got, err := checkPackage(in); got != in || err != nil {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+	if got, err := checkPackage("../a.rpm"); got != "" || !errors.Is(err, ErrLocation) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

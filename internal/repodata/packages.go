@@ -24,7 +24,7 @@ type DebPackage struct {
 //
 // A package without a name, version, architecture, file name, size or digest
 // (MD5 and SHA-1 are none), with one of these twice, with a file name that leads
-// out of the archive, or with a line of more than 64 KiB for one of these is
+// out of the archive or is a metadata file's, or with a line of more than 64 KiB for one of these is
 // skipped and counted. An error of fn ends the scan and is returned as it is. Any
 // other error says that the document is no Packages file, or comes from r; the
 // packages before it have been handed over by then. Memory is bounded whatever
@@ -91,7 +91,7 @@ func (p *debPackages) set(l line822) (err error) {
 	case "architecture":
 		p.pkg.Arch = p.strings.intern([]byte(l.value))
 	case "filename":
-		p.pkg.Filename, err = CheckLocation(l.value)
+		p.pkg.Filename, err = checkPackage(l.value)
 	case "size":
 		if p.pkg.Size, err = strconv.ParseInt(l.value, 10, 64); err != nil || p.pkg.Size < 0 {
 			err = fmt.Errorf("size %.50q is not a number of bytes", l.value)
@@ -125,7 +125,7 @@ func (p *debPackages) end(fn func(*DebPackage) error) error {
 		p.stats.Packages++
 		err = fn(&p.pkg)
 	} else {
-		p.stats.skip("package", p.pkg.Name, p.why)
+		p.stats.Skip("package", p.pkg.Name, p.why)
 	}
 	*p = debPackages{stats: p.stats, strings: p.strings}
 	return err

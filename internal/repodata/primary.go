@@ -26,11 +26,17 @@ type Stats struct {
 	Refused []error
 }
 
-// skip counts what of that kind and name is left out because of why.
-func (s *Stats) skip(kind, name string, why error) {
+// Skip counts what of that kind ("package") and name is left out because of why.
+func (s *Stats) Skip(kind, name string, why error) {
 	if s.Skipped++; len(s.Refused) < keptReasons {
 		s.Refused = append(s.Refused, fmt.Errorf("%s %.100q: %w", kind, name, why))
 	}
+}
+
+// Add adds to s what another scan left out.
+func (s *Stats) Add(other Stats) {
+	s.Skipped += other.Skipped
+	s.Refused = append(s.Refused, other.Refused[:min(len(other.Refused), keptReasons-len(s.Refused))]...)
 }
 
 // Strays is why a Packages file can't be its author's: one of the first packages that
@@ -50,7 +56,7 @@ func (s Stats) Strays() error {
 // and Clone keeps them longer. Their strings stay valid.
 //
 // A package with a location that leads out of the repository (see CheckLocation,
-// xml:base), without a name, version, architecture, checksum or size, with
+// xml:base) or is a metadata file's, without a name, version, architecture, checksum or size, with
 // numbers or flags that are none, or of more than 16 MiB is skipped and counted.
 // An error of fn ends the scan and is returned as it is. Any other error says
 // that the document is cut short or not a well-formed primary.xml (ErrDTD for a
@@ -178,7 +184,7 @@ func (p *primary) attributes(el element) (err error) {
 				return fmt.Errorf("xml:base %.200q: %w", a.value, ErrLocation)
 			}
 		}
-		p.pkg.Location, err = CheckLocation(string(p.value("href")))
+		p.pkg.Location, err = checkPackage(string(p.value("href")))
 	case elEntry:
 		var d Dep
 		if d, err = p.dep(); err != nil {
@@ -324,7 +330,7 @@ func (p *primary) hand(fn func(*Package) error) error {
 		p.stats.Packages++
 		return fn(&p.pkg)
 	}
-	p.stats.skip("package", p.pkg.Name, p.why)
+	p.stats.Skip("package", p.pkg.Name, p.why)
 	return nil
 }
 

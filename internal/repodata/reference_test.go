@@ -234,7 +234,7 @@ func (n *node) pkg() (*Package, error) {
 				err = errors.New("size")
 			}
 		case "location":
-			if p.Location, err = CheckLocation(c.attrs["href"]); c.based {
+			if p.Location, err = checkPackage(c.attrs["href"]); c.based {
 				err = ErrLocation
 			}
 		case "format":

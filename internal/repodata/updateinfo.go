@@ -194,6 +194,6 @@ func (u *updateinfo) hand(fn func(*Advisory) error) error {
 		u.stats.Packages++
 		return fn(&u.advisory)
 	}
-	u.stats.skip("advisory", u.advisory.ID, u.why)
+	u.stats.Skip("advisory", u.advisory.ID, u.why)
 	return nil
 }

@@ -218,6 +218,12 @@ func TestHostile(t *testing.T) {
 		{"a billion laughs", false, func(b *besieged) { b.write(b.lies+"/repodata/repomd.xml", laughs+"<repomd>&c;</repomd>") }, "document type declaration", 0},
 		{"a location that climbs", false, func(b *besieged) { rewrite(b, `href="repodata/`, `href="../../../../etc/`) }, "`..`", 0},
 		{"a location elsewhere", false, func(b *besieged) { rewrite(b, `href="repodata/`, `href="http://198.51.100.1/`) }, "a URL with a scheme", 0},
+		{"metadata that is called repomd.xml", false, func(b *besieged) { rewrite(b, locationOf(b, "other"), "repodata/repomd.xml") }, "that repomd.xml does not list", 0},
+		{"metadata that is called as what is ours", false, func(b *besieged) { rewrite(b, locationOf(b, "other"), "repodata/catalog") }, "that repomd.xml does not list", 0},
+		{"two files of one name", false, func(b *besieged) {
+			rewrite(b, locationOf(b, "other"), "repodata/twice.gz")
+			rewrite(b, locationOf(b, "filelists"), "other/twice.gz")
+		}, "two files have this name", 0},
 		{"primary with flipped bits", false, func(b *besieged) { b.liar.On("*primary*", testrepo.Corrupt(100)) }, "as the metadata promises", 1},
 		{"primary is endless", false, func(b *besieged) { b.liar.On("*primary*", testrepo.Endless()) }, "more than the", 0},
 		{"a bomb", false, bomb(testrepo.Gzip, "<package/>", 256<<20, 1<<20), "unpacks to more than is allowed", 0},
@@ -264,6 +270,20 @@ func TestHostile(t *testing.T) {
 			server.insist()
 		})
 	}
+}
+
+// locationOf is where the hostile mirror's repomd.xml has the metadata of a type.
+func locationOf(b *besieged, typ string) string {
+	b.t.Helper()
+	doc, err := os.ReadFile(filepath.Join(b.lies, "repodata/repomd.xml"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`href="([^"]*-` + typ + `\.xml[^"]*)"`).FindSubmatch(doc)
+	if m == nil {
+		b.t.Fatalf("no %s in:\n%s", typ, doc)
+	}
+	return string(m[1])
 }
 
 // TestHostileWithdrawn: metadata that is newer than ours and signed as it should be,

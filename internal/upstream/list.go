@@ -56,13 +56,13 @@ func (l *list) mirrors() []*mirror {
 }
 
 // digests is what the list says of repomd.xml; nil if it says nothing, or did so
-// too long ago.
+// too long ago, or when the clock was wrong by as much.
 func (l *list) digests() *snapshot {
 	if l == nil {
 		return nil
 	}
 	s := l.now.Load()
-	if s == nil || s.Current == nil || l.lists.m.c.o.Now().Sub(s.Fetched) >= listTrust {
+	if s == nil || s.Current == nil || l.lists.m.c.o.Now().Sub(s.Fetched).Abs() >= listTrust {
 		return nil
 	}
 	return s

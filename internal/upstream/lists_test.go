@@ -260,6 +260,56 @@ func TestListAge(t *testing.T) {
 	}
 }
 
+// TestListOverJumps: a list that was fetched by a clock which was ahead is asked for again
+// once that is right, though it is not old, and is believed no longer than any other while
+// its server is out of reach.
+func TestListOverJumps(t *testing.T) {
+	for name, jump := range map[string]time.Duration{
+		"an hour back": time.Hour, "a year back": 365 * 24 * time.Hour, "to 1970": 56 * 365 * 24 * time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newListed(t)
+			l.list(oneXML)
+			for _, name := range []string{"a", "b", "c"} {
+				l.publish(theRoot+"/"+name+".rpm", name)
+			}
+			l.open()
+			if _, err := fetch(t, l.cache, theRoot+"/a.rpm"); err != nil {
+				t.Fatal(err)
+			}
+			l.settled()
+			of := l.m.lists.byRoot[theRoot]
+			if of.digests() == nil {
+				t.Fatal("the list that has just come is not believed")
+			}
+			l.lists.Stop()
+			l.clock.pass(-jump)
+			if _, err := fetch(t, l.cache, theRoot+"/b.rpm"); err != nil {
+				t.Fatal(err)
+			}
+			l.settled()
+			if believed := of.digests() != nil; believed != (jump < listTrust) {
+				t.Errorf("the list of a clock that was %v ahead is believed: %v", jump, believed)
+			}
+			if err := l.lists.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			l.lists.Forget()
+			l.clock.pass(listMaxAge)
+			if _, err := fetch(t, l.cache, theRoot+"/c.rpm"); err != nil {
+				t.Fatal(err)
+			}
+			l.settled()
+			if n := l.lists.Count("", "*"); n != 1 && jump > listMaxAge {
+				t.Errorf("the list was asked for %d times by the right clock", n)
+			}
+			if of.digests() == nil {
+				t.Error("the list of the right clock is not believed")
+			}
+		})
+	}
+}
+
 // TestListsFirst: whose upstreams nobody chose is asked for them last.
 func TestListsFirst(t *testing.T) {
 	l := newListed(t)

@@ -14,13 +14,21 @@ import (
 	"unicode/utf8"
 )
 
-// blank is a letter of Braille without a dot.
-const blank = '\u2800'
+// The letters and signs without a shape that Unicode does not say are to be ignored: one of
+// Braille without a dot, a note without a head.
+const (
+	blank    = '\u2800'
+	headless = '\U0001d159'
+)
 
-// shows reports whether a character leaves a mark of its own where it is written. The
+// Shows reports whether a character leaves a mark of its own where it is written. The
 // space does; letters and marks that have no shape, which Unicode counts as printing, don't.
-func shows(r rune) bool {
-	return strconv.IsPrint(r) && r != blank && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+func Shows(r rune) bool {
+	if r < utf8.RuneSelf {
+		return ' ' <= r && r <= '~' // nearly all are, and the access log asks of each
+	}
+	return strconv.IsPrint(r) && r != blank && r != headless &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Text is text with what does not show as Go escapes it, but for the characters of kept.
@@ -31,7 +39,7 @@ func Text(text, kept string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[0])
-		case shows(r) || strings.ContainsRune(kept, r):
+		case Shows(r) || strings.ContainsRune(kept, r):
 			b.WriteString(text[:n])
 		case !strconv.IsPrint(r):
 			q := strconv.QuoteRune(r)
@@ -69,7 +77,7 @@ func (j JSON) Write(text []byte) (int, error) {
 	for rest := text; len(rest) > 0; {
 		r, n := utf8.DecodeRune(rest)
 		switch {
-		case r == '\n' || shows(r):
+		case r == '\n' || Shows(r):
 			out = append(out, rest[:n]...)
 		case r > 0xffff:
 			a, b := utf16.EncodeRune(r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"intelligentmirror/internal/visible"
@@ -21,7 +22,8 @@ func TestText(t *testing.T) {
 		"v\u200blc\ufeff\u00ad":               `v\u200blc\ufeff\u00ad`,
 		"v\u034flc\u3164\u115f\uffa0":         `v\u034flc\u3164\u115f\uffa0`,
 		"v\ufe0flc\u2800":                     `v\ufe0flc\u2800`,
-		"\U000e0100":                          `\U000e0100`,
+		"\U000e0100\U0001d159":                `\U000e0100\U0001d159`,
+		"\u1160\u17b4\u180b\u2065\ufff0":      `\u1160\u17b4\u180b\u2065\ufff0`,
 		"\xff\xc0\xaf":                        `\xff\xc0\xaf`,
 		"<b>\\":                               `<b>\`,
 		"two\nlines":                          "two\nlines",
@@ -33,6 +35,20 @@ func TestText(t *testing.T) {
 		}
 		if got := visible.Text(in, ""); strings.Contains(got, "\n") {
 			t.Errorf("%q has a line of its own: %q", in, got)
+		}
+	}
+}
+
+// TestShows: of all characters those show that print, but for what Unicode wants ignored
+// where it has no shape, whatever kind of character it says that this is.
+func TestShows(t *testing.T) {
+	for r := range rune(unicode.MaxRune + 1) {
+		ignorable := unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Cf)
+		switch shows := visible.Shows(r); {
+		case shows && (ignorable || !unicode.IsPrint(r)):
+			t.Errorf("%U shows", r)
+		case !shows && !ignorable && unicode.IsPrint(r) && r != '\u2800' && r != '\U0001d159':
+			t.Errorf("%U does not show", r)
 		}
 	}
 }
