@@ -298,7 +298,7 @@ func TestBrokenOffRunResumes(t *testing.T) {
 // await2MiB waits until the partial file has what upstream sent, and returns its size.
 func (b *bench) await2MiB() int64 {
 	b.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
 		names, err := filepath.Glob(filepath.Join(b.dir, ".im/partial/*"))
 		if err != nil {
 			b.Fatal(err)
