@@ -31,8 +31,27 @@ type bench struct {
 	dir   string // the cache
 	site  *site.Site
 	agent *Agent
-	now   time.Time
+	clock
 	specs []testrepo.Spec
+}
+
+// clock is the time of a bench. The site's own goroutines ask for it too, the ledger's
+// for one, whenever they come to it.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
 }
 
 const benchRoot = "r/updates/41"
@@ -41,7 +60,7 @@ const benchRoot = "r/updates/41"
 // names were asked for, and an agent.
 func newBench(t *testing.T, settings string, popular []string, specs ...testrepo.Spec) *bench {
 	t.Helper()
-	b := &bench{T: t, files: t.TempDir(), dir: filepath.Join(t.TempDir(), "cache"), now: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)}
+	b := &bench{T: t, files: t.TempDir(), dir: filepath.Join(t.TempDir(), "cache"), clock: clock{at: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)}}
 	b.up = testrepo.Start(t, b.files)
 	b.publish(specs...)
 	log := filepath.Join(t.TempDir(), "access.log")
@@ -80,7 +99,7 @@ func newBench(t *testing.T, settings string, popular []string, specs ...testrepo
 
 func (b *bench) newAgent(p Progress) *Agent {
 	b.Helper()
-	a, err := New(Options{Site: b.site, Progress: p, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }})
+	a, err := New(Options{Site: b.site, Progress: p, Log: slog.New(slog.DiscardHandler), Now: b.now})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,8 +110,8 @@ func (b *bench) newAgent(p Progress) *Agent {
 func (b *bench) publish(specs ...testrepo.Spec) {
 	b.Helper()
 	b.specs = specs
-	b.now = b.now.Add(time.Hour)
-	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now}); err != nil {
+	b.set(b.now().Add(time.Hour))
+	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now()}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -198,7 +217,7 @@ roots = ["r/nowhere"]`, nil, a, c)
 		t.Error(err)
 	}
 	b.up.Heal()
-	b.now = b.now.Add(time.Hour)
+	b.set(b.now().Add(time.Hour))
 	if got := fetched(b.once()); !slices.Equal(got, []string{"a seed"}) {
 		t.Errorf("then %q", got)
 	}
@@ -234,7 +253,7 @@ func TestBrokenOffRunClearsNothing(t *testing.T) {
 	if r.remember(err); failed() == "" {
 		t.Error("a run that was broken off before it asked counts as one that has asked")
 	}
-	b.now = b.now.Add(time.Hour)
+	b.set(b.now().Add(time.Hour))
 	if b.once(); failed() != "" {
 		t.Errorf("it can be had: %s", failed())
 	}
@@ -377,7 +396,7 @@ func TestUpstreamChangesUnderTheRun(t *testing.T) {
 	b := newBench(t, `packages = ["a"]
 parallel = 1`, nil, first)
 	b.agent = b.newAgent(&during{f: func() {
-		if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), []testrepo.Spec{first, next}, testrepo.BuildOptions{Time: b.now.Add(time.Hour)}); err != nil {
+		if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), []testrepo.Spec{first, next}, testrepo.BuildOptions{Time: b.now().Add(time.Hour)}); err != nil {
 			t.Error(err)
 		}
 	}})
@@ -451,11 +470,11 @@ schedule = "0 2 * * *"`, nil, pkgSpec("a", "1"))
 	if !start() {
 		t.Error("the first start does no run")
 	}
-	b.now = b.now.Add(time.Hour)
+	b.set(b.now().Add(time.Hour))
 	if start() {
 		t.Error("a run was done though none was missed")
 	}
-	b.now = b.now.Add(24 * time.Hour)
+	b.set(b.now().Add(24 * time.Hour))
 	if !start() {
 		t.Error("a missed run was not caught up")
 	}
