@@ -35,25 +35,6 @@ type bench struct {
 	specs []testrepo.Spec
 }
 
-// clock is the time of a bench. The site's own goroutines ask for it too, the ledger's
-// for one, whenever they come to it.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) set(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = at
-}
-
 const benchRoot = "r/updates/41"
 
 // newBench starts an upstream with the specs, a site whose log says that these
