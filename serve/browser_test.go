@@ -197,7 +197,7 @@ func (x *tab) until(expression string) {
 	x.t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(2 * time.Minute)
+	end := time.After(hung)
 	for {
 		ok, err := chromedp.Run(x.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		if err == nil && ok {

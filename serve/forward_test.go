@@ -362,7 +362,7 @@ func TestSmuggling(t *testing.T) {
 			if _, err := io.WriteString(c, tt.request); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			if err := c.SetReadDeadline(time.Now().Add(hung)); err != nil {
 				t.Fatal(err)
 			}
 			// To the end, which is the server's: a client that goes on gets nothing. It

@@ -27,6 +27,10 @@ import (
 	"intelligentmirror/internal/upstream"
 )
 
+// hung is how long a test waits for what takes a moment, before it says that it waits
+// in vain: longer than anything takes on a machine that has much else to do.
+const hung = 5 * time.Minute
+
 // mirror is a Server on a port of loopback, with a cache and an upstream whose
 // repository "r" a test controls.
 type mirror struct {
@@ -99,13 +103,13 @@ func newMirror(t testing.TB, o setup) *mirror {
 		t.Fatal(err)
 	}
 	if o.header == 0 {
-		o.header = time.Minute
+		o.header = hung
 	}
 	if o.connect == 0 {
-		o.connect = time.Minute
+		o.connect = hung
 	}
 	refused := new(cache.Refused)
-	up := upstream.Options{Refused: refused, Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: time.Minute, Continue: time.Minute, Now: now, Log: log}
+	up := upstream.Options{Refused: refused, Via: via, UserAgent: "imserve/test", Connect: o.connect, Header: o.header, Idle: hung, Continue: hung, Now: now, Log: log}
 	if o.idle > 0 {
 		up.Idle = o.idle
 	}
@@ -224,7 +228,7 @@ func (m *mirror) remove(path string) { m.up.On("/r/"+path, testrepo.Status(http.
 // that moment, and what is let go sooner is not held up yet.
 func (m *mirror) stalled() {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), hung)
 	defer cancel()
 	if err := m.up.AwaitStalled(ctx, 1); err != nil {
 		m.t.Fatal(err)
@@ -287,7 +291,7 @@ func (m *mirror) request(method, path string, fields ...string) *http.Request {
 	if strings.HasPrefix(path, "/") {
 		url = "http://" + m.addr + path
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hung)
 	m.t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {

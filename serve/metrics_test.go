@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,7 +31,7 @@ func sample(text, series string) string {
 // accounted when it has ended, which its client need not wait for.
 func (m *mirror) awaitSample(series, want string) string {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), hung)
 	defer cancel()
 	for {
 		r := m.get("/-/metrics")

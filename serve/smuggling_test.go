@@ -19,7 +19,7 @@ func (m *mirror) converse(parts []string, awaits string) []byte {
 		m.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(hung)); err != nil {
 		m.t.Fatal(err)
 	}
 	var all []byte

@@ -74,7 +74,7 @@ func (m *mirror) tunnel(f *farEnd, address, early string) (near, far *net.TCPCon
 	select {
 	case far = <-f.got:
 		m.t.Cleanup(func() { far.Close() })
-	case <-time.After(time.Minute):
+	case <-time.After(hung):
 		m.t.Fatal("nobody came to the other end")
 	}
 	return c.(*net.TCPConn), far, in

@@ -28,7 +28,7 @@ func (b *bench) mirrored(list []testrepo.Deb, suites ...testrepo.Suite) (dir str
 	b.Helper()
 	dir, has = b.TempDir(), map[string][]byte{}
 	for _, s := range suites {
-		s.Time = b.now
+		s.Time = b.now()
 		files, err := testrepo.BuildSuite(list, s)
 		if err != nil {
 			b.Fatal(err)
@@ -44,7 +44,7 @@ func (b *bench) mirrored(list []testrepo.Deb, suites ...testrepo.Suite) (dir str
 // write makes a file of a mirror's tree, as old as what upstream had then.
 func (b *bench) write(name string, body []byte) {
 	b.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, body, 0o644), os.Chtimes(name, b.now, b.now)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, body, 0o644), os.Chtimes(name, b.now(), b.now())); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -158,9 +158,9 @@ func TestImportSuites(t *testing.T) {
 			if err := b.up.Restart(); err != nil {
 				t.Fatal(err)
 			}
-			b.now = b.now.Add(time.Hour)
+			b.set(b.now().Add(time.Hour))
 			next := tt.suite
-			next.Time = b.now
+			next.Time = b.now()
 			files, err := testrepo.BuildSuite(testDebs("2"), next)
 			if err != nil {
 				t.Fatal(err)
@@ -257,7 +257,7 @@ func TestImportWrongSuites(t *testing.T) {
 func TestImportFindsAll(t *testing.T) {
 	b := newBench(t, "packages = []", nil, pkgSpec("a", "1"))
 	dir, _ := b.mirrored(testDebs("1"), testrepo.Suite{Name: "bookworm", Inline: unsigned}, testrepo.Suite{Name: "trixie", Inline: unsigned}, testrepo.Suite{Inline: unsigned})
-	if err := testrepo.Build(filepath.Join(dir, "rpms"), []testrepo.Spec{pkgSpec("b", "1")}, testrepo.BuildOptions{Time: b.now}); err != nil {
+	if err := testrepo.Build(filepath.Join(dir, "rpms"), []testrepo.Spec{pkgSpec("b", "1")}, testrepo.BuildOptions{Time: b.now()}); err != nil {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
@@ -295,9 +295,9 @@ func TestImportBesideOwn(t *testing.T) {
 	b := newBench(t, "packages = []", nil, pkgSpec("a", "1"))
 	suite := testrepo.Suite{Name: "stable", Inline: unsigned}
 	newer, has := b.mirrored(testDebs("2"), suite)
-	b.now = b.now.Add(-24 * time.Hour)
+	b.set(b.now().Add(-24 * time.Hour))
 	older, _ := b.mirrored(append(testDebs("1"), testDebs("2")[0]), suite)
-	b.now = b.now.Add(24 * time.Hour)
+	b.set(b.now().Add(24 * time.Hour))
 	b.imported(newer)
 	report := b.imported(older)
 	if x := report.Roots[0]; x.Current || x.Files != 3 || x.Stored != 1 || len(x.Failed) > 0 {

@@ -60,13 +60,13 @@ func TestCandidatesOfRuns(t *testing.T) {
 	if err != nil || len(ranks) != 1 || ranks[0].Name != "vim" || ranks[0].Rank != 1 {
 		t.Errorf("the ranking: %+v, %v", ranks, err)
 	}
-	b.now = b.now.Add(day)
+	b.set(b.now().Add(day))
 	found := testrepo.Spec{Name: "found", Version: "1", Release: "1", Size: 2000, Obsoletes: []string{"lost < 1"}}
 	b.publish(vim("vim", "2"), vim("vim-x11", "2"), vim("vim-split", "2"), found)
 	if got, want := fetched(b.once()), []string{"found rename", "vim popular", "vim-split newcomer"}; !slices.Equal(got, want) {
 		t.Errorf("fetched %q, want %q", got, want)
 	}
-	b.now = b.now.Add(31 * day)
+	b.set(b.now().Add(31 * day))
 	r := b.once()
 	s, err := b.agent.Status(t.Context())
 	if err != nil {

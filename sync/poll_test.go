@@ -25,7 +25,7 @@ func TestLook(t *testing.T) {
 roots = ["r/releases/41"]`, []string{"kernel"}, pkgSpec("a", "1"), pkgSpec("kernel", "1"))
 	other := func(specs ...testrepo.Spec) {
 		t.Helper()
-		if err := testrepo.Build(filepath.Join(b.files, "releases", "41"), specs, testrepo.BuildOptions{Time: b.now}); err != nil {
+		if err := testrepo.Build(filepath.Join(b.files, "releases", "41"), specs, testrepo.BuildOptions{Time: b.now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestSecurityUpdateOfARoot(t *testing.T) {
 <packagereq type="mandatory">gnome</packagereq><packagereq type="optional">games</packagereq></packagelist></group></comps>`
 	b := newBench(t, `packages = ["@desktop"]`, []string{"kernel", "openssl"})
 	specs := []testrepo.Spec{pkgSpec("kernel", "2"), pkgSpec("openssl", "2"), pkgSpec("gnome", "1"), pkgSpec("games", "1")}
-	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now, Extra: []testrepo.Metadata{
+	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now(), Extra: []testrepo.Metadata{
 		{Type: "updateinfo", Name: "updateinfo.xml", Text: updateinfo},
 		{Type: "group", Name: "comps.xml", Text: comps},
 	}}); err != nil {
@@ -112,7 +112,7 @@ func TestModulesOfARoot(t *testing.T) {
 	specs = append(specs, pkgSpec("nodejs", "0"))
 	modules += "---\ndocument: modulemd\nversion: 2\ndata: {name: nodejs, stream: 18, version: 0, context: c, arch: x86_64, artifacts: {rpms: [nodejs-0:0-1.x86_64]}}\n"
 	b := newBench(t, `packages = []`, []string{"nodejs"})
-	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now, Extra: []testrepo.Metadata{
+	if err := testrepo.Build(filepath.Join(b.files, "updates", "41"), specs, testrepo.BuildOptions{Time: b.now(), Extra: []testrepo.Metadata{
 		{Type: "modules", Name: "modules.yaml", Text: modules},
 	}}); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestLookBesideARun(t *testing.T) {
 		t.Errorf("a look: %v", err)
 	}
 	status, err := second.Status(context.Background())
-	if err != nil || status.Running == nil || !status.Running.Started.Equal(b.now) {
+	if err != nil || status.Running == nil || !status.Running.Started.Equal(b.now()) {
 		t.Errorf("the status: %+v, %v", status, err)
 	}
 	b.up.Release()

@@ -159,7 +159,7 @@ func TestNamesRestAndWake(t *testing.T) {
 		if got := fetched(b.once()); !slices.Equal(got, []string{"once popular"}) {
 			t.Fatalf("version %d: fetched %q", n, got)
 		}
-		b.now = b.now.Add(24 * time.Hour)
+		b.set(b.now().Add(24 * time.Hour))
 	}
 	b.publish(version(4))
 	r := b.once()
@@ -171,7 +171,7 @@ func TestNamesRestAndWake(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(f, "10.0.0.9 - - [%s] \"GET /%s/%s HTTP/1.1\" 200 20000 \"-\" \"libdnf\"\n",
-		b.now.Format("02/Jan/2006:15:04:05 -0700"), benchRoot, version(3).Location())
+		b.now().Format("02/Jan/2006:15:04:05 -0700"), benchRoot, version(3).Location())
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestNightsReadBack(t *testing.T) {
 	night := func() *Report {
 		t.Helper()
 		r := b.once()
-		b.now = b.now.Add(24 * time.Hour)
+		b.set(b.now().Add(24 * time.Hour))
 		return r
 	}
 	first := night()
@@ -130,7 +130,7 @@ func TestShareOfANight(t *testing.T) {
 func TestReadBackOnce(t *testing.T) {
 	b := newBench(t, "packages = [\"*\"]\nverify = \"1d\"", nil, pkgSpec("a", "1"))
 	first := b.once()
-	b.now = b.now.Add(12 * time.Hour)
+	b.set(b.now().Add(12 * time.Hour))
 	if r := b.once(); first.Verified == nil || r.Verified != nil {
 		t.Errorf("within the time: %+v, then %+v", first.Verified, r.Verified)
 	}
@@ -138,7 +138,7 @@ func TestReadBackOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.now = b.now.Add(12 * time.Hour)
+	b.set(b.now().Add(12 * time.Hour))
 	if r := b.once(); r.Verified != nil {
 		t.Errorf("beside a person's: %+v", r.Verified)
 	}

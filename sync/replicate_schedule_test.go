@@ -55,7 +55,7 @@ func TestReplicaSchedule(t *testing.T) {
 				return when
 			}
 			if c.now != "" {
-				b.now = at(c.now)
+				b.set(at(c.now))
 			}
 			if c.last != "" {
 				if err := b.agent.history.replicated(&ReplicaReport{From: nobody, Started: at(c.last)}, nil); err != nil {
@@ -80,7 +80,7 @@ func TestReplicaSchedule(t *testing.T) {
 			if len(jobs) != min(1, len(c.next)) {
 				t.Fatalf("%d jobs", len(jobs))
 			}
-			when := b.now
+			when := b.now()
 			for _, want := range c.next {
 				if when = jobs[0].Next(when); when.Format(layout) != want {
 					t.Errorf("next: %v, want %s", when, want)
@@ -121,12 +121,12 @@ func TestReplicaWindow(t *testing.T) {
 	defer close(release)
 	b := newBench(t, "window = \"12:00-13:00\"\n[[replicate]]\nfrom = \""+other.URL+"\"\nwindow = \"01:00-06:00\"", nil)
 
-	b.now = time.Date(2026, 11, 23, 12, 30, 0, 0, time.Local) // in that of [sync]
+	b.set(time.Date(2026, 11, 23, 12, 30, 0, 0, time.Local)) // in that of [sync]
 	r, err := b.agent.Replicate(t.Context(), ReplicateOptions{From: other.URL})
 	if err != nil || !strings.Contains(r.Stopped, "outside of the window of [[replicate]] (01:00-06:00)") || asked.Load() != 0 {
 		t.Errorf("outside: %v, %+v, asked %d times", err, r, asked.Load())
 	}
-	b.now = time.Date(2026, 11, 23, 5, 59, 59, 0, time.Local)
+	b.set(time.Date(2026, 11, 23, 5, 59, 59, 0, time.Local))
 	r, err = b.agent.Replicate(t.Context(), ReplicateOptions{From: other.URL})
 	if err != nil || !strings.Contains(r.Stopped, "is over") {
 		t.Errorf("at its end: %v, %+v, asked %d times", err, r, asked.Load())
@@ -138,7 +138,7 @@ func TestReplicaWindow(t *testing.T) {
 	for len(began) > 0 {
 		<-began
 	}
-	b.now = time.Date(2026, 11, 23, 2, 0, 0, 0, time.Local)
+	b.set(time.Date(2026, 11, 23, 2, 0, 0, 0, time.Local))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-began

@@ -12,16 +12,16 @@ import (
 // longer, and is again when somebody does.
 func TestRootsOfLongAgo(t *testing.T) {
 	b := newBench(t, `packages = []`, []string{"vim"}, testrepo.Spec{Name: "vim", Version: "1", Release: "1", Size: 2000})
-	b.now = b.now.Add(rootsFor - 2*day)
+	b.set(b.now().Add(rootsFor - 2*day))
 	if r := b.once(); len(r.Roots) != 1 {
 		t.Errorf("after nearly half a year: %+v", r.Roots)
 	}
-	b.now = b.now.Add(3 * day)
+	b.set(b.now().Add(3 * day))
 	b.up.Forget()
 	if r := b.once(); len(r.Roots) != 0 || len(b.up.Requests()) != 0 {
 		t.Errorf("after half a year: %+v, and upstream is asked %v", r.Roots, b.up.Requests())
 	}
-	b.logs(fmt.Sprintf("10.0.0.1 - - [%s] \"GET /%s/repodata/repomd.xml HTTP/1.1\" 200 2000 \"-\" \"libdnf\"\n", b.now.Format("02/Jan/2006:15:04:05 -0700"), benchRoot))
+	b.logs(fmt.Sprintf("10.0.0.1 - - [%s] \"GET /%s/repodata/repomd.xml HTTP/1.1\" 200 2000 \"-\" \"libdnf\"\n", b.now().Format("02/Jan/2006:15:04:05 -0700"), benchRoot))
 	if r := b.once(); len(r.Roots) != 1 {
 		t.Errorf("when somebody has asked: %+v", r.Roots)
 	}

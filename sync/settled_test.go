@@ -24,9 +24,9 @@ func TestNothingHasChanged(t *testing.T) {
 		want   string // what is fetched then
 	}{
 		{"nothing", func(*bench) {}, true, ""},
-		{"the time", func(b *bench) { b.now = b.now.Add(12 * time.Hour) }, true, ""},
-		{"a day", func(b *bench) { b.now = b.now.Add(24 * time.Hour) }, false, ""},
-		{"the clock, set back", func(b *bench) { b.now = b.now.Add(-time.Hour) }, false, ""},
+		{"the time", func(b *bench) { b.set(b.now().Add(12 * time.Hour)) }, true, ""},
+		{"a day", func(b *bench) { b.set(b.now().Add(24 * time.Hour)) }, false, ""},
+		{"the clock, set back", func(b *bench) { b.set(b.now().Add(-time.Hour)) }, false, ""},
 		{"what upstream has", func(b *bench) { b.publish(pkgSpec("a", "2", "c"), c, other) }, false, "a popular"},
 		{"what clients ask for", func(b *bench) { b.asks("other") }, false, "other popular"},
 		{"a line that does not count", func(b *bench) { b.logs("noise\n") }, true, ""},

@@ -23,7 +23,7 @@ import (
 // all of it.
 func confined(t *testing.T, size, settings string, specs ...testrepo.Spec) *bench {
 	t.Helper()
-	b := &bench{T: t, files: t.TempDir(), dir: filepath.Join(t.TempDir(), "cache"), now: time.Now()}
+	b := &bench{T: t, files: t.TempDir(), dir: filepath.Join(t.TempDir(), "cache"), clock: clock{at: time.Now()}}
 	b.up = testrepo.Start(t, b.files)
 	b.publish(specs...)
 	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\ncache_size = %q\nmin_free = 0\n[[repo]]\nname = \"r\"\nupstreams = [%q]\n[sync]\nlogs = []\nroots = [%q]\n%s",
@@ -37,7 +37,7 @@ func confined(t *testing.T, size, settings string, specs ...testrepo.Spec) *benc
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.site, err = site.Open(cfg, site.Options{Program: "imsync", Now: b.clock, Log: slog.New(slog.DiscardHandler)})
+	b.site, err = site.Open(cfg, site.Options{Program: "imsync", Now: b.now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestARunFetchesWhatThereIsRoomFor(t *testing.T) {
 		t.Errorf("in the same night: %q", fetched(r))
 	}
 	// Some days later a and b have updates: the versions before make room for them.
-	b.pass(72 * time.Hour)
+	b.set(b.now().Add(72 * time.Hour))
 	b.publish(large("a", "2"), large("b", "2"), large("c", "1"), large("d", "1"), large("e", "1"), large("f", "1"), pkgSpec("g", "1"))
 	if got, want := fetched(b.once()), []string{"a seed", "b seed"}; !slices.Equal(got, want) {
 		t.Errorf("after the updates: %q, want %q", got, want)
@@ -107,7 +107,7 @@ func TestPrune(t *testing.T) {
 	if err := os.WriteFile(partial, make([]byte, 10_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.pass(30 * 24 * time.Hour)
+	b.set(b.now().Add(30 * 24 * time.Hour))
 	rules := func(p *Pruned) map[Rule]int {
 		n := map[Rule]int{}
 		var bytes int64

@@ -17,10 +17,10 @@ import (
 // suite makes upstream's archive one with a package in that version, and returns it.
 func (b *bench) suite(version string) map[string][]byte {
 	b.Helper()
-	b.now = b.now.Add(time.Hour)
+	b.set(b.now().Add(time.Hour))
 	inline := func(text []byte) ([]byte, error) { return text, nil }
 	files, err := testrepo.BuildSuite([]testrepo.Deb{{Name: "vlc", Version: version, Size: 2000}},
-		testrepo.Suite{Name: "stable", Inline: inline, Time: b.now})
+		testrepo.Suite{Name: "stable", Inline: inline, Time: b.now()})
 	if err != nil {
 		b.Fatal(err)
 	}

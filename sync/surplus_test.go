@@ -55,7 +55,7 @@ func TestKeep(t *testing.T) {
 			}},
 		{name: "what a client has fetched lately stays, as the logs say", settings: "keep = 1", left: []string{"1", "4"},
 			later: func(t *testing.T, p *publisher, versions []testrepo.Spec) {
-				if err := p.agent.history.use(map[string]time.Time{packageKey(versions[0]).String(): p.now.UTC().Truncate(day)}); err != nil {
+				if err := p.agent.history.use(map[string]time.Time{packageKey(versions[0]).String(): p.now().UTC().Truncate(day)}); err != nil {
 					t.Fatal(err)
 				}
 			}},

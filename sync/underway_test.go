@@ -10,14 +10,14 @@ import (
 func TestRunningIsTheHolders(t *testing.T) {
 	b := newBench(t, `packages = ["a"]`, nil, pkgSpec("a", "1"))
 	b.once()
-	b.now = b.now.Add(5 * time.Hour)
+	b.set(b.now().Add(5 * time.Hour))
 	unlock, err := b.agent.lock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := b.newAgent(nil)
-	if r, err := other.running(); err != nil || r == nil || !r.Started.Equal(b.now) || r.Items != 0 || r.Done != 0 {
-		t.Errorf("under way: %+v, %v; want one that has begun at %v", r, err, b.now)
+	if r, err := other.running(); err != nil || r == nil || !r.Started.Equal(b.now()) || r.Items != 0 || r.Done != 0 {
+		t.Errorf("under way: %+v, %v; want one that has begun at %v", r, err, b.now())
 	}
 	unlock()
 	if r, err := other.running(); err != nil || r != nil {

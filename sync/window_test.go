@@ -21,7 +21,7 @@ parallel = 1
 window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 	b.up.On("*/"+big.Filename(), testrepo.Stall(2<<20).Times(1))
 	// The download never ends, should the run come to it in the time that is left.
-	b.now = time.Date(2026, 11, 23, 5, 59, 57, 0, time.Local)
+	b.set(time.Date(2026, 11, 23, 5, 59, 57, 0, time.Local))
 	r := b.once()
 	if !strings.Contains(r.Stopped, "01:00-06:00") || r.Fetched != 0 || r.Failures != 0 {
 		t.Errorf("stopped %q, fetched %d, failures %d", r.Stopped, r.Fetched, r.Failures)
@@ -32,7 +32,7 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 	b.up.Heal()
 
 	b.up.Forget()
-	b.now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local)
+	b.set(time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local))
 	if r := b.once(); !strings.Contains(r.Stopped, "outside") || len(b.up.Lines("", "*")) != 0 {
 		t.Errorf("outside of the window: stopped %q, upstream was asked %q", r.Stopped, b.up.Lines("", "*"))
 	}
@@ -40,7 +40,7 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 		t.Errorf("a run that was stopped counts as done: %v, %v", last, err)
 	}
 
-	b.now = time.Date(2026, 11, 24, 2, 0, 0, 0, time.Local)
+	b.set(time.Date(2026, 11, 24, 2, 0, 0, 0, time.Local))
 	r = b.once()
 	if r.Stopped != "" || r.Fetched != 2 {
 		t.Errorf("the next night: stopped %q, fetched %d", r.Stopped, r.Fetched)
@@ -52,7 +52,7 @@ window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
 func TestCancelInTheWindow(t *testing.T) {
 	b := newBench(t, `packages = ["a"]
 window = "01:00-23:00"`, nil, pkgSpec("a", "1"))
-	b.now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local)
+	b.set(time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local))
 	b.up.On("*.rpm", testrepo.Hang().Times(1))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -73,7 +73,7 @@ func packages(all []Removed) []Removed {
 func (p *publisher) pass(days int) (last *Report) {
 	p.Helper()
 	for range days {
-		p.now = p.now.Add(day)
+		p.set(p.now().Add(day))
 		last = p.once()
 	}
 	return last
@@ -142,7 +142,7 @@ func TestWithdrawal(t *testing.T) {
 	if p.buried() != 1 {
 		t.Error("nothing keeps a lagging mirror from bringing it back")
 	}
-	p.now = p.now.Add(tombstonesKept)
+	p.set(p.now().Add(tombstonesKept))
 	if p.once(); p.buried() != 0 {
 		t.Error("its tombstone is kept for ever")
 	}
@@ -163,12 +163,12 @@ func TestWithdrawalOverJumps(t *testing.T) {
 			if p.buried() != 1 {
 				t.Fatalf("%d tombstones", p.buried())
 			}
-			right := p.now
-			p.now = right.Add(jump)
+			right := p.now()
+			p.set(right.Add(jump))
 			if got := p.prune(PruneOptions{}); len(packages(got.Removed)) != 0 || p.buried() != 1 {
 				t.Errorf("after the jump: %+v, %d tombstones", got.Removed, p.buried())
 			}
-			p.now = right
+			p.set(right)
 			if got := p.prune(PruneOptions{}); len(packages(got.Removed)) != 0 || p.buried() != 1 {
 				t.Errorf("with the right clock: %+v, %d tombstones", got.Removed, p.buried())
 			}
@@ -180,14 +180,14 @@ func TestWithdrawalOverJumps(t *testing.T) {
 		p := newPublisher(t, 60)
 		p.lose(lost)
 		p.pass(7)
-		right := p.now
-		p.now = right.Add(365 * day)
+		right := p.now()
+		p.set(right.Add(365 * day))
 		for _, s := range p.all[:lost-1] {
 			if ok, err := p.site.Cache.Withdraw(cache.Key{Repo: "r", Path: "updates/41/" + s.Location()}, "a client asked for it", false); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 		}
-		p.now = right
+		p.set(right)
 		if r := p.pass(2); len(r.Guarded) != 0 || p.buried() != lost {
 			t.Errorf("guarded %+v, %d tombstones", r.Guarded, p.buried())
 		}
@@ -299,7 +299,7 @@ func TestMassGuard(t *testing.T) {
 		if len(did.Withdrawn) != len(said.Withdrawn) || len(did.Guarded) != 0 || p.buried() != lost {
 			t.Errorf("%d withdrawn, %d said; %d packages", len(did.Withdrawn), len(said.Withdrawn), p.buried())
 		}
-		p.now = p.now.Add(7 * day)
+		p.set(p.now().Add(7 * day))
 		if r := p.once(); len(r.Deleted) != len(did.Withdrawn) || len(r.Guarded) != 0 {
 			t.Errorf("%d deleted, guarded %+v", len(r.Deleted), r.Guarded)
 		}
@@ -308,13 +308,13 @@ func TestMassGuard(t *testing.T) {
 		p := newPublisher(t, 60)
 		p.lose(lost)
 		p.pass(1)
-		p.now = p.now.Add(8 * day)
+		p.set(p.now().Add(8 * day))
 		for _, s := range p.all[:lost] {
 			if ok, err := p.site.Cache.Withdraw(cache.Key{Repo: "r", Path: "updates/41/" + s.Location()}, "a client asked for it", false); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 		}
-		p.now = p.now.Add(8 * day)
+		p.set(p.now().Add(8 * day))
 		r := p.once()
 		if len(r.Guarded) != 1 || !r.Guarded[0].Delete || len(r.Deleted) != 0 {
 			t.Errorf("guarded %+v, %d deleted", r.Guarded, len(r.Deleted))
@@ -354,14 +354,14 @@ func TestLeftAlone(t *testing.T) {
 				p.Fatal(err)
 			}
 		}, "imsync release " + benchRoot},
-		{"upstream was not asked lately", func(p *publisher) { p.now = p.now.Add(2 * day) }, "lately"},
+		{"upstream was not asked lately", func(p *publisher) { p.set(p.now().Add(2 * day)) }, "lately"},
 		{"upstream can't be asked", func(p *publisher) { p.up.On("*", testrepo.Status(503)) }, "can't be asked"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPublisher(t, 12)
 			p.lose(7)
 			p.pass(7)
-			p.now = p.now.Add(25 * time.Hour)
+			p.set(p.now().Add(25 * time.Hour))
 			tt.change(p)
 			got := p.prune(PruneOptions{})
 			if len(got.Withdrawn) != 0 || len(got.Left) != 1 || got.Left[0].Root != benchRoot || !strings.Contains(got.Left[0].Why, tt.why) {

@@ -151,7 +151,7 @@ func TestReload(t *testing.T) {
 	up := upstream(t)
 	m := startMirror(t, up, `listen = "127.0.0.1:0"`, 1)
 	base := "http://" + m.addrs[0]
-	up.On("*", testrepo.Stall(20_000))
+	up.On("*", testrepo.Trickle(20_000))
 	resp, err := http.Get(base + "/r/a-1-1.noarch.rpm")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,17 +27,22 @@ type shelf struct {
 	ledger  *Ledger
 	catalog Catalog
 	twins   func(Digest) []Key
-	now     time.Time
+	now     atomic.Int64 // Unix nanoseconds; the ledger asks for it whenever it comes to write
 }
 
 func newShelf(t testing.TB, size int64) *shelf {
-	s := &shelf{t: t, dir: t.TempDir(), size: size, now: time.Now().Add(30 * day)}
+	s := &shelf{t: t, dir: t.TempDir(), size: size}
+	s.set(time.Now().Add(30 * day))
 	return s
 }
 
+// time is the shelf's clock, and set sets it.
+func (s *shelf) time() time.Time  { return time.Unix(0, s.now.Load()) }
+func (s *shelf) set(at time.Time) { s.now.Store(at.UnixNano()) }
+
 func (s *shelf) account() {
 	s.t.Helper()
-	l, err := OpenLedger(filepath.Join(s.t.TempDir(), "cache.db"), func() time.Time { return s.now }, slog.New(slog.DiscardHandler))
+	l, err := OpenLedger(filepath.Join(s.t.TempDir(), "cache.db"), s.time, slog.New(slog.DiscardHandler))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -53,7 +59,7 @@ func (s *shelf) open() *Cache {
 			return Policy{MaxAge: time.Hour, Metadata: strings.Contains(k.Path, "repodata/"), Anchor: strings.HasSuffix(k.Path, "repomd.xml")}
 		},
 		Source: func(string) Source { return nil },
-		Now:    func() time.Time { return s.now },
+		Now:    s.time,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -142,20 +148,20 @@ func TestEvict(t *testing.T) {
 	c := s.open()
 	use := func(name string, at time.Time) {
 		k, _ := keyOf(name)
-		was := s.now
-		s.now = at
+		was := s.time()
+		s.set(at)
 		s.ledger.Served(k, 1, true)
 		if err := s.ledger.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.now = was
+		s.set(was)
 	}
-	use("r/b/c/used.rpm", s.now.Add(-day))
-	use("r/b/c/used.rpm", s.now.Add(-2*day))
-	use("r/a/kernel.rpm", s.now.Add(-2*day))
-	use("r/b/c/old.rpm", s.now.Add(-9*day))
-	use("other/tree/f.rpm", s.now.Add(-8*day))
-	use("r/seed.rpm", s.now.Add(-20*day))
+	use("r/b/c/used.rpm", s.time().Add(-day))
+	use("r/b/c/used.rpm", s.time().Add(-2*day))
+	use("r/a/kernel.rpm", s.time().Add(-2*day))
+	use("r/b/c/old.rpm", s.time().Add(-9*day))
+	use("other/tree/f.rpm", s.time().Add(-8*day))
+	use("r/seed.rpm", s.time().Add(-20*day))
 	s.ledger.Fetched(Key{"r", "tonight.rpm"}, 10*block, true)
 	if err := c.SetWanted([]Key{{"r", "not/here.rpm"}, {"r", "seed.rpm"}}); err != nil {
 		t.Fatal(err)
@@ -203,7 +209,7 @@ func TestEvict(t *testing.T) {
 	if err := s.ledger.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if files, bytes, err := s.ledger.EvictedSince(t.Context(), s.now.Add(-time.Minute)); err != nil || files != 8 || bytes != 80*block {
+	if files, bytes, err := s.ledger.EvictedSince(t.Context(), s.time().Add(-time.Minute)); err != nil || files != 8 || bytes != 80*block {
 		t.Errorf("accounted: %d files, %d bytes, %v", files, bytes, err)
 	}
 	if again := s.evict(c); len(again.Files) != 0 {
@@ -375,7 +381,7 @@ func TestEvictWithoutLedger(t *testing.T) {
 		}
 		defer st.file.Close()
 		f := st.facts
-		f.Prefetched = s.now.Add(-ago)
+		f.Prefetched = s.time().Add(-ago)
 		if err := st.setFacts(f); err != nil {
 			t.Fatal(err)
 		}
@@ -427,7 +433,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("more than there is: %d evicted, %d bytes short, %v", len(e.Files), e.Short, err)
 	}
 	// A plan of long ago has no say.
-	s.now = s.now.Add(wantedFor)
+	s.set(s.time().Add(wantedFor))
 	if e, err := c.MakeRoom(t.Context(), room+20*block); err != nil || e.Short != 0 || len(e.Files) != 1 {
 		t.Errorf("after a month: %d evicted, %d bytes short, %v", len(e.Files), e.Short, err)
 	}

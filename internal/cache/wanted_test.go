@@ -42,11 +42,11 @@ func TestHoldsWanted(t *testing.T) {
 			if err := c.SetWanted(keys); err != nil {
 				t.Fatal(err)
 			}
-			s.now = s.now.Add(-30 * day) // back to when the list was written
+			s.set(s.time().Add(-30 * day)) // back to when the list was written
 			if got, err := c.HoldsWanted(); err != nil || got != tt.want {
 				t.Errorf("%v, %v; want %v", got, err, tt.want)
 			}
-			s.now = s.now.Add(wantedFor + day)
+			s.set(s.time().Add(wantedFor + day))
 			if got, err := c.HoldsWanted(); err != nil || got {
 				t.Errorf("when the plan is old: %v, %v", got, err)
 			}

@@ -125,11 +125,13 @@ func TestLazyCatalogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
+	at := time.Now()
 	open := func(lazy bool) *Store {
-		s, err := Open(Options{Dir: dir, Keep: time.Hour, Lazy: lazy, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		s, err := Open(Options{Dir: dir, Keep: time.Hour, Lazy: lazy, Now: func() time.Time { return at }, Log: slog.New(slog.NewTextHandler(&said, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.loadedAt.Store(at.UnixNano()) // no look of its own, beside the test's, meets what comes
 		return s
 	}
 	if err := writeFile(open(false).rootPath(root), fmt.Appendf(nil, `{"root": %q, "kept": [{"digest": %q}]}`, root, digestOf(entry))); err != nil {

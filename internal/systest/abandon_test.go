@@ -2,8 +2,6 @@ package systest
 
 import (
 	"io"
-	"net/http"
-	"strings"
 	"testing"
 )
 
@@ -21,17 +19,8 @@ func newAbandoned(t *testing.T) (x shared, server *server, leave func()) {
 	if _, err := io.CopyN(io.Discard, resp.Body, 1); err != nil {
 		t.Fatal(err)
 	}
-	x.awaitPartial(4 << 20)
+	x.awaitPartial(half)
 	return x, server, func() { resp.Body.Close() }
-}
-
-// continued checks that upstream sent no byte twice.
-func (x *shared) continued() {
-	x.t.Helper()
-	lines := x.site.up.Lines(http.MethodGet, x.up)
-	if len(lines) != 2 || !strings.HasSuffix(lines[1], " bytes=4194304- 206") {
-		x.t.Errorf("upstream was asked:\n%s", strings.Join(lines, "\n"))
-	}
 }
 
 // A download that no client waits for is stopped, and the next client continues it.

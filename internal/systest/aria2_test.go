@@ -44,7 +44,7 @@ func TestAria2(t *testing.T) {
 		spec := testrepo.Spec{Name: d.name, Version: "1", Release: "1", Size: size}
 		s.publish([]testrepo.Spec{spec})
 		path, want := upstreamRoot+"/"+spec.Location(), files(t, s.repo)[spec.Location()]
-		s.up.On(path, testrepo.Stall(arrived).Only(http.MethodGet).Times(1))
+		s.up.On(path, testrepo.Trickle(arrived).Only(http.MethodGet).Times(1))
 		proxy := ""
 		if d.name == "proxy" {
 			proxy = server.url

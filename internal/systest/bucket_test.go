@@ -162,7 +162,8 @@ func TestBucket(t *testing.T) {
 	if body := fresh.run.get("/fedora/later.rpm"); len(body) != 6000 {
 		t.Errorf("%d bytes of a file, with no bucket", len(body))
 	}
-	fresh.at.awaitFile("/fedora/later.rpm")
+	// It is stored before it is noted that it has to be uploaded.
+	fresh.at.await("both to be noted", func() bool { return fresh.run.bucket().Waiting == 2 })
 	fresh.run.kill()
 	b.Start()
 	fresh.start()

@@ -60,7 +60,7 @@ func TestMemoryOfFollowers(t *testing.T) {
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 32 << 20}
 	s.publish([]testrepo.Spec{big})
 	path := "/" + rootName + "/" + big.Location()
-	s.up.On("*", testrepo.Stall(24<<20).Only(http.MethodGet).Times(1))
+	s.up.On("*", testrepo.Trickle(24<<20).Only(http.MethodGet).Times(1))
 	server := s.serve()
 	before := server.rss()
 	var all errgroup.Group

@@ -142,7 +142,7 @@ func TestRunStays(t *testing.T) {
 	specs := testrepo.Small(testrepo.Campus(1))
 	s.publish(specs)
 	s.log(specs)
-	s.up.On("*/repomd.xml", testrepo.Hang().Times(1))
+	s.up.On("*/repomd.xml", testrepo.Trickle(1).Times(1))
 	daemon := s.startImsync("run", "--json")
 	if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // hung is how long a test waits for what takes a moment, before it says that it
 // waits in vain.
-const hung = 2 * time.Minute
+const hung = 5 * time.Minute
 
 // process is a program under way. However its test ends, it does not outlive it.
 type process struct {

@@ -1,21 +1,21 @@
 package systest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
+	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"intelligentmirror/internal/testrepo"
 )
 
 // A run that is killed again and again ends with the tree of a run that is left
-// alone, and hardly a byte comes twice.
+// alone, and what is on the disk by then does not come again.
 func TestKilledTenTimes(t *testing.T) {
-	const kills, extra = 10, 10 // percent
+	const kills, extra = 10, 5 // percent, for metadata that is on its way to its place
 	alone := newSite(t)
 	specs := testrepo.Small(testrepo.Campus(1))
 	for i := range specs {
@@ -32,35 +32,41 @@ func TestKilledTenTimes(t *testing.T) {
 	killed := alone.another(t)
 	killed.log(specs)
 	killed.up.Forget()
+	killed.mkdir(killed.cached()) // whoever is killed early has not come to make it
 	// Slow enough for each of the moments to lie within the run.
-	const within = 1500 * time.Millisecond
-	killed.up.SetRate(int(float64(bytes) / (1.2 * kills * within.Seconds())))
+	const seconds = 10
+	killed.up.SetRate(int(bytes / seconds))
 	r := rand.New(rand.NewPCG(1, 2))
 	for range kills {
+		moment := killed.up.Sent("*") + r.Int64N(bytes/(kills+1))
 		p := killed.startImsync("once")
-		moment := time.NewTimer(time.Duration(r.Int64N(int64(within))))
-		select {
-		case <-moment.C:
-		case <-p.ended:
-			t.Fatalf("the run ended with code %d before it could be killed: %s", p.wait(), p.stderr.String())
-		}
+		killed.await("the moment to kill imsync", func() bool { return killed.up.Sent("*") >= moment || !p.running() })
 		p.kill()
+		killed.await("the mirror to see that nobody is there", killed.quiet)
 	}
 	killed.up.SetRate(0)
+	had, before := killed.bytes(), killed.up.Sent("*")
 	got := killed.once()
 	if diff := difference(want, files(t, killed.dir+"/cache/fedora")); diff != "" {
 		t.Errorf("the tree differs from that of a run left alone:\n%s", diff)
 	}
-	sent := killed.up.Sent("*")
-	t.Logf("a run left alone: %d bytes; killed %d times: %d, %.1f %% more; the last run kept %d",
-		bytes, kills, sent, 100*float64(sent-bytes)/float64(bytes), got.ResumedBytes)
-	if sent > bytes+bytes*extra/100 {
-		t.Errorf("%d bytes came in place of %d: more than %d %% more", sent, bytes, extra)
+	// What the kernel had taken for a program that was killed comes again, and how much
+	// that is depends on how busy the machine is: TestSurvival bounds it.
+	sent, missing := killed.up.Sent("*")-before, killed.bytes()-had
+	t.Logf("a run left alone: %d bytes; killed %d times: %d; the last run had %d to fetch, and kept %d",
+		bytes, kills, before+sent, missing, got.ResumedBytes)
+	if sent > missing+bytes*extra/100 {
+		t.Errorf("%d bytes came where %d were missing", sent, missing)
 	}
 }
 
-// shared is a site with one package of some size, whose download stops half way
-// until upstream is healed: a client has asked for it, and imsync wants it too.
+// half is how much of the shared package there is before its download is held up.
+const half = 4 << 20
+
+// shared is a site with one package of some size, whose download is held up half way
+// until upstream is healed: a client has asked for it, and imsync wants it too. It
+// trickles, since a program takes on a busy machine longer to start than an answer may
+// stand still.
 type shared struct {
 	*site
 	path string // on the mirror
@@ -79,7 +85,7 @@ func newShared(t testing.TB) shared {
 		site: s, path: "/" + rootName + "/" + big.Location(), up: upstreamRoot + "/" + big.Location(),
 		want: all[big.Location()], size: int64(big.Size),
 	}
-	s.up.On(x.up, testrepo.Stall(4<<20).Only(http.MethodGet).Times(1))
+	s.up.On(x.up, testrepo.Trickle(half).Only(http.MethodGet).Times(1))
 	return x
 }
 
@@ -96,6 +102,22 @@ func (x *shared) check(body []byte) {
 	// What was on its way to a program that was killed comes again.
 	if sent, all := x.site.up.Sent(x.up), int64(len(body)); sent > all+all/100 {
 		x.t.Errorf("upstream sent %d bytes of a file of %d", sent, all)
+	}
+}
+
+// continued checks that upstream was asked twice: for the package, and for what was not
+// there when the first download ended.
+func (x *shared) continued() {
+	x.t.Helper()
+	all := slices.DeleteFunc(x.site.up.Requests(), func(r testrepo.Request) bool { return r.Method != http.MethodGet || r.Path != x.up })
+	from := int64(-1)
+	if len(all) == 2 {
+		if _, err := fmt.Sscanf(all[1].Header.Get("Range"), "bytes=%d-", &from); err != nil {
+			x.t.Error(err)
+		}
+	}
+	if from < half || all[1].Status != http.StatusPartialContent {
+		x.t.Errorf("upstream was asked %v", all)
 	}
 }
 
@@ -135,16 +157,13 @@ func TestServingTakesOver(t *testing.T) {
 	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	x.awaitPartial(4 << 20)
+	x.awaitPartial(half)
 	client := server.begin(x.path)
 	client.first()
 	sync.kill()
 	x.site.up.Heal()
 	x.check(client.whole())
-	lines := x.site.up.Lines("GET", x.up)
-	if len(lines) != 2 || !strings.Contains(lines[1], "bytes=4194304- ") || !strings.HasSuffix(lines[1], "206") {
-		t.Errorf("upstream was asked:\n%s", strings.Join(lines, "\n"))
-	}
+	x.continued()
 }
 
 // The same the other way round: imserve is killed, and the run goes on where it was.
@@ -155,7 +174,7 @@ func TestSyncTakesOver(t *testing.T) {
 	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	x.awaitPartial(4 << 20)
+	x.awaitPartial(half)
 	sync := x.startImsync("once", "--json")
 	sync.says("fetching 1 package")
 	server.kill()
@@ -203,7 +222,7 @@ func TestStopAtOnceIsVisible(t *testing.T) {
 	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	x.awaitPartial(4 << 20)
+	x.awaitPartial(half)
 	server.signal(syscall.SIGTERM)
 	server.says("msg=\"stopping")
 	server.insist()
@@ -213,10 +232,7 @@ func TestStopAtOnceIsVisible(t *testing.T) {
 	}
 	x.site.up.Heal()
 	x.check(x.serve().get(x.path))
-	lines := x.site.up.Lines("GET", x.up)
-	if len(lines) != 2 || !strings.Contains(lines[1], "bytes=4194304- ") {
-		t.Errorf("upstream was asked:\n%s", strings.Join(lines, "\n"))
-	}
+	x.continued()
 }
 
 // Alive is not the same as ready: a balancer is told when nothing can be stored.

@@ -72,7 +72,7 @@ func TestWget(t *testing.T) {
 			}
 
 			// Killed in the middle; the download belongs to no client.
-			s.up.On(path, testrepo.Stall(half).Times(1))
+			s.up.On(path, testrepo.Trickle(half).Times(1))
 			p := s.wget(dir, proxy, url)
 			s.await("the first half", func() bool {
 				fi, err := os.Stat(have)

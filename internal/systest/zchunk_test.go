@@ -98,7 +98,7 @@ func TestZchunk(t *testing.T) {
 	next, want := publish(testrepo.Overnight(before, 1))
 	size := fileSize(t, filepath.Join(s.repo, next))
 	// Its header comes, and the parts behind it do not yet.
-	s.up.On(upstreamRoot+"/"+next, testrepo.Stall(size/4).Times(1))
+	s.up.On(upstreamRoot+"/"+next, testrepo.Trickle(size/4).Times(1))
 	for _, when := range []string{"arriving", "here"} {
 		p, o := zckdl(when, next, "--source="+source)
 		if when == "arriving" {

@@ -113,6 +113,11 @@ func Portal() Fault {
 // Stall stops after n bytes of the body, until Release or the client leaves.
 func Stall(n int64) Fault { return stopAt(n, (*response).stall) }
 
+// Trickle goes on with a byte a second after n bytes of the body, until Release or the
+// client leaves: it is held up as by Stall, and no watchdog for answers that stand still
+// ends it, however long a test takes to do something meanwhile.
+func Trickle(n int64) Fault { return stopAt(n, (*response).trickle) }
+
 // Cut closes the connection after n bytes of the body.
 func Cut(n int64) Fault { return stopAt(n, func(*response) error { return errBroken }) }
 

@@ -118,7 +118,7 @@ func (u *Upstream) AwaitRequests(ctx context.Context, method, pattern string, n 
 	return nil
 }
 
-// AwaitStalled waits until n requests at least are held up by Stall or Hang.
+// AwaitStalled waits until n requests at least are held up by Stall, Trickle or Hang.
 func (u *Upstream) AwaitStalled(ctx context.Context, n int) error {
 	if err := u.await(ctx, func() bool { return u.stalled >= n }); err != nil {
 		return fmt.Errorf("wait for %d stalled requests: %w", n, err)

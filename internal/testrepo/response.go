@@ -1,11 +1,13 @@
 package testrepo
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // response is the ResponseWriter of one answer: it counts and paces what is
@@ -23,6 +25,9 @@ type response struct {
 	sent        int64
 	broken      bool // no more can be sent
 	dropped     bool // the connection is no longer the server's
+
+	released <-chan struct{} // by which Trickle ends; nil where nothing trickles
+	freed    func()          // to be called when it has
 }
 
 // Unwrap is for http.ResponseController.
@@ -110,6 +115,14 @@ func (r *response) step(b []byte) (int, error) {
 		}
 		n = min(n, t-r.sent)
 	}
+	alone, err := r.drops()
+	if err != nil {
+		r.broken = true
+		return 0, err
+	}
+	if alone {
+		n = 1
+	}
 	l := r.plan.limiter
 	if l != nil {
 		n = min(n, int64(l.Burst()))
@@ -126,10 +139,46 @@ func (r *response) step(b []byte) (int, error) {
 		r.broken = true
 		return k, err
 	}
-	if l != nil {
+	if l != nil || alone {
 		r.flush()
 	}
 	return k, nil
+}
+
+// trickleEvery is how often Trickle sends a byte.
+const trickleEvery = time.Second
+
+// trickle is Trickle's beginning.
+func (r *response) trickle() error {
+	r.released, r.freed = r.upstream.hold()
+	return nil
+}
+
+// drops waits for the moment at which the next byte may be sent, and reports whether
+// it comes alone: not where nothing trickles, or does so any more.
+func (r *response) drops() (bool, error) {
+	if r.released == nil {
+		return false, nil
+	}
+	tick := time.NewTimer(trickleEvery)
+	defer tick.Stop()
+	select {
+	case <-r.released:
+		r.letGo()
+		return false, nil
+	case <-tick.C:
+		return true, nil
+	case <-r.request.Context().Done():
+		return false, context.Cause(r.request.Context())
+	}
+}
+
+// letGo is Trickle's end.
+func (r *response) letGo() {
+	if r.released != nil {
+		r.released = nil
+		r.freed()
+	}
 }
 
 // count adds n bytes to what was sent.

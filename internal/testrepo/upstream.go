@@ -86,7 +86,7 @@ func (u *Upstream) Heal() {
 	u.Release()
 }
 
-// Release lets the requests go on that Stall and Hang hold up now.
+// Release lets the requests go on that Stall, Trickle and Hang hold up now.
 func (u *Upstream) Release() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -113,6 +113,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec, p, latency := u.arrived(r)
 	b := &response{ResponseWriter: w, request: r, upstream: u, record: rec, plan: p}
 	defer func() {
+		b.letGo()
 		b.broken = b.broken || b.sent < b.promised
 		u.left(rec, !b.broken)
 		if b.broken && !b.dropped {
@@ -197,19 +198,25 @@ func (u *Upstream) answer(b *response, r *http.Request, p *plan) {
 	}
 }
 
-// stall holds a request up until Release, Heal, or its client's leaving.
-func (u *Upstream) stall(ctx context.Context) error {
+// hold counts a request as one that is held up, until done is called. release is
+// closed when it is to go on: by Release or Heal.
+func (u *Upstream) hold() (release <-chan struct{}, done func()) {
 	u.mu.Lock()
-	release := u.release
+	defer u.mu.Unlock()
 	u.stalled++
 	u.announce()
-	u.mu.Unlock()
-	defer func() {
+	return u.release, func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.stalled--
 		u.announce()
-	}()
+	}
+}
+
+// stall holds a request up until Release, Heal, or its client's leaving.
+func (u *Upstream) stall(ctx context.Context) error {
+	release, done := u.hold()
+	defer done()
 	select {
 	case <-release:
 		return nil

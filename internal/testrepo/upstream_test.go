@@ -296,6 +296,7 @@ func TestStallAndHang(t *testing.T) {
 		{"hang", Hang(), 0},
 		{"stall", Stall(400), 400},
 		{"stall, chunked", Chunked().With(Stall(400)), 400},
+		{"trickle", Trickle(400), 400},
 	} {
 		t.Run(tt.name+" and release", func(t *testing.T) {
 			up, body := start(t, 1000)
@@ -305,7 +306,7 @@ func TestStallAndHang(t *testing.T) {
 			if err := up.AwaitStalled(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			if r := up.Requests()[0]; r.Sent != tt.sent || r.Done {
+			if r := up.Requests()[0]; r.Sent < tt.sent || r.Sent > tt.sent && tt.name != "trickle" || r.Done {
 				t.Errorf("held up at %+v", r)
 			}
 			up.Release()
@@ -344,6 +345,33 @@ func TestStallAndHang(t *testing.T) {
 				t.Errorf("stopped, the client got a whole answer: %d, %d bytes", a.status, len(a.body))
 			}
 		})
+	}
+}
+
+// TestTrickle: what trickles goes on, by single bytes, and is held up all the same.
+func TestTrickle(t *testing.T) {
+	const at = 400
+	up, body := start(t, 1000)
+	up.On("*", Trickle(at).Times(1))
+	resp, err := http.Get(up.URL + "/r/a.rpm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got := make([]byte, at+2, len(body))
+	if _, err := io.ReadFull(resp.Body, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := up.AwaitStalled(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if r := up.Requests()[0]; r.Sent >= int64(len(body)) || r.Done {
+		t.Errorf("it does not trickle: %+v", r)
+	}
+	up.Release()
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Equal(append(got, rest...), body) {
+		t.Errorf("released: %d bytes more, %v", len(rest), err)
 	}
 }
 
