@@ -454,6 +454,8 @@ func TestScanFilesPassesOver(t *testing.T) {
 		{"a longer name", "<formats></formats><formatted>x</formatted >", ""},
 		{"a comment", "<!-- </format> -->", ""},
 		{"a CDATA section", "<x><![CDATA[</format>]]></x>", ""},
+		{"its own kind in it", "<x><x></x></x><format/><format a='>'><format><format /></format></format >", ""},
+		{"an instruction", "<x><?a </x> ?></x>", ""},
 		{"more than a buffer", "<x>" + strings.Repeat("word ", 100_000) + "</x>", ""},
 		{"a buffer's end in the tag", strings.Repeat(" ", scanBuffer), ""},
 		{"a bad comment", "<!-- -- -->", "comment"},

@@ -116,46 +116,62 @@ func (s *scanner) next() (*token, error) {
 }
 
 // pass goes on to the end tag of the innermost open element. What it passes is not
-// checked; of an element of that name in it the end is taken for the one looked for.
-// The error is io.EOF where the tag does not come.
+// checked, but for elements of that name, comments and the like, in which such a tag is
+// none. The error is io.EOF where the tag does not come.
 func (s *scanner) pass() error {
-	from := 0
-	if n := len(s.ends); n > 1 {
-		from = s.ends[n-2]
+	depth, from := len(s.ends), 0
+	if depth > 1 {
+		from = s.ends[depth-2]
 	}
-	tag := append([]byte("</"), s.names[from:]...)
+	name := bytes.Clone(s.names[from:])
 	for {
+		i, found := passed(s.buf[s.pos:s.end], name)
+		s.pos += i
 		b := s.buf[s.pos:s.end]
-		end := bytes.Index(b, tag)
-		before := b
-		if end >= 0 {
-			before = b[:end]
-		}
-		if i := bytes.Index(before, []byte("<!")); i >= 0 {
-			// A comment or a CDATA section, in which the tag is none.
-			s.pos += i
-			n, err := s.parseBang(s.buf[s.pos:s.end])
-			if err == errShort {
-				err = s.more()
-			}
-			if err != nil {
-				return err
-			}
-			s.pos += n
-			continue
-		}
-		if behind := end + len(tag); end >= 0 && behind < len(b) {
-			if b[behind] == '>' || skipSpace(b, behind) > behind {
-				s.pos += end
+		n, err := 0, errShort
+		if found {
+			if b[1] == '/' && len(s.ends) == depth {
 				return nil
 			}
-			s.pos += behind // a longer name
+			n, err = s.parse(b)
+		}
+		if err == errShort {
+			n, err = 0, s.more()
+		}
+		if err != nil {
+			return err
+		}
+		s.pos += n
+	}
+}
+
+// passed is where in b the first thing stands that pass has to look at: a tag of that
+// name, a comment or the like. Where none is found all before at is done with.
+func passed(b, name []byte) (at int, found bool) {
+	for i := 0; ; i++ {
+		j := bytes.IndexByte(b[i:], '<')
+		if j < 0 {
+			return len(b), false
+		}
+		i += j
+		rest := b[i+1:]
+		if len(rest) == 0 {
+			return i, false
+		}
+		switch rest[0] {
+		case '!', '?':
+			return i, true
+		case '/':
+			rest = rest[1:]
+		}
+		if len(rest) <= len(name) {
+			if bytes.HasPrefix(name, rest) {
+				return i, false // it may be one
+			}
 			continue
 		}
-		// The tag may begin in what is left.
-		s.pos += max(0, len(b)-len(tag))
-		if err := s.more(); err != nil {
-			return err
+		if c := rest[len(name)]; (c == '>' || c == '/' || skipSpace(rest, len(name)) > len(name)) && bytes.HasPrefix(rest, name) {
+			return i, true
 		}
 	}
 }
