@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"path"
 	"strconv"
@@ -170,8 +171,8 @@ func (a *answer) sendSpan(o *cache.Object, s span) error {
 
 // ask answers a HEAD request for a file that is not here from upstream's answer
 // to one, so that no download begins. It reports false where upstream has no
-// plain answer (a redirect, or a mirror that lacks what another may have): then
-// a GET has to tell.
+// plain answer (a redirect, a mirror that lacks what another may have, or one that has
+// something else in its place): then a GET has to tell.
 func (s *Server) ask(a *answer, t target, class config.Class) bool {
 	h := http.Header{
 		"User-Agent":      {"imserve/" + s.o.Version + " (IntelligentMirror)"},
@@ -192,7 +193,10 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		return true
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK || isPage(resp.Header) {
+		return false
+	}
+	if w := s.o.Cache.Promised(a.key); w.Known() && resp.ContentLength >= 0 && resp.ContentLength != w.Size {
 		return false
 	}
 	a.decide(http.StatusOK, cache.Status{Fwd: "uri-miss", FwdStatus: http.StatusOK})
@@ -206,6 +210,13 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	return true
+}
+
+// isPage reports whether an answer is a page for people, as a network that wants a login
+// sends whatever it is asked for: no package and no metadata is one.
+func isPage(h http.Header) bool {
+	typ, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && (typ == "text/html" || typ == "application/xhtml+xml")
 }
 
 // mirrors is where t's file comes from.

@@ -337,6 +337,7 @@ func TestHead(t *testing.T) {
 	for name, fault := range map[string]testrepo.Fault{
 		"a mirror that knows no HEAD": testrepo.NoHead(),
 		"a mirror that redirects":     testrepo.Redirect("/elsewhere/").Only(http.MethodHead),
+		"a page that wants a login":   testrepo.Portal().Only(http.MethodHead),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMirror(t, setup{})
@@ -347,6 +348,13 @@ func TestHead(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another file than metadata promises", func(t *testing.T) {
+		m := newMirror(t, setup{catalog: catalog{pkg: promise(rpm(5000, 1))}})
+		m.put(pkg, rpm(4000, 1))
+		if r := m.do(m.request(http.MethodHead, pkg)); r.StatusCode != 502 {
+			t.Errorf("%s, %d bytes", r.Status, r.ContentLength)
+		}
+	})
 	t.Run("nowhere", func(t *testing.T) {
 		m := newMirror(t, setup{})
 		if r := m.do(m.request(http.MethodHead, pkg)); r.StatusCode != 404 || len(r.body) != 0 {

@@ -15,7 +15,7 @@ import (
 // that they never look whole. Errors wrap ErrWrongContent; one of Passing itself comes
 // before a byte is to be sent, and is an *UnreachableError where upstream broke off.
 func (c *Cache) Passing(k Key, body io.Reader, length int64) (io.Reader, error) {
-	w, _ := c.o.Catalog.Lookup(k)
+	w := c.Promised(k)
 	if w.Known() {
 		if length >= 0 && length != w.Size {
 			return nil, fmt.Errorf("%s: %d bytes announced, %d promised by the metadata: %w", k, length, w.Size, WrongLength.Wrong())
@@ -31,6 +31,12 @@ func (c *Cache) Passing(k Key, body io.Reader, length int64) (io.Reader, error) 
 		return nil, fmt.Errorf("%s begins with %.16q: %w", k, head, WrongFormat.Wrong())
 	}
 	return from, nil
+}
+
+// Promised is what current metadata promises of k.
+func (c *Cache) Promised(k Key) Want {
+	w, _ := c.o.Catalog.Lookup(k)
+	return w
 }
 
 // passing is a body of which the digest is promised.
