@@ -213,7 +213,8 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 }
 
 // isPage reports whether an answer is a page for people, as a network that wants a login
-// sends whatever it is asked for: no package and no metadata is one.
+// sends whatever it is asked for: no package and no metadata is one. Other types tell
+// nothing, since servers guess them: an .rpm is audio/ to some.
 func isPage(h http.Header) bool {
 	typ, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	return err == nil && (typ == "text/html" || typ == "application/xhtml+xml")

@@ -135,8 +135,8 @@ func stored(ctx context.Context, dir string) (files, bytes int64, err error) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENAMETOOLONG):
-			return nil // gone meanwhile, or no stored file
+		case cache.Uncounted(err):
+			return nil
 		case err != nil:
 			return err
 		case e.IsDir() && path == filepath.Join(dir, ".im"):
@@ -145,7 +145,7 @@ func stored(ctx context.Context, dir string) (files, bytes int64, err error) {
 			return nil
 		}
 		fi, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
+		if cache.Uncounted(err) {
 			return nil
 		}
 		if err != nil {

@@ -69,7 +69,13 @@ func (a anchor) same(b anchor) bool {
 	if a.name != b.name || (a.info == nil) != (b.info == nil) {
 		return false
 	}
-	return a.info == nil || os.SameFile(a.info, b.info) && a.info.ModTime().Equal(b.info.ModTime()) && a.info.Size() == b.info.Size()
+	return a.info == nil || Unchanged(a.info, b.info)
+}
+
+// Unchanged reports whether two looks at a file have seen the same inode with the same
+// time and size: one that was replaced may come again.
+func Unchanged(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
 // anchorNames are where a repository's metadata is, below its root.

@@ -106,7 +106,7 @@ func (c *Cache) audit(ctx context.Context, k Key, pause func(context.Context, in
 	}
 	if should == "" {
 		// Only then: imsync has the catalogs to read for it.
-		want, _ := c.o.Catalog.Lookup(k)
+		want := c.Promised(k)
 		should, size = want.Digest, want.Size
 	}
 	h := should.New()

@@ -324,7 +324,7 @@ func (c *Cache) get(ctx context.Context, k Key) (o *Object, err error) {
 // Status how it came to be served, and closes it. The error wraps fs.ErrNotExist
 // where nothing is stored.
 func (c *Cache) Stored(k Key) (o *Object, fresh bool, err error) {
-	want, _ := c.o.Catalog.Lookup(k)
+	want := c.Promised(k)
 	st, action, err := c.look(k, want)
 	if err != nil {
 		return nil, false, err

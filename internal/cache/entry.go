@@ -124,7 +124,7 @@ func (c *Cache) Keep(k Key, o *Object) *Entry {
 	if o.fill != nil || o.inode == (inode{}) {
 		return nil
 	}
-	want, _ := c.o.Catalog.Lookup(k)
+	want := c.Promised(k)
 	p := c.o.Policy(k)
 	now := c.o.Now()
 	if Decide(now, &o.facts, want, p) != Serve {
@@ -194,7 +194,7 @@ func (c *Cache) unchanged(e *Entry, now time.Time) bool {
 	if (inode{st.Dev, st.Ino, uint64(st.Size), syscall.Timespec(st.Ctim)}) != e.inode {
 		return false
 	}
-	want, _ := c.o.Catalog.Lookup(e.key)
+	want := c.Promised(e.key)
 	p := c.o.Policy(e.key)
 	check := ""
 	if p.Check != nil {

@@ -37,14 +37,14 @@ func walk(ctx context.Context, dir string) (*census, error) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if uncounted(err) && p != dir {
+		if Uncounted(err) && p != dir {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		fi, err := e.Info()
-		if uncounted(err) {
+		if Uncounted(err) {
 			return nil
 		}
 		if err != nil {
@@ -76,8 +76,9 @@ func walk(ctx context.Context, dir string) (*census, error) {
 	return c, err
 }
 
-// uncounted reports whether what can't be looked at because of err is left out.
-func uncounted(err error) bool {
+// Uncounted reports whether what a walk can't look at because of err is left out: it is gone
+// meanwhile, or too deep to be a stored file.
+func Uncounted(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 

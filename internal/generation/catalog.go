@@ -176,8 +176,7 @@ func readPieces(path string) (pieces []unique.Handle[string], err error) {
 // it grows.
 func (c *catalog) isOf(dir string) bool {
 	fi, err := os.Stat(filepath.Join(dir, catalogName))
-	// An inode that was replaced may come again.
-	return err == nil && os.SameFile(fi, c.file) && fi.ModTime().Equal(c.file.ModTime()) && fi.Size() == c.file.Size()
+	return err == nil && cache.Unchanged(fi, c.file)
 }
 
 // find is what the catalog says of path.

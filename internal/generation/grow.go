@@ -78,10 +78,7 @@ func (s *Store) grow(c *cache.Cache, r Root) error {
 	// Who wrote the catalog that is on disk may not have come to its flip yet.
 	more := !s.knows(g)
 	for _, f := range s.unread(g) {
-		here, err := holds(filepath.Join(g.dir, f.name), f.want)
-		if err == nil && !here {
-			here, err = s.take(c, g, f)
-		}
+		here, err := s.take(c, g, f)
 		if err != nil {
 			return err
 		}

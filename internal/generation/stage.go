@@ -359,9 +359,6 @@ func (s *Store) catalogue(g *Generation) error {
 // its names under which it is to be had.
 func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, f file, from cache.Source, done *Staged) error {
 	to := filepath.Join(g.dir, f.name)
-	if ok, err := holds(to, f.want); ok || err != nil {
-		return err
-	}
 	if fi, err := os.Lstat(to); err == nil && !fi.Mode().IsRegular() {
 		if err := os.RemoveAll(to); err != nil {
 			return err
@@ -381,12 +378,12 @@ func (s *Store) bring(ctx context.Context, c *cache.Cache, g *Generation, f file
 	return err
 }
 
-// take gives g a file that the tree has under any of its names.
+// take gives g a file that the tree has under any of its names, unless g has it.
 func (s *Store) take(c *cache.Cache, g *Generation, f file) (taken bool, err error) {
 	to := filepath.Join(g.dir, f.name)
 	s.taking.Lock()
 	defer s.taking.Unlock()
-	// Not to take away for a moment what somebody else has just taken, and catalogues.
+	// What somebody else has just taken, and catalogues, is not to be away for a moment.
 	if ok, err := holds(to, f.want); ok || err != nil {
 		return ok, err
 	}

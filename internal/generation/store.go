@@ -234,7 +234,7 @@ func (r *root) now(t tree) string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.seen == nil || !os.SameFile(r.seen, fi) || !r.seen.ModTime().Equal(fi.ModTime()) || r.seen.Size() != fi.Size() {
+	if r.seen == nil || !cache.Unchanged(r.seen, fi) {
 		b, is, err := t.readNow(k)
 		if err != nil {
 			return ""
