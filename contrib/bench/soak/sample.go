@@ -11,11 +11,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
-
-	"intelligentmirror/contrib/bench/internal/peer"
 )
 
 // figure is one of the things that are noted.
@@ -32,13 +31,15 @@ func count(v float64) string     { return fmt.Sprintf("%.0f", v) }
 // figures are all that is noted, in the order of a sample's values.
 var figures = []figure{
 	{"imserve: resident", "MiB", 1 << 20, mebibytes},
-	{"imserve: no file's", "MiB", 1 << 20, mebibytes},
+	{"imserve: pages of Go's heap", "MiB", 1 << 20, mebibytes},
+	{"imserve: other pages", "MiB", 1 << 20, mebibytes},
 	{"imserve: heap", "MiB", 1 << 20, mebibytes},
 	{"imserve: goroutines", "", 2, count},
 	{"imserve: threads", "", 2, count},
 	{"imserve: descriptors", "", 2, count},
 	{"imsync: resident", "MiB", 1 << 20, mebibytes},
-	{"imsync: no file's", "MiB", 1 << 20, mebibytes},
+	{"imsync: pages of Go's heap", "MiB", 1 << 20, mebibytes},
+	{"imsync: other pages", "MiB", 1 << 20, mebibytes},
 	{"imsync: threads", "", 2, count},
 	{"imsync: descriptors", "", 2, count},
 	{"cache.db", "KiB", 16 << 10, kibibytes},
@@ -60,15 +61,15 @@ func (s *site) sample(ctx context.Context) []float64 {
 	var all []float64
 	none := math.NaN()
 	serveMemory, syncMemory := memoryOf(s.serve), memoryOf(s.agent)
-	runtime, err := s.metrics(ctx, "go_memstats_heap_alloc_bytes", "go_goroutines")
+	told, err := s.metrics(ctx, "go_memstats_heap_alloc_bytes", "go_goroutines")
 	if err != nil {
-		runtime = []float64{none, none}
+		told = []float64{none, none}
 		if ctx.Err() == nil {
 			s.complain("look at imserve's metrics: %v", err)
 		}
 	}
-	all = append(all, serveMemory[0], serveMemory[1], runtime[0], runtime[1], entries(s.serve, "task"), entries(s.serve, "fd"))
-	all = append(all, syncMemory[0], syncMemory[1], entries(s.agent, "task"), entries(s.agent, "fd"))
+	all = append(all, serveMemory.resident, serveMemory.heap, serveMemory.others, told[0], told[1], entries(s.serve, "task"), entries(s.serve, "fd"))
+	all = append(all, syncMemory.resident, syncMemory.heap, syncMemory.others, entries(s.agent, "task"), entries(s.agent, "fd"))
 	for _, name := range []string{s.cache + "/.im/cache.db", s.state + "/popularity.db", s.state + "/imsync.db"} {
 		all = append(all, sizeOf(name), sizeOf(name+"-wal"))
 	}
@@ -79,13 +80,62 @@ func (s *site) sample(ctx context.Context) []float64 {
 	return append(all, f.stored, f.bytes, f.generations, f.partial, f.own)
 }
 
-// memoryOf is what a program has resident, and what of that is no file's, in bytes.
-func memoryOf(p *program) [2]float64 {
-	m, err := peer.MemoryOf(p.cmd.Process.Pid)
-	if err != nil {
-		return [2]float64{math.NaN(), math.NaN()}
+// memory is what a program has in memory, in bytes.
+type memory struct {
+	resident float64
+	heap     float64 // what of that is Go's heap, garbage and what the collector keeps at hand included
+	others   float64 // and what is neither that nor a file's: the C library's, for SQLite, and the Go runtime's own
+}
+
+// inGoHeap reports whether a mapping that begins here is of Go's heap. Where that lies is
+// random, but above what a linker uses and below where the kernel puts what is mapped
+// without an address (runtime/malloc.go, randHeapBase).
+func inGoHeap(at uint64) bool {
+	bits := 47
+	if runtime.GOARCH == "amd64" {
+		bits = 46
 	}
-	return [2]float64{float64(m.RSS), float64(m.Anonymous)}
+	return 1<<32 <= at && at < 1<<bits
+}
+
+// memoryOf is what a program has in memory at this moment, by its mappings.
+func memoryOf(p *program) memory {
+	unknown := memory{math.NaN(), math.NaN(), math.NaN()}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", p.cmd.Process.Pid))
+	if err != nil {
+		return unknown
+	}
+	defer f.Close()
+	var m memory
+	var inHeap bool
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		name, rest, _ := strings.Cut(lines.Text(), " ")
+		if first, _, ok := strings.Cut(name, "-"); ok {
+			at, err := strconv.ParseUint(first, 16, 64)
+			if err != nil {
+				return unknown
+			}
+			inHeap = inGoHeap(at)
+			continue
+		}
+		of := map[string]*float64{"Rss:": &m.resident, "Anonymous:": &m.others}[name]
+		if of == &m.others && inHeap {
+			of = &m.heap
+		}
+		if of == nil {
+			continue
+		}
+		kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+		if err != nil {
+			return unknown
+		}
+		*of += kilobytes * 1024
+	}
+	if lines.Err() != nil || m.resident == 0 {
+		return unknown
+	}
+	return m
 }
 
 // entries is how many a directory of a program in /proc has.
