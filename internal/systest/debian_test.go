@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -81,14 +80,7 @@ func (a *suiteArchive) issue(files map[string][]byte) {
 	a.has = files
 }
 
-// debianMachine is a Debian machine that has the archive from a mirror.
-type debianMachine struct {
-	dir  string
-	args []string
-	apt  string
-}
-
-// machine makes one that has the mirror at this address.
+// machine makes one that has the archive from the mirror at this address.
 func (a *suiteArchive) machine(mirror string) debianMachine {
 	a.t.Helper()
 	// apt takes no name of a key that has a comma, as a test's directory may.
@@ -97,23 +89,13 @@ func (a *suiteArchive) machine(mirror string) debianMachine {
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, d := range []string{"/state/lists/partial", "/cache/archives/partial", "/etc/apt.conf.d", "/etc/preferences.d", "/log"} {
-		a.mkdir(dir + d)
-	}
-	key := dir + "/etc/suite.asc"
 	b, err := os.ReadFile(a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	key := dir + "/suite.asc"
 	a.write(key, string(b))
-	a.write(dir+"/etc/sources.list", fmt.Sprintf("deb [signed-by=%s] %s/fedora stable main\n", key, mirror))
-	a.write(dir+"/status", "")
-	args := []string{
-		"-o", "Dir::State=" + dir + "/state", "-o", "Dir::State::status=" + dir + "/status", "-o", "Dir::Cache=" + dir + "/cache",
-		"-o", "Dir::Etc=" + dir + "/etc", "-o", "Dir::Log=" + dir + "/log", "-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root",
-		"-o", "Acquire::Languages=none", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT", "-o", "APT::Update::Error-Mode=any",
-	}
-	return debianMachine{dir, args, tool(a.t, "apt-get")}
+	return a.debianMachine(dir, fmt.Sprintf("deb [signed-by=%s] %s/fedora stable main", key, mirror), "")
 }
 
 // line is the mirror's address for a machine that has an address of its own.
@@ -147,22 +129,6 @@ func (s *site) line(server *server, from string) string {
 		}
 	}()
 	return "http://" + l.Addr().String()
-}
-
-// run runs apt-get to its end; the error has what it printed.
-func (m debianMachine) run(args ...string) (string, error) {
-	cmd := exec.Command(m.apt, append(slices.Clone(m.args), args...)...)
-	cmd.Env, cmd.Dir = environment(m.dir), m.dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out), err
-}
-
-// forget makes it a machine that has never been updated.
-func (m debianMachine) forget() error {
-	return errors.Join(os.RemoveAll(m.dir+"/state/lists"), os.MkdirAll(m.dir+"/state/lists/partial", 0o755))
 }
 
 // TestAptArchive: a Debian archive from the mirror, with its key and without,

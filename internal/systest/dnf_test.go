@@ -111,27 +111,6 @@ func bases(m map[string]string) map[string]string {
 	return out
 }
 
-// accessLine is a request in imserve's own log.
-type accessLine struct{ path, status, outcome string }
-
-// accessLog is what imserve has logged. It is whole once imserve has ended.
-func (s *site) accessLog() []accessLine {
-	s.t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.dir, "state/access.log"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var lines []accessLine
-	for line := range strings.Lines(string(b)) {
-		f := strings.Split(line, `"`)
-		if len(f) != 9 {
-			s.t.Fatalf("not imserve's format: %s", line)
-		}
-		lines = append(lines, accessLine{strings.Fields(f[1])[1], strings.Fields(f[2])[0], f[7]})
-	}
-	return lines
-}
-
 // The main promise, with the programs that a site has: the night's run brings
 // what the log shows to be popular, the seeds and what they need; in the morning
 // dnf installs the night's update from the cache alone.

@@ -132,7 +132,7 @@ func TestHostileLog(t *testing.T) {
 			}
 		}
 	}
-	if s.awaitFile("/"+rootName+"/"+specs[0].Location()) == "" {
-		t.Error("what clients want was not fetched")
+	if got, want := s.awaitFile("/"+rootName+"/"+specs[0].Location()), files(t, s.repo)[specs[0].Location()]; got != want {
+		t.Error("what clients want is stored with other bytes")
 	}
 }

@@ -17,7 +17,6 @@ import (
 // A run that finds nothing changed asks once per root, with a condition, and
 // for nothing else.
 func TestNothingChanged(t *testing.T) {
-	const second = "fedora/releases/41/Everything/x86_64/os"
 	s := newSite(t, `[sync]`+"\n"+`roots = ["`+second+`"]`)
 	specs := testrepo.Small(testrepo.Campus(1))
 	s.publish(specs)

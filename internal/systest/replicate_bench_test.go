@@ -62,18 +62,14 @@ func BenchmarkReplicate(b *testing.B) {
 // rsyncDaemon serves the site's cache, and is the address of that.
 func rsyncDaemon(b *testing.B, s *site, rsync string) string {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	addr := freeAddress(b, "127.0.0.43")
+	host, port, _ := net.SplitHostPort(addr)
 	config := filepath.Join(s.dir, "rsyncd.conf")
 	s.write(config, fmt.Sprintf("use chroot = no\nlog file = %s\n[cache]\npath = %s\n", s.dir+"/rsyncd.log", s.dir+"/cache"))
-	launch(b, "rsync", exec.Command(rsync, "--daemon", "--no-detach", "--config="+config, "--address=127.0.0.1", "--port="+strconv.Itoa(port)))
+	launch(b, "rsync", exec.Command(rsync, "--daemon", "--no-detach", "--config="+config, "--address="+host, "--port="+port))
 	s.await("rsync's daemon", func() bool {
-		out, err := exec.Command(rsync, fmt.Sprintf("rsync://127.0.0.1:%d/", port)).Output()
+		out, err := exec.Command(rsync, "rsync://"+addr+"/").Output()
 		return err == nil && strings.Contains(string(out), "cache")
 	})
-	return fmt.Sprintf("rsync://127.0.0.1:%d/cache/", port)
+	return "rsync://" + addr + "/cache/"
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 )
 
 // The addresses of squid's site. All are this machine's, so that who asked is told
@@ -16,6 +15,7 @@ import (
 const (
 	squidClient = "127.0.0.9" // a client's own
 	squidAsks   = "127.0.0.3" // that squid asks from, and the only proxy that is trusted
+	squidHost   = "127.0.0.2" // where squid listens
 )
 
 // squidServe is what imserve's configuration has behind squid. The default would
@@ -31,12 +31,12 @@ type squid struct {
 }
 
 // squidConf is what a site's squid.conf has around the file of contrib, with
-// squid's directory, its port, that file and the address that it asks from.
+// squid's directory, where it listens, that file and the address that it asks from.
 const squidConf = `acl Safe_ports port 80 443 1025-65535
 http_access deny !Safe_ports
 include %[1]s/%[3]s
 http_access allow all
-http_port 127.0.0.1:%[2]d
+http_port %[2]s
 tcp_outgoing_address %[4]s
 cache_log %[1]s/cache.log
 access_log stdio:%[1]s/access.log
@@ -67,10 +67,10 @@ func (s *site) squid(server *server, file string) *squid {
 		}
 		s.write(filepath.Join(dir, to), squidReplacer(server, dir).Replace(string(b)))
 	}
-	port := freePort(s.t)
+	addr := freeAddress(s.t, squidHost)
 	conf := filepath.Join(dir, "squid.conf")
-	s.write(conf, fmt.Sprintf(squidConf, dir, port, file, squidAsks))
-	q := &squid{at: s, dir: dir, url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	s.write(conf, fmt.Sprintf(squidConf, dir, addr, file, squidAsks))
+	q := &squid{at: s, dir: dir, url: "http://" + addr}
 	q.process = launch(s.t, "squid", exec.Command(path, "-N", "-f", conf))
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
@@ -91,17 +91,6 @@ func squidReplacer(server *server, dir string) *strings.Replacer {
 		`127\.0\.0\.1:3180`, `127\.0\.0\.1:`+port,
 		`"127.0.0.1:0"`, `"127.0.0.1:`+port+`"`,
 	)
-}
-
-// freePort is a port of 127.0.0.1 that nobody has at this moment.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // log is what squid and its helpers have logged so far.
@@ -161,31 +150,6 @@ func (q *squid) curl(args ...string) []string {
 		line = append(line, a)
 	}
 	return strings.Fields(q.at.command(tool(q.at.t, "curl"), line...))
-}
-
-// squidLine is a request as imserve has logged it.
-type squidLine struct{ client, method, path, status string }
-
-// asked is the requests that imserve got, but for the helper's own. They are all
-// there once imserve has ended.
-func (s *site) asked() []squidLine {
-	s.t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.dir, "state/access.log"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var lines []squidLine
-	for line := range strings.Lines(string(b)) {
-		f := strings.Split(line, `"`)
-		if len(f) != 9 {
-			s.t.Fatalf("not imserve's format: %s", line)
-		}
-		l := squidLine{strings.Fields(f[0])[0], strings.Fields(f[1])[0], strings.Fields(f[1])[1], strings.Fields(f[2])[0]}
-		if !strings.HasPrefix(l.path, "/-/") {
-			lines = append(lines, l)
-		}
-	}
-	return lines
 }
 
 // isAllOf reports whether each of list is s.

@@ -108,7 +108,7 @@ func (a *suiteArchive) machines(server *server) map[string]caller {
 		}
 	}
 	line := func(m debianMachine, script string) []string {
-		return slices.Concat([]string{"sh", "-c", script, m.dir + "/cache/archives", m.apt}, m.args)
+		return slices.Concat([]string{"sh", "-c", script, m.dir + "/cache/archives"}, m.line)
 	}
 	return map[string]caller{
 		"apt":        {line: line(current, update+fetch+list)},
