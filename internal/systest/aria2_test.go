@@ -2,7 +2,6 @@ package systest
 
 import (
 	"bufio"
-	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +12,7 @@ import (
 	"intelligentmirror/internal/testrepo"
 )
 
-// gauge is the value of a metric that has no labels.
+// gauge is the value of a metric, which is named with its labels.
 func (s *server) gauge(name string) float64 {
 	s.t.Helper()
 	for lines := bufio.NewScanner(strings.NewReader(s.page("metrics"))); lines.Scan(); {
@@ -54,11 +53,7 @@ func TestAria2(t *testing.T) {
 				"--http-proxy="+proxy, "--checksum=sha-256="+want, "--dir="+s.dir+"/"+into, d.root+"/"+spec.Location())
 		}
 		first := aria2(d.name)
-		ctx, cancel := context.WithTimeout(context.Background(), hung)
-		defer cancel()
-		if err := s.up.AwaitStalled(ctx, 1); err != nil {
-			t.Fatal(err)
-		}
+		s.awaitStalled()
 		// The request for the metric is one too.
 		s.await("requests for all pieces", func() bool { return server.gauge("imserve_requests_in_progress") > pieces })
 		s.up.Release()

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,13 +59,7 @@ func TestManyConnections(t *testing.T) {
 	if raceDetector {
 		clients = 1000
 	}
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if limit.Max < uint64(clients)+500 {
-		lacking(t, fmt.Sprintf("%d files may be open at once, %d are needed: ulimit -Hn", limit.Max, clients+500))
-	}
+	manyFiles(t, clients+500)
 	s := newSite(t)
 	put(s, "a.rpm", 2000)
 	m := s.serve()

@@ -3,7 +3,6 @@ package systest
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"mime"
@@ -302,11 +301,7 @@ func TestCurlResumes(t *testing.T) {
 					return err == nil && fi.Size() >= half
 				})
 				p.kill()
-				ctx, cancel := context.WithTimeout(context.Background(), hung)
-				defer cancel()
-				if err := s.up.AwaitStalled(ctx, 1); err != nil {
-					t.Fatal(err)
-				}
+				s.awaitStalled()
 				s.up.Release()
 				s.awaitFile("/" + rootName + "/" + spec.Location())
 				// curl itself does not say of which version its half is; a script does by the time or the tag.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -177,11 +175,8 @@ func (p *process) most() (n int64) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for p.running() {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-		if m := peaked.FindSubmatch(status); err == nil && m != nil {
-			if kb, err := strconv.ParseInt(string(m[1]), 10, 64); err == nil {
-				n = max(n, kb<<10)
-			}
+		if now, err := p.memory("VmHWM"); err == nil { // one that ends has none
+			n = max(n, now)
 		}
 		<-tick.C
 	}

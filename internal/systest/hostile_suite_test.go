@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,15 +103,7 @@ func (b *betrayed) updates(server *server) {
 // refusals is how often imserve has refused something for that reason.
 func (s *server) refusals(reason string) int {
 	s.t.Helper()
-	m := regexp.MustCompile(`(?m)^imserve_refused_total\{reason="` + reason + `"\} (\d+)$`).FindSubmatch(s.get("/-/metrics"))
-	if m == nil {
-		s.t.Fatalf("no metric of refusals for %q", reason)
-	}
-	n, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
+	return int(s.gauge(`imserve_refused_total{reason="` + reason + `"}`))
 }
 
 // TestHostileSuite holds the requests of clients of a Debian suite against a first
@@ -245,7 +236,11 @@ func (x betrayal) run(t *testing.T) {
 // bounded checks that the process has not had more memory than it may.
 func (p *process) bounded() {
 	p.t.Helper()
-	if n := p.peak(); measured() && n > hostileBound {
+	n, err := p.memory("VmHWM")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if measured() && n > hostileBound {
 		p.t.Errorf("%d MiB were resident, more than %d", n>>20, hostileBound>>20)
 	} else {
 		p.t.Logf("%d MiB were resident at the most", n>>20)

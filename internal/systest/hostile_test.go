@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -77,28 +76,9 @@ func (s *site) signs(sign func([]byte) ([]byte, error), dir string) {
 }
 
 var (
-	peaked     = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
 	hrefs      = regexp.MustCompile(`<location href="([^"]+)"`)
 	primaryXML = regexp.MustCompile(`<location href="(repodata/[^"]*primary[^"]+)"`)
 )
-
-// peak is the most that the process has had resident, in bytes.
-func (p *process) peak() int64 {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	m := peaked.FindSubmatch(status)
-	if m == nil {
-		p.t.Fatalf("no VmHWM in:\n%s", status)
-	}
-	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return kb << 10
-}
 
 // install does what dnf does: it asks for repomd.xml, for the primary that this
 // lists, and for the packages that this lists, each once. Each has to be what the

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -22,24 +23,42 @@ const (
 	followersFiles = 3*followers + 500
 )
 
-var resident = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
+// memory is a field of the process's status in bytes: VmRSS, what it has resident, or
+// VmHWM, the most that it ever had.
+func (p *process) memory(field string) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(status), "\n"+field+":")
+	if !ok {
+		return 0, fmt.Errorf("no %s in:\n%s", field, status)
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(line, "kB")), 10, 64)
+	return kb << 10, err
+}
 
 // rss is what the process has resident, in bytes.
 func (p *process) rss() int64 {
 	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	n, err := p.memory("VmRSS")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	m := resident.FindSubmatch(status)
-	if m == nil {
-		p.t.Fatalf("no VmRSS in:\n%s", status)
+	return n
+}
+
+// manyFiles is for a test that has so many files open at once.
+func manyFiles(t testing.TB, n int) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
 	}
-	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
-	if err != nil {
-		p.t.Fatal(err)
+	if limit.Max < uint64(n) {
+		lacking(t, fmt.Sprintf("%d files may be open at once, %d are needed: ulimit -Hn", limit.Max, n))
 	}
-	return kb << 10
 }
 
 // A thousand clients in the middle of one download, which stand still there, cost
@@ -48,13 +67,7 @@ func TestMemoryOfFollowers(t *testing.T) {
 	if raceDetector {
 		t.Skip("a thousand clients of the test's own are too slow under the race detector")
 	}
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if limit.Max < followersFiles {
-		lacking(t, fmt.Sprintf("%d files may be open at once, %d are needed: ulimit -Hn", limit.Max, followersFiles))
-	}
+	manyFiles(t, followersFiles)
 	s := newSite(t)
 	// More than what the connections' buffers take in.
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 32 << 20}

@@ -143,9 +143,7 @@ func TestRunStays(t *testing.T) {
 	s.log(specs)
 	s.up.On("*/repomd.xml", testrepo.Trickle(1).Times(1))
 	daemon := s.startImsync("run", "--json")
-	if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	s.awaitStalled()
 	if r := s.imsync("once"); r.code != 4 || !strings.Contains(r.stderr, "another run") {
 		t.Errorf("once beside a run: exit code %d, %q", r.code, r.stderr)
 	}
@@ -178,9 +176,7 @@ func TestRunStays(t *testing.T) {
 	s.publish(after)
 	s.up.On("*/"+location(t, after, "kernel-modules"), testrepo.Stall(1<<20))
 	daemon = s.startImsync("run")
-	if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	s.awaitStalled()
 	s.awaitPartial(1 << 20)
 	if code := daemon.stop(); code != 0 {
 		t.Errorf("stopped in the middle of a run: exit code %d", code)

@@ -2,6 +2,7 @@ package systest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -278,6 +279,16 @@ func (s *site) awaitPartial(n int64) {
 			return err == nil && fi.Size() >= n
 		})
 	})
+}
+
+// awaitStalled waits until upstream stands still in the middle of an answer.
+func (s *site) awaitStalled() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), hung)
+	defer cancel()
+	if err := s.up.AwaitStalled(ctx, 1); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // awaitFile waits until the file of a path on the mirror is stored, and returns

@@ -162,9 +162,7 @@ func TestSquidWithoutImserve(t *testing.T) {
 			line := m.dnfLine("--setopt=proxy="+q.url, "--setopt=retries=20", "install", "mplayer")
 			installed := make(chan error, 1)
 			go func() { _, err := s.attempt(line); installed <- err }()
-			if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
-				t.Fatal(err)
-			}
+			s.awaitStalled()
 			server.kill()
 			heard("imserve is away", 1)
 			if err := <-installed; err != nil {

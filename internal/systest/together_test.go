@@ -127,9 +127,7 @@ func TestSyncKilledWhileServing(t *testing.T) {
 	x := newShared(t)
 	server := x.serve()
 	client := server.begin(x.path)
-	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitStalled()
 	sync := x.startImsync("once")
 	sync.says("fetching 1 package")
 	sync.kill()
@@ -154,9 +152,7 @@ func TestServingTakesOver(t *testing.T) {
 	x.site.up.SetRate(8 << 20)
 	server := x.serve()
 	sync := x.startImsync("once")
-	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitStalled()
 	x.awaitPartial(half)
 	client := server.begin(x.path)
 	client.first()
@@ -171,9 +167,7 @@ func TestSyncTakesOver(t *testing.T) {
 	x := newShared(t)
 	server := x.serve()
 	client := server.begin(x.path)
-	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitStalled()
 	x.awaitPartial(half)
 	sync := x.startImsync("once", "--json")
 	sync.says("fetching 1 package")
@@ -197,9 +191,7 @@ func TestStopLetsAnswersEnd(t *testing.T) {
 	x := newShared(t)
 	server := x.serve()
 	client := server.begin(x.path)
-	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitStalled()
 	if a, err := server.fetch("/-/readyz"); err != nil || a.status != http.StatusOK {
 		t.Errorf("not ready: %v, %+v", err, a)
 	}
@@ -219,9 +211,7 @@ func TestStopAtOnceIsVisible(t *testing.T) {
 	x := newShared(t)
 	server := x.serve()
 	client := server.begin(x.path)
-	if err := x.site.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitStalled()
 	x.awaitPartial(half)
 	server.signal(syscall.SIGTERM)
 	server.says("msg=\"stopping")

@@ -2,7 +2,6 @@ package systest
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,11 +78,7 @@ func TestWget(t *testing.T) {
 				return err == nil && fi.Size() >= half
 			})
 			p.kill()
-			ctx, cancel := context.WithTimeout(context.Background(), hung)
-			defer cancel()
-			if err := s.up.AwaitStalled(ctx, 1); err != nil {
-				t.Fatal(err)
-			}
+			s.awaitStalled()
 			s.up.Release()
 			if said := run(0, "--continue", "--server-response"); !strings.Contains(said, "206 Partial Content") {
 				t.Errorf("it begins anew: %s", said)

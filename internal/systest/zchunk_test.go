@@ -102,9 +102,7 @@ func TestZchunk(t *testing.T) {
 	for _, when := range []string{"arriving", "here"} {
 		p, o := zckdl(when, next, "--source="+source)
 		if when == "arriving" {
-			if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
-				t.Fatal(err)
-			}
+			s.awaitStalled()
 			s.await("a request for parts that are not here", func() bool { return server.gauge("imserve_requests_in_progress") > 1 })
 			s.up.Release()
 		}
