@@ -1,5 +1,6 @@
 // Package database keeps a program from being stopped by a damaged SQLite file that
-// holds what can be lost: it is set aside, and another is begun.
+// holds what can be lost: it is set aside, and another is begun. A program that imports
+// it, directly or not, has one arena of the C library's for SQLite on all threads.
 package database
 
 import (
