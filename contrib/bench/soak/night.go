@@ -20,8 +20,8 @@ const (
 	keptLogs    = 3  // rotated logs
 	reloadEvery = 4  // days
 	faultEvery  = 3  // days
-	older       = 18 // days that all that is remembered grows older in one of the site's
-	between     = 20 // runs that were between two of the site's days
+	older       = 30 // days that all that is remembered grows older in one of the site's
+	between     = 40 // runs that were between two of the site's days
 )
 
 // days lets a day after the other pass, until ctx ends: mirrors are well or not, and
@@ -138,8 +138,9 @@ var aged = []struct{ database, statement string }{
 }
 
 // age makes what both programs remember older, since they go by the calendar, which
-// nobody can hurry: what is forgotten after half a year is forgotten after ten of the
-// site's days.
+// nobody can hurry: what is forgotten after half a year is forgotten after six of the
+// site's days, and what after three years after 37, well before the half of a run that is
+// judged.
 func (s *site) age(ctx context.Context) error {
 	for _, path := range []string{s.cache + "/.im/cache.db", s.state + "/popularity.db", s.state + "/imsync.db"} {
 		if err := age(ctx, path, older, between); err != nil {
