@@ -114,7 +114,7 @@ func install(t *testing.T) (root string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"usr/bin/imserve", "usr/bin/imsync", "bin/kill"} {
+	for _, name := range []string{"usr/bin/imserve", "usr/bin/imsync", "bin/sh"} {
 		if err := os.WriteFile(filepath.Join(root, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
