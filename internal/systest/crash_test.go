@@ -252,6 +252,7 @@ func TestCrash(t *testing.T) {
 			if len(calls) == 0 {
 				t.Fatal("nothing changes the disk")
 			}
+			t.Logf("%d calls", len(calls))
 			if x.counts {
 				c.counted = c.ranked()
 			}
