@@ -11,8 +11,10 @@ import (
 // and one that finds nothing changed what the bucket did not take the time before.
 func TestBucketReplica(t *testing.T) {
 	b := testrepo.StartBucket(t)
-	specs := things(3)
-	s := source(t, specs)
+	specs := things(4)[1:]
+	s := newSite(t, "[sync]\npackages = [\"*\"]\nroots = [\""+rootName+"\"]")
+	s.publish(specs)
+	s.once()
 	m := s.serve()
 	r := replica(t, s, m.url, "")
 	r.share(b, b.Endpoint)
