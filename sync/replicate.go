@@ -60,10 +60,11 @@ type ReplicaReport struct {
 var ErrTooSmall = errors.New("cache_size is too small")
 
 // Replicate makes this cache a copy of another imserve's: it fetches what is missing,
-// lets the other's metadata become current where all of it is there, and deletes
-// what the other has deleted. What fails is in the report and is tried again by the
-// next; an error is what ended it, ErrRunning where a run is under way, ErrTooSmall
-// where it was not begun. One that is broken off by ctx goes on where it was.
+// lets the other's metadata become current where all of it is there, deletes what the
+// other has deleted, and uploads what waits for the bucket, where there is one. What
+// fails is in the report and is tried again by the next; an error is what ended it,
+// ErrRunning where a run is under way, ErrTooSmall where it was not begun. One that is
+// broken off by ctx goes on where it was.
 func (a *Agent) Replicate(ctx context.Context, o ReplicateOptions) (*ReplicaReport, error) {
 	how, err := a.site.Config.Replica(o.From)
 	if err != nil {
@@ -79,7 +80,13 @@ func (a *Agent) Replicate(ctx context.Context, o ReplicateOptions) (*ReplicaRepo
 	r := newReplication(a, how, o.Confirm, origin)
 	r.reached.Started = r.report.Started
 	stop := a.tellProgress(&r.reached)
-	r.report.Stopped, err = a.within(ctx, how.Window, "the window of [[replicate]]", r.do)
+	r.report.Stopped, err = a.within(ctx, how.Window, "the window of [[replicate]]", func(ctx context.Context) error {
+		err := r.do(ctx)
+		if err == nil {
+			r.upload(ctx)
+		}
+		return err
+	})
 	stop()
 	r.report.Finished = a.now()
 	r.report.Failures = len(r.report.Failed) + len(r.report.Guarded)

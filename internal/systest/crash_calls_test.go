@@ -17,9 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// crashEnv makes the test binary a program that becomes another one, whose system
-// calls are watched: it holds the path of that. See mortal.
-const crashEnv = "SYSTEST_CRASH_PROGRAM"
+// watchEnv makes the test binary a program that becomes another one, whose system
+// calls are watched: it holds which calls, a colon, and the path of that. See mortal
+// and onlooker.
+const watchEnv = "SYSTEST_WATCHED_PROGRAM"
+
+// The calls that can be watched.
+const (
+	watchChanges = "changes"
+	watchLooks   = "looks"
+)
 
 // watchSocket is the descriptor by which the watcher gets what it watches by.
 const watchSocket = 3
@@ -45,42 +52,50 @@ func changing() map[uint32]string {
 // are no file's of the site nobody counts any.
 var byDescriptor = []string{"write", "pwrite64", "pwritev", "fsetxattr", "fremovexattr", "fsync", "fdatasync", "fallocate", "ftruncate", "fchmod"}
 
-// watchFilter stops at each of the calls until the watcher has looked at it. An
-// openat that only reads it lets pass.
-func watchFilter() []unix.SockFilter {
-	const (
-		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		set   = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
-		ret   = unix.BPF_RET | unix.BPF_K
-	)
-	writes := uint32(unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC)
-	f := []unix.SockFilter{
-		{Code: load, K: 0}, // the call's number
-		{Code: equal, Jf: 3, K: unix.SYS_OPENAT},
-		{Code: load, K: 16 + 2*8}, // the lower half of its third argument
-		{Code: set, Jt: 2, K: writes},
-		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
-		{Code: unix.BPF_JMP | unix.BPF_JA, K: 1},
-		{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF},
+// The instructions of the filters.
+const (
+	load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	set   = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	ret   = unix.BPF_RET | unix.BPF_K
+)
+
+// watchFilter stops at each of the calls of a kind until the watcher has looked at it.
+func watchFilter(kind string) []unix.SockFilter {
+	f := []unix.SockFilter{{Code: load, K: 0}} // the call's number
+	calls := looking()
+	if kind == watchChanges {
+		f, calls = append(f, writingOpens()...), changing()
+		delete(calls, unix.SYS_OPENAT)
 	}
-	for number := range changing() {
-		if number != unix.SYS_OPENAT {
-			f = append(f, unix.SockFilter{Code: equal, Jf: 1, K: number}, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF})
-		}
+	for number := range calls {
+		f = append(f, unix.SockFilter{Code: equal, Jf: 1, K: number}, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF})
 	}
 	return append(f, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 }
 
+// writingOpens stops at an openat, but lets pass one that only reads.
+func writingOpens() []unix.SockFilter {
+	writes := uint32(unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC)
+	return []unix.SockFilter{
+		{Code: equal, Jf: 4, K: unix.SYS_OPENAT},
+		{Code: load, K: 16 + 2*8}, // the lower half of its third argument
+		{Code: set, Jt: 1, K: writes},
+		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+		{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF},
+	}
+}
+
 // becomeWatched hands the watcher what it watches this process by, and becomes the
-// program at path. It returns only with an error.
-func becomeWatched(path string) error {
+// program that said, the value of watchEnv, names. It returns only with an error.
+func becomeWatched(said string) error {
+	kind, path, _ := strings.Cut(said, ":")
 	// The filter is this thread's, which is the one that the program is started on.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
-	filter := watchFilter()
+	filter := watchFilter(kind)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
@@ -91,7 +106,7 @@ func becomeWatched(path string) error {
 	}
 	unix.CloseOnExec(int(fd))
 	unix.CloseOnExec(watchSocket)
-	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, crashEnv+"=") })
+	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, watchEnv+"=") })
 	return syscall.Exec(path, os.Args, env)
 }
 
@@ -129,6 +144,20 @@ type mortal struct {
 // something below dir.
 func (s *site) doom(at int, name string, args ...string) *mortal {
 	s.t.Helper()
+	p, listener := s.watched(watchChanges, name, args...)
+	w := &mortal{process: p, dir: s.dir, at: at, seen: make(chan struct{})}
+	go func() {
+		defer close(w.seen)
+		defer unix.Close(listener)
+		w.err = watch(listener, w.see)
+	}()
+	return w
+}
+
+// watched starts a program whose calls of a kind stop until they are let go; they come
+// by the descriptor, which the caller closes.
+func (s *site) watched(kind, name string, args ...string) (p *process, listener int) {
+	s.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
@@ -140,21 +169,15 @@ func (s *site) doom(at int, name string, args ...string) *mortal {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "watcher"), os.NewFile(uintptr(pair[1]), "watched")
 	defer ours.Close()
 	cmd := exec.Command(self, append(args, "--config", s.config)...)
-	cmd.Env = []string{crashEnv + "=" + filepath.Join(programs, name)}
+	cmd.Env = []string{watchEnv + "=" + kind + ":" + filepath.Join(programs, name)}
 	cmd.ExtraFiles = []*os.File{theirs}
-	w := &mortal{process: launch(s.t, name, cmd), dir: s.dir, at: at, seen: make(chan struct{})}
+	p = launch(s.t, name, cmd)
 	theirs.Close()
-	listener, err := receive(ours)
-	if err != nil {
-		<-w.ended
-		s.t.Fatalf("%s can't be watched: %v: %s", name, err, w.stderr.String())
+	if listener, err = receive(ours); err != nil {
+		<-p.ended
+		s.t.Fatalf("%s can't be watched: %v: %s", name, err, p.stderr.String())
 	}
-	go func() {
-		defer close(w.seen)
-		defer unix.Close(listener)
-		w.err = w.follow(listener)
-	}()
-	return w
+	return p, listener
 }
 
 // receive is the descriptor that comes by a socket.
@@ -181,9 +204,9 @@ func receive(from *os.File) (int, error) {
 	return fds[0], nil
 }
 
-// follow looks at each call until the program has ended.
-func (w *mortal) follow(listener int) error {
-	names := changing()
+// watch shows each call to see until the program has ended, and lets go those of which
+// see says so.
+func watch(listener int, see func(notice) (goes bool, err error)) error {
 	for {
 		ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
 		if _, err := unix.Poll(ready, -1); err == unix.EINTR {
@@ -202,24 +225,39 @@ func (w *mortal) follow(listener int) error {
 		if errno != 0 {
 			return errno
 		}
-		if call, counts := w.describe(names[uint32(n.number)], n); counts && !w.killed {
-			w.calls = append(w.calls, call)
-			if len(w.calls) == w.at {
-				w.killed = true
-				if err := w.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-					return err
-				}
-			}
+		goes, err := see(n)
+		if err == nil && goes {
+			err = letGo(listener, n.id)
 		}
-		if w.killed {
-			continue // it is never answered
-		}
-		v := verdict{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&v)))
-		if errno != 0 && errno != unix.ENOENT {
-			return errno
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// letGo lets a call be made that has stopped.
+func letGo(listener int, id uint64) error {
+	v := verdict{id: id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&v)))
+	if errno != 0 && errno != unix.ENOENT {
+		return errno
+	}
+	return nil
+}
+
+// see counts a call, and kills in place of the one that is to be the last; what comes
+// behind that is never let go.
+func (w *mortal) see(n notice) (goes bool, err error) {
+	if call, counts := w.describe(changing()[uint32(n.number)], n); counts && !w.killed {
+		w.calls = append(w.calls, call)
+		if len(w.calls) == w.at {
+			w.killed = true
+			if err := w.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				return false, err
+			}
+		}
+	}
+	return !w.killed, nil
 }
 
 // describe is a call for people, and whether it changes something of the site's.

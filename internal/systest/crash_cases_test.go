@@ -134,14 +134,18 @@ var crashCases = []crashCase{
 		command: []string{"once"},
 		goes:    replaced,
 	},
+	{name: "a run that uploads", prepare: func(c *crashSite) { c.shared(); c.edition(1) }, command: []string{"once"}},
 	{
-		name: "a run that uploads",
+		name: "clients of a mirror with a bucket",
 		prepare: func(c *crashSite) {
-			c.bucket = testrepo.StartBucket(c.t.(testrepo.BucketTB))
-			c.share(c.bucket, c.bucket.Endpoint)
+			c.shared()
 			c.edition(1)
+			c.once()
+			if r := c.imsync("purge", rootName+"/Packages"); r.code != 0 {
+				c.t.Fatalf("purge: %d, %s", r.code, r.stderr)
+			}
+			c.edition(2)
 		},
-		command: []string{"once"},
 	},
 	{
 		name:    "import-counts",

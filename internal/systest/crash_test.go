@@ -100,6 +100,7 @@ func (c *crashSite) asked() {
 	c.t.Helper()
 	server := c.serve()
 	c.clients(server, true)
+	c.settled(server)
 	if code := server.stop(); code != 0 {
 		c.t.Errorf("imserve: exit code %d", code)
 	}
@@ -173,15 +174,14 @@ func (c *crashSite) keep() {
 		c.mkdir(filepath.Join(c.dir, dir))
 	}
 	c.command("cp", "--archive", c.dir+"/cache", c.dir+"/state", c.dir+"/kept")
+	c.keepBucket()
 }
 
 func (c *crashSite) back() {
 	c.t.Helper()
 	c.command("rm", "--recursive", "--force", c.dir+"/cache", c.dir+"/state")
 	c.command("cp", "--archive", c.dir+"/kept/.", c.dir)
-	if c.bucket != nil {
-		c.command("rm", "--recursive", "--force", c.bucket.File("mirror"))
-	}
+	c.backBucket()
 }
 
 // try carries out the case's command, or lets clients ask, and kills in place of
@@ -198,7 +198,12 @@ func (c *crashSite) try(x crashCase, at int) (calls []string, killed bool) {
 	}
 	w := c.doom(at, "imserve")
 	if line, err := w.stderr.await("msg=listening", w.ended); err == nil {
-		c.clients(&server{w.process, "http://" + listening.FindStringSubmatch(line)[1]}, false)
+		from := &server{w.process, "http://" + listening.FindStringSubmatch(line)[1]}
+		c.clients(from, false)
+		c.settled(from)
+		if c.bucket != nil && at == 0 {
+			c.shares(from)
+		}
 		w.signal(syscall.SIGTERM)
 	}
 	return w.end()
@@ -252,6 +257,7 @@ func TestCrash(t *testing.T) {
 			if len(calls) == 0 {
 				t.Fatal("nothing changes the disk")
 			}
+			t.Logf("%d calls", len(calls))
 			if x.counts {
 				c.counted = c.ranked()
 			}

@@ -23,8 +23,8 @@ var allRaced = flag.Bool("raced", false, "run the programs with the race detecto
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if path := os.Getenv(crashEnv); path != "" {
-		fmt.Fprintln(os.Stderr, becomeWatched(path))
+	if said := os.Getenv(watchEnv); said != "" {
+		fmt.Fprintln(os.Stderr, becomeWatched(said))
 		return 1
 	}
 	dir, err := os.MkdirTemp("", "systest-programs-")
