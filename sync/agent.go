@@ -350,10 +350,6 @@ func (r *run) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if bad := idx.Refused(); len(bad) > 0 {
-		r.log.Warn("packages that can't be fetched as their metadata describes them are left out", "packages", len(bad),
-			"root", bad[0].Root, "first", bad[0].Location, "error", bad[0].Err)
-	}
 	before, err := r.history.versions()
 	if err != nil {
 		return fmt.Errorf("see what nobody uses: %w", err)

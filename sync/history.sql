@@ -29,6 +29,13 @@ CREATE TABLE IF NOT EXISTS stream (
     PRIMARY KEY (root, module, stream)
 ) WITHOUT ROWID;
 
+-- The metadata of which it was said last what it describes badly.
+CREATE TABLE IF NOT EXISTS told (
+    root   TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,    -- of its entry file, hexadecimal
+    at     INTEGER NOT NULL  -- Unix seconds
+) WITHOUT ROWID;
+
 -- The names that companion roots have had, to know what is new.
 CREATE TABLE IF NOT EXISTS familiar (
     place   TEXT PRIMARY KEY, -- architecture, release and line

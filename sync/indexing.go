@@ -14,6 +14,7 @@ import (
 // can't be read is a failure of its root; the rest is planned without it.
 func (r *run) index(ctx context.Context) (*Index, error) {
 	var b IndexBuilder
+	var all []*faults
 	for _, x := range r.report.Roots {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -22,7 +23,9 @@ func (r *run) index(ctx context.Context) (*Index, error) {
 		if g.Generation == nil || x.root.Kind != generation.RPM {
 			continue // nothing is prefetched of suites but their indices
 		}
-		if err := r.modules(ctx, &b, g.Generation); err != nil {
+		bad := faults{root: root}
+		all = append(all, &bad)
+		if err := r.modules(ctx, &b, g.Generation, &bad); err != nil {
 			// Without it, whose packages are whose is not known: none is better than all.
 			r.report.fail(root, root, err)
 			continue
@@ -35,7 +38,7 @@ func (r *run) index(ctx context.Context) (*Index, error) {
 			r.report.fail(root, root, err)
 			continue
 		}
-		r.skipped("packages", root, stats)
+		bad.skipped("packages", stats)
 		if err := g.Groups(func(c *repodata.Group) error { b.Group(root, c); return nil }); err != nil {
 			r.report.fail(root, root, err)
 		}
@@ -43,27 +46,25 @@ func (r *run) index(ctx context.Context) (*Index, error) {
 		if err != nil {
 			r.report.fail(root, root, err)
 		}
-		r.skipped("advisories", root, stats)
+		bad.skipped("advisories", stats)
 	}
-	return b.Index(), nil
-}
-
-// skipped logs what of a root's metadata was left out.
-func (r *run) skipped(what, root string, stats repodata.Stats) {
-	if stats.Skipped > 0 {
-		r.log.Warn(what+" that the metadata describes badly are left out", "root", root, what, stats.Skipped, "first", stats.Refused[0])
+	idx := b.Index()
+	for _, bad := range all {
+		bad.unusable(idx.Refused())
+		r.tell(bad)
 	}
+	return idx, nil
 }
 
 // modules tells b which streams of g's modules clients use.
-func (r *run) modules(ctx context.Context, b *IndexBuilder, g *generation.Generation) error {
+func (r *run) modules(ctx context.Context, b *IndexBuilder, g *generation.Generation, bad *faults) error {
 	m, err := g.Modules()
 	if m == nil || err != nil {
 		return err
 	}
 	root := g.Root.String()
 	if m.Skipped > 0 {
-		r.log.Warn("modules that are described badly are left out", "root", root, "modules", m.Skipped, "first", m.Refused[0])
+		bad.add("modules that are described badly are left out", "modules", m.Skipped, m.Refused[0])
 	}
 	asked, err := r.askedFor(ctx)
 	if err != nil {

@@ -183,8 +183,13 @@ func (h *history) saw(root string, streams []ModuleStream, at time.Time) error {
 	return nil
 }
 
-// streams are those of the root's modules that clients use.
+// streams are those of the root's modules that clients use; what nobody, of any root, has
+// used for long is forgotten.
 func (h *history) streams(root string, now time.Time) ([]ModuleStream, error) {
+	// Twice as long, so that a clock which was ahead for a while costs nothing.
+	if _, err := h.db.Exec(`DELETE FROM stream WHERE seen < ?`, now.Add(-2*streamKept).Unix()); err != nil {
+		return nil, err
+	}
 	rows, err := h.db.Query(`SELECT module, stream FROM stream WHERE root = ? AND seen > ?`, root, now.Add(-streamKept).Unix())
 	if err != nil {
 		return nil, err

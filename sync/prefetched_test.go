@@ -143,6 +143,13 @@ func TestStreamsAreRemembered(t *testing.T) {
 			t.Errorf("after %d days: %v, %v; want %v", days, got, err, want)
 		}
 	}
+	if _, err := h.streams("other", at.Add(2*streamKept+24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := h.db.QueryRow(`SELECT count(*) FROM stream`).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("after a year without a request there are %d rows, %v; want the one that was asked for later", rows, err)
+	}
 	if got, err := h.streams("other", at); err != nil || len(got) != 0 {
 		t.Errorf("of another root: %v, %v", got, err)
 	}

@@ -44,8 +44,10 @@ type ReplicaReport struct {
 	// Deleted is the files that went since the other has them no more, Kept how many
 	// of these stay: only metadata that was replaced a short while ago lists them, or
 	// they are in use.
-	Deleted  []Removed `json:"deleted"`
-	Kept     int       `json:"kept"`
+	Deleted []Removed `json:"deleted"`
+	Kept    int       `json:"kept"`
+	// Failed is what could not be copied, the first of it where that is more than a
+	// thousand files; Failures is how much it was.
 	Failed   []Failure `json:"failed"`
 	Failures int       `json:"failures"`
 	// Guarded is the repositories of which too much would have gone, each of them one of
@@ -89,7 +91,7 @@ func (a *Agent) Replicate(ctx context.Context, o ReplicateOptions) (*ReplicaRepo
 	})
 	stop()
 	r.report.Finished = a.now()
-	r.report.Failures = len(r.report.Failed) + len(r.report.Guarded)
+	r.report.Failures = r.failed + len(r.report.Guarded)
 	if herr := a.history.replicated(r.report, err); herr != nil {
 		a.log.Warn("what was copied can't be remembered", "error", herr)
 	}
@@ -117,6 +119,9 @@ type replication struct {
 	mu     sync.Mutex
 	report *ReplicaReport
 	moved  bool  // something has come in this round, or was gone there
+	absent bool  // something was gone there that its list has
+	final  bool  // what is gone there is a failure, since no list is to come that lacks it
+	failed int   // how much could not be copied in this round; the report has the first of it
 	silent int   // files in a row for which the other could not be asked
 	lost   error // why it is not asked any more
 }
@@ -151,28 +156,35 @@ func (r *replication) do(ctx context.Context) error {
 		if round == 1 {
 			r.report.Unchanged = !changed
 		}
-		if round > 1 && !changed && len(r.report.Failed) == 0 {
+		if round > 1 && !changed && r.failed == 0 && !r.absent {
 			break
 		}
-		r.report.Failed, r.report.Left, r.moved = []Failure{}, []Left{}, false
+		r.final = round == replicaRounds || round > 1 && !changed
+		r.report.Failed, r.report.Left, r.moved, r.absent, r.failed = []Failure{}, []Left{}, false, false, 0
 		if err := r.bring(ctx); err != nil {
 			return err
 		}
-		if round == replicaRounds || !r.moved && len(r.report.Failed) == 0 {
+		if round == replicaRounds || !r.moved && r.failed == 0 {
 			break
 		}
 	}
-	if len(r.report.Failed) > 0 {
+	if r.failed > 0 {
 		return nil // nothing is deleted after a copy that has failed
 	}
 	return r.discard(ctx)
 }
 
+// mostFailures is how many failures are listed: one that lists a million files and has
+// none of them is not to fill the memory, nor the status.
+const mostFailures = 1000
+
 // fail notes what can't be copied now.
 func (r *replication) fail(path string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.report.Failed = append(r.report.Failed, Failure{path, explain(err)})
+	if r.failed++; len(r.report.Failed) < mostFailures {
+		r.report.Failed = append(r.report.Failed, Failure{path, explain(err)})
+	}
 }
 
 // leave notes why a repository stays as it is.

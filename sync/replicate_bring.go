@@ -1,14 +1,12 @@
 package sync
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -17,25 +15,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"intelligentmirror/internal/cache"
-	"intelligentmirror/internal/config"
 	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/manifest"
-)
-
-// phases are the order in which files come: packages, metadata that no generation
-// has, and last the entry files of that, by which everything else is found. Metadata
-// of generations comes beside the tree and becomes current between the first and
-// the second.
-const (
-	phasePackages = iota
-	phaseMetadata
-	phaseEntries
-	phases
 )
 
 // copied is the generations of the other that are here in a round.
 type copied struct {
 	current []*generation.Generation
+	// promises is what each of these promises.
+	promises []func(cache.Key) (cache.Want, bool)
 	// ours are the files that change with a generation, by the flip, and not by themselves.
 	ours map[cache.Key]bool
 	// closed are the roots whose metadata can't be copied in this round.
@@ -62,8 +50,8 @@ func (r *replication) bring(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if size := int64(r.site.Config.CacheSize); r.report.FilesBytes > size {
-		return fmt.Errorf("%w: the files of %s have %d bytes, and it allows %d", ErrTooSmall, r.how.From, r.report.FilesBytes, size)
+	if size := int64(r.site.Config.CacheSize); todo.all > size {
+		return fmt.Errorf("%w: the files of %s have %d bytes, and it allows %d", ErrTooSmall, r.how.From, todo.all, size)
 	}
 	if todo.bytes > 0 {
 		if _, err := r.site.Cache.MakeRoom(ctx, todo.bytes); err != nil && ctx.Err() == nil {
@@ -92,7 +80,7 @@ var errOutOfStep = errors.New("it has changed while it was listed")
 // copyGenerations brings the other's generations beside the tree, and keeps those
 // that are not current. A root that fails is left as it is.
 func (r *replication) copyGenerations(ctx context.Context, kept []generation.Kept) (*copied, error) {
-	entries, err := r.entries()
+	entries, err := r.entries(kept)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +94,10 @@ func (r *replication) copyGenerations(ctx context.Context, kept []generation.Kep
 			var gen *generation.Generation
 			if err == nil {
 				gen, err = r.copyGeneration(ctx, root, k, entries)
+			}
+			var promises func(cache.Key) (cache.Want, bool)
+			if err == nil && k.Current {
+				promises, err = r.site.Generations.Promises(gen)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -125,7 +117,7 @@ func (r *replication) copyGenerations(ctx context.Context, kept []generation.Kep
 				c.at[f.SHA256] = generationFile{k.Digest, f.Name}
 			}
 			if k.Current {
-				c.current = append(c.current, gen)
+				c.current, c.promises = append(c.current, gen), append(c.promises, promises)
 				for _, key := range gen.Keys() {
 					c.ours[key] = true
 				}
@@ -172,129 +164,25 @@ func (w within) Fetch(ctx context.Context, req cache.Request, p *cache.Partial) 
 	return w.Source.Fetch(ctx, req, p)
 }
 
-// entries is the digests of the entry files that the other's tree has.
-func (r *replication) entries() (map[cache.Key]string, error) {
+// entries is the digests of the entry files that the other's tree has of these.
+func (r *replication) entries(kept []generation.Kept) (map[cache.Key]string, error) {
 	all := map[cache.Key]string{}
+	for _, k := range kept {
+		if root, err := k.At(); err == nil && k.Current {
+			for _, e := range root.Entries() {
+				all[e] = ""
+			}
+		}
+	}
 	err := r.each(func(l manifest.Line) error {
 		if k, _, ok := keyOf(l); ok {
-			if _, entry := generation.RootOf(k); entry {
+			if _, asked := all[k]; asked {
 				all[k] = l.SHA256
 			}
 		}
 		return nil
 	})
 	return all, err
-}
-
-// keyOf is the file of a line, and what is promised of it; ok is false for one that no
-// request can name, or that is no file of a repository's.
-func keyOf(l manifest.Line) (k cache.Key, w cache.Want, ok bool) {
-	repo, rest, _ := strings.Cut(l.Path, "/")
-	if repo == "" || repo == "-" || strings.HasPrefix(repo, ".") {
-		return k, w, false
-	}
-	k, err := cache.NewKey(repo, cache.Key{Path: rest}.EscapedPath())
-	if err != nil || k.String() != l.Path {
-		return k, w, false
-	}
-	if l.SHA256 == "" {
-		return k, w, true
-	}
-	w.Digest, err = cache.NewDigest("sha256", l.SHA256)
-	w.Size = l.Size
-	return k, w, err == nil
-}
-
-// todo is what is missing here, by phases. It lies on the disk: a cache may have a
-// million files.
-type todo struct {
-	lists [phases]*os.File
-	out   [phases]*bufio.Writer
-	files int
-	bytes int64
-}
-
-func (t *todo) open(dir string) error {
-	for i := range t.lists {
-		f, err := os.CreateTemp(dir, ".todo-*")
-		if err != nil {
-			return err
-		}
-		t.lists[i], t.out[i] = f, bufio.NewWriter(f)
-		if err := os.Remove(f.Name()); err != nil {
-			return err // so that no crash leaves it
-		}
-	}
-	return nil
-}
-
-func (t *todo) close() {
-	for _, f := range t.lists {
-		if f != nil {
-			f.Close()
-		}
-	}
-}
-
-// ready has the lists read from their beginnings.
-func (t *todo) ready() error {
-	for i, f := range t.lists {
-		if err := t.out[i].Flush(); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// compare finds what the other has and this cache has not. The caller closes the todo.
-func (r *replication) compare(c *copied) (*todo, error) {
-	t := &todo{}
-	if err := t.open(r.dir); err != nil {
-		return t, err
-	}
-	r.report.Files, r.report.FilesBytes = 0, 0
-	err := r.each(func(l manifest.Line) error {
-		r.report.Files++
-		r.report.FilesBytes += l.Size
-		k, w, ok := keyOf(l)
-		if !ok {
-			return nil // a name that no client can ask for
-		}
-		phase, ok := r.phase(k, c)
-		if !ok || w.Known() && r.site.Cache.Holds(k, w) {
-			return nil
-		}
-		t.files++
-		t.bytes += l.Size
-		return manifest.Write(t.out[phase], l)
-	})
-	if err != nil {
-		return t, err
-	}
-	return t, t.ready()
-}
-
-// phase is when the file k is to be fetched; ok is false for one that is not to be
-// fetched by itself.
-func (r *replication) phase(k cache.Key, c *copied) (phase int, ok bool) {
-	root, entry := generation.EntryOf(k)
-	metadata := entry || r.site.Config.Serve.Classify("/"+k.String()) == config.Metadata
-	switch {
-	case c.ours[k]:
-		return 0, false
-	case metadata && slices.ContainsFunc(c.closed, func(x generation.Root) bool { return x.Contains(k) }):
-		return 0, false
-	case entry && r.site.Generations.Keeps(root):
-		return 0, false // what is whole here is not given up for what is not whole there
-	case entry:
-		return phaseEntries, true
-	case metadata:
-		return phaseMetadata, true
-	}
-	return phasePackages, true
 }
 
 // fetchAll fetches the files of a list, some at a time. What fails is noted; an error
@@ -347,11 +235,13 @@ func (r *replication) fetch(ctx context.Context, l manifest.Line, c *copied) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return // not a failure: it goes on the next time
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !r.final:
 		r.mu.Lock()
-		r.moved = true // it is gone there by now, which the next list has
+		r.moved, r.absent = true, true // it is gone there by now, which the next list has
 		r.mu.Unlock()
 		return
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%s lists it, and has not got it: `imsync verify` there may tell why", r.how.From)
 	}
 	r.came(l.Path, out, err)
 }
@@ -388,9 +278,13 @@ func (r *replication) flipAll(ctx context.Context, c *copied) error {
 }
 
 // missing is a file below the root that could not be copied in this round.
+// Where more has failed than is noted it may be any.
 func (r *replication) missing(root generation.Root) (path string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.failed > len(r.report.Failed) {
+		return r.report.Failed[0].Path, true
+	}
 	for _, f := range r.report.Failed {
 		repo, rest, _ := strings.Cut(f.Path, "/")
 		if root.Covers(cache.Key{Repo: repo, Path: rest}) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,7 +87,7 @@ func (r *replication) manifest(ctx context.Context, try int) (changed bool, err 
 		page += "&since=" + url.QueryEscape(have)
 		header.Set("If-None-Match", `"`+have+`"`)
 	}
-	resp, err := r.origin.Page(ctx, page, header)
+	resp, err := r.page(ctx, page, header)
 	if err != nil {
 		return false, err
 	}
@@ -100,6 +99,7 @@ func (r *replication) manifest(ctx context.Context, try int) (changed bool, err 
 	body := &counting{Reader: resp.Body}
 	tag := ""
 	err = r.replace(manifestName, func(w io.Writer) (err error) {
+		w = &atMost{w, r.mostOfManifest()}
 		if have != "" && resp.Header.Get(manifest.Since) == have {
 			tag, err = r.withOpen(manifestName, func(before io.Reader) (string, error) { return manifest.Apply(w, before, body) })
 		} else {
@@ -120,6 +120,38 @@ func (r *replication) manifest(ctx context.Context, try int) (changed bool, err 
 	return tag != have, err
 }
 
+// page asks for one of the other's lists. What a login page or a proxy answers in its
+// place is seen before it is read.
+func (r *replication) page(ctx context.Context, page string, header http.Header) (*http.Response, error) {
+	resp, err := r.origin.Page(ctx, page, header)
+	if err != nil {
+		return nil, err
+	}
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	if resp.StatusCode == http.StatusOK && kind != "application/x-ndjson" {
+		resp.Body.Close()
+		return nil, fmt.Errorf("GET %s%s: it is %q, which no list of an imserve is: is there a login page, or another server, in its place?", r.how.From, page, kind)
+	}
+	return resp, nil
+}
+
+// mostOfManifest is how long a manifest may be, in bytes. A line is some 200, so that
+// this is more than there would be if each file of a full cache had 16 KiB.
+func (r *replication) mostOfManifest() int64 { return max(64<<20, int64(r.site.Config.CacheSize)/64) }
+
+// atMost is a writer that takes so many bytes and no more.
+type atMost struct {
+	io.Writer
+	left int64
+}
+
+func (w *atMost) Write(b []byte) (int, error) {
+	if w.left -= int64(len(b)); w.left < 0 {
+		return 0, fmt.Errorf("its list of files is longer than it can be for a cache of cache_size: %w", ErrTooSmall)
+	}
+	return w.Writer.Write(b)
+}
+
 // tagField is the tag that an answer names, before its body or behind it.
 func tagField(resp *http.Response) string {
 	tag := resp.Header.Get("ETag")
@@ -131,16 +163,37 @@ func tagField(resp *http.Response) string {
 
 // remember adds what the manifest in the file next has to what the other ever had,
 // before it becomes the manifest: who is killed in between knows too much, not too little.
+// What is not here, or is another file by now, is forgotten, so that one whose every list
+// is another does not fill the disk.
 func (r *replication) remember(next string) error {
 	in, err := os.Open(next)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	return r.replace(knownName, func(w io.Writer) error {
-		_, err := r.withOpen(knownName, func(known io.Reader) (string, error) { return "", manifest.Union(w, known, in) })
+	var here todo
+	defer here.close()
+	if err := here.open(r.dir); err != nil {
 		return err
-	}, nil)
+	}
+	_, err = r.withOpen(knownName, func(known io.Reader) (string, error) {
+		return "", manifest.Missing(known, in, func(l manifest.Line) error {
+			if k, w, ok := keyOf(l); !ok || r.stays(k, w) == notOurs {
+				return nil
+			}
+			return manifest.Write(here.out[0], l)
+		})
+	})
+	if err == nil {
+		err = here.ready()
+	}
+	if err == nil {
+		_, err = in.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return err
+	}
+	return r.replace(knownName, func(w io.Writer) error { return manifest.Union(w, here.lists[0], in) }, nil)
 }
 
 // withOpen calls f with what a file of the replication's has; one that is not there
@@ -209,7 +262,7 @@ func (r *replication) generations(ctx context.Context, try int) (changed bool, e
 			header.Set("If-None-Match", `"`+have+`"`)
 		}
 	}
-	resp, err := r.origin.Page(ctx, "/-/generations", header)
+	resp, err := r.page(ctx, "/-/generations", header)
 	if err != nil {
 		return false, err
 	}
@@ -217,32 +270,34 @@ func (r *replication) generations(ctx context.Context, try int) (changed bool, e
 	if resp.StatusCode == http.StatusNotModified {
 		return false, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, mostOfGenerations))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostOfGenerations+1))
 	r.report.ManifestBytes += int64(len(b))
 	if err != nil {
 		return false, err
 	}
+	if len(b) > mostOfGenerations {
+		return false, fmt.Errorf("its list of generations is longer than %d bytes, and that of no imserve", mostOfGenerations)
+	}
 	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != tagField(resp) {
 		return false, fmt.Errorf("the list of generations is not that of its tag: %w", manifest.ErrDamaged)
+	}
+	if _, err := generation.ReadKept(bytes.NewReader(b)); err != nil {
+		return false, fmt.Errorf("%w: %w", err, manifest.ErrDamaged)
 	}
 	return true, r.replace(generationsName, func(w io.Writer) error { _, err := w.Write(b); return err }, nil)
 }
 
 // inventory reads that list.
 func (r *replication) inventory() (all []generation.Kept, err error) {
-	b, err := os.ReadFile(r.path(generationsName))
+	f, err := os.Open(r.path(generationsName))
 	if err != nil {
 		return nil, err
 	}
-	for d := json.NewDecoder(bytes.NewReader(b)); ; {
-		var k generation.Kept
-		if err := d.Decode(&k); err == io.EOF {
-			return all, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.path(generationsName), err)
-		}
-		all = append(all, k)
+	defer f.Close()
+	if all, err = generation.ReadKept(f); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	return all, nil
 }
 
 // each calls visit with each file that the other has.

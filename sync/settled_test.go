@@ -27,6 +27,8 @@ func TestNothingHasChanged(t *testing.T) {
 		{"the time", func(b *bench) { b.set(b.now().Add(12 * time.Hour)) }, true, ""},
 		{"a day", func(b *bench) { b.set(b.now().Add(24 * time.Hour)) }, false, ""},
 		{"the clock, set back", func(b *bench) { b.set(b.now().Add(-time.Hour)) }, false, ""},
+		{"a year", func(b *bench) { b.set(b.now().AddDate(1, 0, 0)) }, false, ""},
+		{"the clock, in 2100", func(b *bench) { b.set(time.Date(2100, 2, 28, 3, 0, 0, 0, time.UTC)) }, false, ""},
 		{"what upstream has", func(b *bench) { b.publish(pkgSpec("a", "2", "c"), c, other) }, false, "a popular"},
 		{"what clients ask for", func(b *bench) { b.asks("other") }, false, "other popular"},
 		{"a line that does not count", func(b *bench) { b.logs("noise\n") }, true, ""},
@@ -55,6 +57,25 @@ func TestNothingHasChanged(t *testing.T) {
 				t.Errorf("what became of what was prefetched: %+v, want %+v", r.Sources, planned.Sources)
 			}
 		})
+	}
+}
+
+// TestNothingHasChangedOverTheYear: the age of a plan is the time that has passed, also
+// where another year has begun.
+func TestNothingHasChangedOverTheYear(t *testing.T) {
+	b := newBench(t, "packages = [\"a\"]", nil, pkgSpec("a", "1"))
+	b.set(time.Date(2026, 12, 31, 22, 30, 0, 0, time.UTC))
+	if r := b.once(); r.Fetched != 1 {
+		t.Fatalf("fetched %q", fetched(r))
+	}
+	b.once()
+	b.set(b.now().Add(4 * time.Hour))
+	if r := b.once(); !r.Unchanged {
+		t.Error("all was planned again")
+	}
+	b.set(b.now().Add(settledFor))
+	if r := b.once(); r.Unchanged {
+		t.Error("a plan is never made again")
 	}
 }
 

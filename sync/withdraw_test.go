@@ -195,6 +195,43 @@ func TestWithdrawalOverJumps(t *testing.T) {
 	})
 }
 
+// TestWithdrawalOverSummerTime: a tombstone's days are so many hours, whatever the clocks
+// on the wall say at their beginning and end.
+func TestWithdrawalOverSummerTime(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, buried := range map[string]time.Time{
+		"a week that is an hour short": time.Date(2027, 3, 25, 3, 0, 0, 0, berlin),
+		"a week that is an hour long":  time.Date(2027, 10, 28, 3, 0, 0, 0, berlin),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPublisher(t, 10)
+			p.set(buried.Add(-9 * day))
+			p.once()
+			p.lose(1)
+			p.once()
+			p.set(buried) // the metadata that listed it is over
+			if p.once(); p.buried() != 1 {
+				t.Fatalf("%d tombstones", p.buried())
+			}
+			over := buried.Add(time.Duration(p.site.Config.GenerationKeep))
+			if over.Hour() == buried.Hour() {
+				t.Fatalf("no change of the clocks between %v and %v", buried, over)
+			}
+			p.set(over.Add(-time.Minute).In(berlin))
+			if r := p.once(); len(packages(r.Deleted)) != 0 {
+				t.Errorf("a minute before its time: %+v", r.Deleted)
+			}
+			p.set(over.Add(time.Minute).In(berlin))
+			if r := p.once(); len(packages(r.Deleted)) != 1 {
+				t.Errorf("a minute after its time: %+v, %+v", r.Deleted, r.Guarded)
+			}
+		})
+	}
+}
+
 // TestWithdrawnComesBack: what upstream lists again before its time is over is kept.
 func TestWithdrawnComesBack(t *testing.T) {
 	p := newPublisher(t, 10)

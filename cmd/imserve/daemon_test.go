@@ -350,4 +350,10 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("there is no %s in\n%s", want, text)
 		}
 	}
+	if _, err := db.Exec(`UPDATE run SET report = json_set(report, '$.stopped', 'sync.window (01:00-06:00) is over')`); err != nil {
+		t.Fatal(err)
+	}
+	if text := metrics(); !strings.Contains(text, "\nimsync_last_run_completed 0") {
+		t.Errorf("a run that its window has ended counts as completed:\n%s", text)
+	}
 }

@@ -26,7 +26,7 @@ const pastWithin = 2 * time.Second
 var (
 	lastRunDesc      = syncDesc("imsync_last_run_timestamp_seconds", "When the last run of imsync ended, Unix time.")
 	lastDurationDesc = syncDesc("imsync_last_run_duration_seconds", "How long the last run of imsync took.")
-	lastCompleteDesc = syncDesc("imsync_last_run_completed", "1 if the last run of imsync came to its end, 0 if something ended it.")
+	lastCompleteDesc = syncDesc("imsync_last_run_completed", "1 if the last run of imsync came to its end, 0 if something ended it, such as the end of sync.window.")
 	lastSuccessDesc  = syncDesc("imsync_last_completed_run_timestamp_seconds", "When the last run of imsync began that came to its end, Unix time.")
 	lastFetchedDesc  = syncDesc("imsync_last_run_fetched_packages", "Packages that the last run of imsync fetched.")
 	lastBytesDesc    = syncDesc("imsync_last_run_bytes", "Bytes that the last run of imsync downloaded.")
@@ -66,7 +66,7 @@ func (s syncs) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
 	completed := 0.0
-	if p.Ended == "" {
+	if p.Ended == "" && p.Last.Stopped == "" {
 		completed = 1
 	}
 	gauge(lastRunDesc, float64(p.Last.Finished.Unix()))

@@ -133,6 +133,9 @@ func writeReplica(w io.Writer, r *imsync.ReplicaReport) {
 	for _, f := range r.Failed {
 		fmt.Fprintf(w, "failed: %s: %s\n", f.Path, f.Error)
 	}
+	if more := r.Failures - len(r.Failed) - len(r.Guarded); more > 0 {
+		fmt.Fprintf(w, "failed: %d more\n", more)
+	}
 	for _, g := range r.Guarded {
 		fmt.Fprintf(w, "failed: %s: %s\n", g.Root, g.Advice())
 	}

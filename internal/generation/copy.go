@@ -38,6 +38,11 @@ func (s *Store) copyAll(ctx context.Context, c *cache.Cache, k Kept, from func(s
 	if !isDigest(k.Digest) {
 		return nil, fmt.Errorf("%q is no generation: %w", k.Digest, cache.ErrWrongContent)
 	}
+	for _, f := range k.Files {
+		if f.Size < 0 {
+			return nil, fmt.Errorf("%s: a file of %d bytes: %w", f.Name, f.Size, cache.ErrWrongContent)
+		}
+	}
 	if held, err := s.readRoot(s.rootPath(r)); err == nil && k.Current && held.heldDigest() != "" && held.heldDigest() != k.Digest {
 		return nil, ErrHeld
 	}
@@ -145,8 +150,12 @@ func (s *Store) signed(g *Generation) error {
 }
 
 // Keep keeps the generation g, which is not current, as another store keeps k: as
-// long, counted from when it was replaced there.
+// long, counted from when it was replaced there; where that is not known, or has not
+// come yet by the clock here, from now on.
 func (s *Store) Keep(g *Generation, k Kept) error {
+	if now := s.now(); k.Replaced.IsZero() || k.Replaced.After(now) {
+		k.Replaced = now
+	}
 	f, err := s.readRoot(s.rootPath(g.Root))
 	if err == nil && slices.ContainsFunc(f.Kept, func(x kept) bool { return x.Digest == g.Digest }) {
 		return nil
@@ -159,6 +168,22 @@ func (s *Store) Keep(g *Generation, k Kept) error {
 		return fmt.Errorf("%s: keep a generation: %w", g.Root, err)
 	}
 	return s.reload()
+}
+
+// Promises is what g, which need not be current, promises of files, and whether it
+// lists them. It holds as long as the generation is kept.
+func (s *Store) Promises(g *Generation) (func(cache.Key) (w cache.Want, listed bool), error) {
+	c, err := s.catalog(g.Root.String(), g.Digest)
+	if err != nil {
+		return nil, err
+	}
+	r := &root{Root: g.Root}
+	return func(k cache.Key) (cache.Want, bool) {
+		if !g.Root.Covers(k) {
+			return cache.Want{}, false
+		}
+		return r.in(c, k)
+	}, nil
 }
 
 // Keys are the files in the tree that belong to the generation and change with it,

@@ -175,6 +175,7 @@ func TestCopyRefuses(t *testing.T) {
 			k.Files = slices.DeleteFunc(k.Files, func(f generation.KeptFile) bool { return f.Name == "repomd.xml" })
 		}, cache.ErrWrongContent},
 		{"not signed", forged, func(*generation.Kept, string) {}, cache.ErrWrongContent},
+		{"less than nothing", nil, func(k *generation.Kept, _ string) { k.Files[0].Size = -1 }, cache.ErrWrongContent},
 		{"no root", nil, func(k *generation.Kept, _ string) { k.Root = "" }, nil},
 		{"a file that is not there", nil, func(k *generation.Kept, dir string) {
 			for _, f := range k.Files {
@@ -203,6 +204,54 @@ func TestCopyRefuses(t *testing.T) {
 				t.Errorf("it is kept: %+v, %v", all, err)
 			}
 		})
+	}
+}
+
+// TestKeepWhenItWasReplaced: a generation of which another store does not say when it was
+// replaced, or says that it will be, is not kept for longer than one that just was.
+func TestKeepWhenItWasReplaced(t *testing.T) {
+	for name, replaced := range map[string]time.Time{"never": {}, "in 2100": time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, testrepo.BuildOptions{}, spec("a", "1"))
+			b.flip(b.mustStage())
+			kept, err := b.store.Inventory(t.Context(), b.cache)
+			if err != nil || len(kept) != 1 {
+				t.Fatal(err)
+			}
+			o := newOther(t, b.dir, nil, b.now)
+			k := kept[0]
+			k.Current, k.Replaced = false, replaced
+			s, err := o.copy(k)
+			if err == nil {
+				err = o.store.Keep(s.Generation, k)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all, err := o.store.Inventory(t.Context(), o.cache); err != nil || len(all) != 1 || !all[0].Replaced.Equal(b.now()) {
+				t.Errorf("%v, %+v", err, all)
+			}
+			b.setNow(b.now().Add(8 * 24 * time.Hour))
+			if all, err := o.store.Inventory(t.Context(), o.cache); err != nil || len(all) != 0 {
+				t.Errorf("a week later: %v, %+v", err, all)
+			}
+		})
+	}
+}
+
+// TestReadKept: a list of generations is read line by line, each bounded.
+func TestReadKept(t *testing.T) {
+	line := `{"root":"r/a","digest":"x","files":[{"name":"repomd.xml","size":1,"sha256":"y"}]}` + "\n"
+	if all, err := generation.ReadKept(strings.NewReader(line + line)); err != nil || len(all) != 2 || all[1].Files[0].Name != "repomd.xml" {
+		t.Errorf("%v, %+v", err, all)
+	}
+	for name, text := range map[string]string{
+		"no JSON": line + "<html>", "a half line": line + `{"root":`, "another type": `{"root":1}`, "nothing": line + "\n",
+		"a line without end": `{"root":"` + strings.Repeat("a", 5<<20), "too many": strings.Repeat("{}\n", 50_001),
+	} {
+		if all, err := generation.ReadKept(strings.NewReader(text)); err == nil || all != nil {
+			t.Errorf("%s: it is a list of %d", name, len(all))
+		}
 	}
 }
 

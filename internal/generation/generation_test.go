@@ -336,7 +336,10 @@ func TestParseRoot(t *testing.T) {
 			t.Errorf("%q: %+v, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"", "/", "r/a\x00b", "r/a%2fb"} {
+	for _, name := range []string{
+		"", "/", "r/a\x00b", "r/a%2fb", ".im", ".im/gen", "./r", "../r", "..", "-/r", "r/..", "r/../.im", "r/a/../b", "r/./a", "r//a", "r/a//b",
+		"r/\xff", "r/" + strings.Repeat("a", 256),
+	} {
 		if got, err := generation.ParseRoot(name); err == nil {
 			t.Errorf("%q is taken for %+v", name, got)
 		}

@@ -1,9 +1,13 @@
 package generation
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -32,6 +36,33 @@ type KeptFile struct {
 	Name   string `json:"name"` // in the generation's directory
 	Size   int64  `json:"size"` // bytes
 	SHA256 string `json:"sha256"`
+}
+
+// What a list of generations may have: who sends it need mean no good. A busy site
+// keeps some thousand, each in some kilobytes.
+const (
+	mostKept    = 50_000
+	longestKept = 4 << 20 // bytes of one of them
+)
+
+// ReadKept reads a list of generations as another store sends it, a JSON object a line.
+func ReadKept(r io.Reader) (all []Kept, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, longestKept)
+	for lines.Scan() {
+		if len(all) == mostKept {
+			return nil, fmt.Errorf("more than %d generations", mostKept)
+		}
+		var k Kept
+		if err := json.Unmarshal(lines.Bytes(), &k); err != nil {
+			return nil, fmt.Errorf("generation %d: %w", len(all)+1, err)
+		}
+		all = append(all, k)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("generation %d: %w", len(all)+1, err)
+	}
+	return all, nil
 }
 
 // At is the root that k is of.

@@ -2,6 +2,7 @@ package generation
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,8 +27,16 @@ func ParseRoot(name string) (Root, error) {
 	if repo == "" {
 		return r, errors.New("a root begins with a repo's name: \"fedora/updates/41/Everything/x86_64\"")
 	}
+	if repo == "-" || strings.HasPrefix(repo, ".") {
+		return r, fmt.Errorf("%q is no repo's name: it is the server's own", repo)
+	}
 	if _, err := r.Key("repodata/repomd.xml"); err != nil {
 		return r, err
+	}
+	// What is cleaned elsewhere would lead into another repo, or to what is our own.
+	dir := cache.Key{Repo: repo, Path: path}
+	if clean, err := cache.NewKey(repo, dir.EscapedPath()); path != "" && (err != nil || clean != dir) {
+		return r, fmt.Errorf("%q is no directory as it is written: expected one without empty parts, %q and %q", name, ".", "..")
 	}
 	return r, nil
 }
