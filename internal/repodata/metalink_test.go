@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"intelligentmirror/internal/testrepo"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -146,7 +148,7 @@ func TestParseMirrorlist(t *testing.T) {
 }
 
 func TestRealLists(t *testing.T) {
-	dir := sharedData(t, "metalink")
+	dir := testrepo.Shared(t, "metalink")
 	open := func(name string) io.Reader {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -311,7 +313,7 @@ func FuzzParseMetalink(f *testing.F) {
 	for _, s := range malformed {
 		f.Add([]byte(s))
 	}
-	if dir := findShared("metalink"); dir != "" {
+	if dir := testrepo.FindShared("metalink"); dir != "" {
 		names, err := filepath.Glob(filepath.Join(dir, "*metalink*"))
 		if err != nil {
 			f.Fatal(err)

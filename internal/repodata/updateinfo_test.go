@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"intelligentmirror/internal/testrepo"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -104,7 +106,7 @@ func TestUpdateinfoEnds(t *testing.T) {
 // TestRealUpdateinfo reads the updateinfo of real repositories.
 func TestRealUpdateinfo(t *testing.T) {
 	files, security, packages := 0, 0, 0
-	realXML(t, sharedData(t, "repodata"), func(path string, data []byte) {
+	realXML(t, testrepo.Shared(t, "repodata"), func(path string, data []byte) {
 		if !bytes.Contains(data, []byte("<updates>")) {
 			return
 		}
@@ -124,7 +126,7 @@ func TestRealUpdateinfo(t *testing.T) {
 	if files < 2 || security < 2 || packages == 0 {
 		t.Errorf("%d files with %d security advisories and %d packages", files, security, packages)
 	}
-	rocky, err := os.ReadFile(filepath.Join(sharedData(t, "repodata"), "rocky", "updateinfo__test__1.xml"))
+	rocky, err := os.ReadFile(filepath.Join(testrepo.Shared(t, "repodata"), "rocky", "updateinfo__test__1.xml"))
 	if err != nil {
 		t.Fatal(err)
 	}

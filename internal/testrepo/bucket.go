@@ -32,10 +32,10 @@ type Bucket struct {
 
 // BucketTB is what StartBucket needs of a *testing.T.
 type BucketTB interface {
-	TB
+	MachineTB
+	Fatalf(format string, args ...any)
+	Cleanup(func())
 	TempDir() string
-	Fatal(args ...any)
-	Skip(args ...any)
 	Failed() bool
 	Logf(format string, args ...any)
 }
@@ -48,14 +48,7 @@ const bucketUp = 2 * time.Minute
 // test is skipped; in CI it fails.
 func StartBucket(t BucketTB) *Bucket {
 	t.Helper()
-	program, err := exec.LookPath("versitygw")
-	if err != nil {
-		const why = "no program versitygw here: .ci/setup installs it"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	program := Program(t, "versitygw")
 	// No connection that somebody makes meanwhile can have a port of this address, so
 	// that it is there for the server's next start.
 	l, err := net.Listen("tcp", "127.0.3.1:0")
