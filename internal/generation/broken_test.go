@@ -67,7 +67,7 @@ func TestFlipBrokenOff(t *testing.T) {
 
 				a.up.Stop()
 				a.start(keep, time.Minute)
-				a.age()
+				older(t, a.dir, a.now().Add(-48*time.Hour))
 				if gone, err := a.store.Expire(false); err != nil || len(gone) != 0 {
 					t.Errorf("expired: %v, %v", gone, err)
 				}
@@ -87,21 +87,6 @@ func TestFlipBrokenOff(t *testing.T) {
 				}
 				a.wants(plain, "hit")
 			})
-		}
-	}
-}
-
-// age makes all generations old enough to go.
-func (d *desk) age() {
-	d.Helper()
-	dirs, err := filepath.Glob(filepath.Join(d.dir, ".im/gen/*"))
-	if err != nil {
-		d.Fatal(err)
-	}
-	old := time.Unix(0, d.clock.Load()).Add(-48 * time.Hour)
-	for _, dir := range dirs {
-		if err := os.Chtimes(dir, old, old); err != nil {
-			d.Fatal(err)
 		}
 	}
 }
@@ -134,7 +119,7 @@ func TestFlipBrokenOffSimpleNames(t *testing.T) {
 
 			d.up.Stop()
 			d.start(keep, time.Minute)
-			d.age()
+			older(t, d.dir, d.now().Add(-48*time.Hour))
 			if gone, err := d.store.Expire(false); err != nil || len(gone) != 0 {
 				t.Errorf("expired: %v, %v", gone, err)
 			}

@@ -73,19 +73,26 @@ func newDesk(t *testing.T, patience time.Duration) *desk {
 		root: generation.Root{Repo: "r", Path: "updates/41"},
 	}
 	d.clock.Store(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC).UnixNano())
-	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
-	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Refused: &d.refused, Now: now})
-	t.Cleanup(client.Close)
-	d.mirrors = client.Mirrors("r", []string{d.up.URL})
+	d.mirrors = patient(t, upstream.Options{Refused: &d.refused, Now: d.now}).Mirrors("r", []string{d.up.URL})
 	d.start(7*24*time.Hour, patience)
 	t.Cleanup(d.up.Heal)
 	return d
 }
 
+// patient is a client of mirrors none of whose time-outs runs out by itself.
+func patient(t *testing.T, o upstream.Options) *upstream.Client {
+	o.UserAgent, o.Connect, o.Header, o.Idle = "test/1", time.Minute, time.Minute, time.Minute
+	c := upstream.New(o)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// now is the time for all that is tried here.
+func (d *desk) now() time.Time { return time.Unix(0, d.clock.Load()) }
+
 // start opens the cache, as a program does that is started on it.
 func (d *desk) start(keep, patience time.Duration) {
 	d.Helper()
-	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
 	source := func(repo string) cache.Source {
 		if repo == "r" {
 			return d.mirrors
@@ -93,13 +100,13 @@ func (d *desk) start(keep, patience time.Duration) {
 		return nil
 	}
 	var err error
-	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: keep, Refused: &d.refused, Now: now,
+	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: keep, Refused: &d.refused, Now: d.now,
 		Log:     slog.New(slog.NewTextHandler(&d.said, nil)),
 		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
 		d.Fatal(err)
 	}
 	d.cache, err = cache.Open(cache.Options{
-		Dir: d.dir, Catalog: d.store, Now: now, Source: source,
+		Dir: d.dir, Catalog: d.store, Now: d.now, Source: source,
 		Policy: func(k cache.Key) cache.Policy {
 			_, anchor := generation.RootOf(k)
 			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: anchor}
@@ -113,7 +120,7 @@ func (d *desk) start(keep, patience time.Duration) {
 	d.withdrawn.Store(cache.Digest(""))
 	d.fresh = generation.NewRefresher(generation.RefresherOptions{
 		Withdrawn: withdrawn,
-		Store:     d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
+		Store:     d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: d.now,
 	})
 	d.Cleanup(d.fresh.Close)
 }
@@ -128,7 +135,7 @@ func (d *desk) pass(by time.Duration) { d.clock.Add(int64(by)) }
 func (d *desk) publish(specs ...testrepo.Spec) {
 	d.Helper()
 	d.pass(2 * time.Minute)
-	o := testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load()), SimpleNames: d.simple}
+	o := testrepo.BuildOptions{Time: d.now(), SimpleNames: d.simple}
 	if err := testrepo.Build(d.files, specs, o); err != nil {
 		d.Fatal(err)
 	}
@@ -137,8 +144,8 @@ func (d *desk) publish(specs ...testrepo.Spec) {
 // sign puts a file in the place of repomd.xml's signature.
 func (d *desk) sign(text string) {
 	d.Helper()
-	name, now := filepath.Join(d.files, "repodata", "repomd.xml.asc"), time.Unix(0, d.clock.Load())
-	if err := errors.Join(os.WriteFile(name, []byte(text), 0o644), os.Chtimes(name, now, now)); err != nil {
+	name := filepath.Join(d.files, "repodata", "repomd.xml.asc")
+	if err := errors.Join(os.WriteFile(name, []byte(text), 0o644), os.Chtimes(name, d.now(), d.now())); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -353,11 +360,7 @@ func TestPatience(t *testing.T) {
 }
 
 // settle waits until nothing is brought together any more.
-func (d *desk) settle() {
-	for d.fresh.Busy() {
-		time.Sleep(time.Millisecond)
-	}
-}
+func (d *desk) settle() { d.fresh.AwaitIdle() }
 
 // TestOnDemandBeforeItIsWhole: who got the first repomd.xml before all that it
 // lists was there gets the rest on demand, each file from one download.
@@ -588,13 +591,13 @@ func TestOvertaken(t *testing.T) {
 // are not there.
 func TestSyncingMirror(t *testing.T) {
 	d := newDesk(t, time.Minute)
-	const generations, clients = 6, 6
+	const generations = 6
 	stages := make([]string, generations)
 	for i := range stages {
 		stages[i] = t.TempDir()
 		d.pass(time.Hour)
 		specs := []testrepo.Spec{spec("a", fmt.Sprint(i)), spec("b", fmt.Sprint(i), "a")}
-		if err := testrepo.Build(stages[i], specs, testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load())}); err != nil {
+		if err := testrepo.Build(stages[i], specs, testrepo.BuildOptions{Time: d.now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -631,34 +634,15 @@ func TestSyncingMirror(t *testing.T) {
 	if _, _, err := d.ask(); err != nil {
 		t.Fatal(err)
 	}
-	over := make(chan struct{})
-	var wg sync.WaitGroup
-	var served atomic.Int64
-	for range clients {
-		wg.Go(func() {
-			for {
-				body, _, err := d.ask()
-				if err == nil {
-					err = d.whole(body)
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				served.Add(1)
-				select {
-				case <-over:
-					return
-				default:
-				}
-			}
-		})
-	}
-	// Between two steps, so that clients meet each of them.
-	step := func() {
-		for until := served.Load() + clients; served.Load() < until && !t.Failed(); {
-			time.Sleep(time.Millisecond)
+	clients := newCrowd(t, 6, func(string) error {
+		body, _, err := d.ask()
+		if err == nil {
+			err = d.whole(body)
 		}
+		return err
+	})
+	step := func() {
+		clients.meet()
 		d.pass(2 * time.Minute)
 	}
 	for i := 1; i < generations; i++ {
@@ -676,8 +660,7 @@ func TestSyncingMirror(t *testing.T) {
 		}
 		step()
 	}
-	close(over)
-	wg.Wait()
+	clients.leave()
 	d.pass(2 * time.Minute)
 	if body, _, err := d.ask(); err != nil || body != d.upstream() {
 		t.Errorf("in the end: %d bytes, %v", len(body), err)

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -236,8 +236,7 @@ func TestByHashOfBefore(t *testing.T) {
 func TestSuiteSigned(t *testing.T) {
 	good := []byte("Label: good\n")
 	sign := func(text []byte) ([]byte, error) { return append(bytes.Clone(good), text...), nil }
-	detach := func(text []byte) ([]byte, error) { return fmt.Appendf(nil, "good %x", sha256.Sum256(text)), nil }
-	for _, s := range []testrepo.Suite{{Name: "stable", Inline: sign, Detached: detach}, {Name: "stable", Detached: detach}} {
+	for _, s := range []testrepo.Suite{{Name: "stable", Inline: sign, Detached: detached}, {Name: "stable", Detached: detached}} {
 		a := newArchive(t, s)
 		a.signing = &generation.Signing{
 			Required: true,
@@ -248,10 +247,11 @@ func TestSuiteSigned(t *testing.T) {
 				return nil
 			},
 			Check: func(signed, signature []byte) error {
-				if string(signature) != fmt.Sprintf("good %x", sha256.Sum256(signed)) {
+				if good, err := detached(signed); !bytes.Equal(signature, good) {
 					return errForged
+				} else {
+					return err
 				}
-				return nil
 			},
 		}
 		forge := func() {
@@ -294,8 +294,7 @@ func TestSuiteSigned(t *testing.T) {
 // TestReleaseAlone: where there is no InRelease, Release and what signs it belong
 // together, and an InRelease is taken once there is one.
 func TestReleaseAlone(t *testing.T) {
-	detach := func(text []byte) ([]byte, error) { return fmt.Appendf(nil, "signed %x", sha256.Sum256(text)), nil }
-	a := newArchive(t, testrepo.Suite{Name: "stable", Detached: detach})
+	a := newArchive(t, testrepo.Suite{Name: "stable", Detached: detached})
 	pair := func(who string) {
 		t.Helper()
 		if _, _, err := a.get(a.root+"/InRelease", who); !errors.Is(err, fs.ErrNotExist) {
@@ -305,7 +304,7 @@ func TestReleaseAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, _ := detach([]byte(text))
+		want, _ := detached([]byte(text))
 		if got, _, err := a.get(a.root+"/Release.gpg", who); err != nil || got != string(want) {
 			t.Errorf("%s: the signature %.20q, %v; of another Release", who, got, err)
 		}
@@ -329,7 +328,7 @@ func TestReleaseAlone(t *testing.T) {
 	if got, _, err := a.get(held, "three"); err != nil || got != string(next[held]) {
 		t.Errorf("whole: %v", err)
 	}
-	old, _ := detach(before[held])
+	old, _ := detached(before[held])
 	if got, how, err := a.get(a.root+"/Release.gpg", "two"); err != nil || got != string(old) || how != "hit; detail=generation" {
 		t.Errorf("who began with the old Release: %.20q, %q, %v", got, how, err)
 	}
@@ -348,8 +347,7 @@ func TestReleaseAlone(t *testing.T) {
 
 // TestReleaseBeside: beside an InRelease a Release is of the same publication.
 func TestReleaseBeside(t *testing.T) {
-	detach := func(text []byte) ([]byte, error) { return fmt.Appendf(nil, "signed %x", sha256.Sum256(text)), nil }
-	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease, Detached: detach})
+	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease, Detached: detached})
 	text, entry := a.root+"/Release", a.root+"/InRelease"
 	a.issue(debs("1"))
 	// Who asks for it first of all gets it too.
@@ -455,31 +453,9 @@ func TestSuiteOnSyncingMirror(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				const clients = 4
-				over := make(chan struct{})
-				var served atomic.Int64
-				var wg sync.WaitGroup
-				for i := range clients {
-					wg.Go(func() {
-						for {
-							if err := a.update(fmt.Sprint("client", i)); err != nil {
-								t.Error(err)
-								return
-							}
-							served.Add(1)
-							select {
-							case <-over:
-								return
-							default:
-							}
-						}
-					})
-				}
-				// Between two steps, so that clients meet each of them.
+				clients := newCrowd(t, 4, a.update)
 				step := func() {
-					for until := served.Load() + clients; served.Load() < until && !t.Failed(); {
-						time.Sleep(time.Millisecond)
-					}
+					clients.meet()
 					a.pass(2 * time.Minute)
 				}
 				for i := 1; i < 4; i++ {
@@ -503,8 +479,7 @@ func TestSuiteOnSyncingMirror(t *testing.T) {
 					a.has = next
 					step()
 				}
-				close(over)
-				wg.Wait()
+				clients.leave()
 				a.settle() // a client that the clock has made impatient leaves before its flight is over
 				a.pass(2 * time.Minute)
 				if got, _, err := a.get(a.root+"/InRelease", client); err != nil || got != string(a.has[a.root+"/InRelease"]) {
@@ -635,16 +610,42 @@ func TestLearnTogether(t *testing.T) {
 	}
 }
 
-// TestLearnLeaves: a client that leaves does not wait.
+// TestLearnLeaves: a client that leaves does not wait, nor does one that comes too late.
 func TestLearnLeaves(t *testing.T) {
 	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease})
-	a.issue(debs("1"))
+	list := debs("1")
+	a.issue(list)
 	if err := a.update(client); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	a.fresh.Learn(ctx, cache.Key{Repo: "r", Path: "debian/pool/x.deb"})
+	a.settle()
+	// While another program changes the suite, what is learnt can't become known.
+	locks, err := filepath.Glob(filepath.Join(a.dir, ".im/gen/*.lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatalf("locks: %q, %v", locks, err)
+	}
+	lock, err := os.OpenFile(locks[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	k := cache.Key{Repo: "r", Path: "debian/" + list[0].Filename(false)}
+	a.fresh.Learn(left, k)
+	if w, _ := a.promised(list[0]); w.Known() {
+		t.Error("there was nothing to wait for")
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.fresh.Learn(t.Context(), k)
+	if w, _ := a.promised(list[0]); !w.Known() {
+		t.Error("who stays does not learn of the package either")
+	}
 	a.fresh.Close()
 	a.fresh.Learn(t.Context(), cache.Key{Repo: "r", Path: "debian/pool/x.deb"})
 }
