@@ -2,7 +2,6 @@ package generation_test
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -151,12 +150,10 @@ func TestEntryFileAlone(t *testing.T) {
 				was := d.upstream()
 				d.publish(spec("vlc", "2"))
 				body := []byte(d.upstream())
-				sum := sha256.Sum256(body)
-				digest := hex.EncodeToString(sum[:])
-				w := cache.Want{Digest: cache.SHA256(sum[:]), Size: int64(len(body))}
+				w := cache.Want{Digest: sha256Of(string(body)), Size: int64(len(body))}
 				_, err := d.cache.Stage(t.Context(), d.entry(), w, d.mirrors.Grab(), func(cache.Facts) (string, error) {
 					if placed {
-						return ".im/gen/" + digest + "/repomd.xml", nil
+						return ".im/gen/" + w.Digest.Hex() + "/repomd.xml", nil
 					}
 					return "", killed
 				})

@@ -2,19 +2,14 @@ package generation_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -435,61 +430,6 @@ func TestSuitesOfOneArchive(t *testing.T) {
 	}
 }
 
-// TestSuiteOnSyncingMirror: a mirror goes through a row of publications in the worst
-// orders, and takes away what is old at once. No client ever sees an index that is
-// not its InRelease's.
-func TestSuiteOnSyncingMirror(t *testing.T) {
-	orders := map[string]func(a, b string) int{
-		"InRelease first": func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) },
-		"indices first":   func(a, b string) int { return strings.Compare(path.Base(b), path.Base(a)) },
-	}
-	for order, cmp := range orders {
-		for _, byHash := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, by hash %v", order, byHash), func(t *testing.T) {
-				a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease, ByHash: byHash})
-				a.issue(debs("0"))
-				for range 2 { // what is asked for is known from then on
-					if err := a.update(client); err != nil {
-						t.Fatal(err)
-					}
-				}
-				clients := newCrowd(t, 4, a.update)
-				step := func() {
-					clients.meet()
-					a.pass(2 * time.Minute)
-				}
-				for i := 1; i < 4; i++ {
-					next := a.build(debs(fmt.Sprint(i)))
-					names := slices.DeleteFunc(slices.Collect(maps.Keys(next)), func(name string) bool { return strings.HasSuffix(name, ".deb") })
-					slices.SortFunc(names, cmp)
-					for name := range a.has {
-						if next[name] == nil {
-							a.drop(name)
-						}
-					}
-					for name, b := range next {
-						if strings.HasSuffix(name, ".deb") {
-							a.put(name, b) // before all metadata
-						}
-					}
-					for _, name := range names {
-						a.put(name, next[name])
-						step()
-					}
-					a.has = next
-					step()
-				}
-				clients.leave()
-				a.settle() // a client that the clock has made impatient leaves before its flight is over
-				a.pass(2 * time.Minute)
-				if got, _, err := a.get(a.root+"/InRelease", client); err != nil || got != string(a.has[a.root+"/InRelease"]) {
-					t.Errorf("in the end: %d bytes, %v", len(got), err)
-				}
-			})
-		}
-	}
-}
-
 // TestListedInSuites: what a strange host's package is, and by which file that
 // host shows to be a copy.
 func TestListedInSuites(t *testing.T) {
@@ -553,99 +493,4 @@ func TestSuiteOf(t *testing.T) {
 			t.Errorf("%s is taken for %+v's", name, r)
 		}
 	}
-}
-
-// TestLearnFromAnother: an index that another process has read is known, though this one
-// has not looked at its generations since.
-func TestLearnFromAnother(t *testing.T) {
-	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease})
-	list := debs("1")
-	a.issue(list)
-	if err := a.update(client); err != nil {
-		t.Fatal(err)
-	}
-	k := cache.Key{Repo: "r", Path: "debian/" + list[0].Filename(false)}
-	other := &desk{T: t, dir: a.dir, mirrors: a.mirrors}
-	other.clock.Store(a.clock.Load())
-	other.start(time.Hour, time.Minute)
-	other.fresh.Learn(t.Context(), k)
-	if w, _ := a.store.Lookup(k); w.Known() {
-		t.Fatal("it has looked already")
-	}
-	a.fresh.Learn(t.Context(), k)
-	if w, _ := a.store.Lookup(k); !w.Known() {
-		t.Error("nothing is promised of the package")
-	}
-}
-
-// TestLearnTogether: of clients that come at once, each with an index of its own, all
-// have the packages of theirs promised.
-func TestLearnTogether(t *testing.T) {
-	for range 10 {
-		a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease})
-		list := debs("1") // one of each architecture
-		a.issue(list)
-		var wg sync.WaitGroup
-		for i, arch := range []string{"amd64", "i386"} {
-			for range 4 {
-				wg.Go(func() {
-					for _, name := range []string{"/InRelease", "/main/binary-" + arch + "/Packages.xz"} {
-						o, err := a.open(a.root+name, client)
-						if err == nil {
-							_, err = read(o)
-						}
-						if err != nil {
-							t.Error(err)
-							return
-						}
-					}
-					a.fresh.Learn(t.Context(), cache.Key{Repo: "r", Path: "debian/" + list[i].Filename(false)})
-					if w, _ := a.promised(list[i]); !w.Known() {
-						t.Errorf("%s: nothing is promised of the package", arch)
-					}
-				})
-			}
-		}
-		wg.Wait()
-	}
-}
-
-// TestLearnLeaves: a client that leaves does not wait, nor does one that comes too late.
-func TestLearnLeaves(t *testing.T) {
-	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease})
-	list := debs("1")
-	a.issue(list)
-	if err := a.update(client); err != nil {
-		t.Fatal(err)
-	}
-	a.settle()
-	// While another program changes the suite, what is learnt can't become known.
-	locks, err := filepath.Glob(filepath.Join(a.dir, ".im/gen/*.lock"))
-	if err != nil || len(locks) != 1 {
-		t.Fatalf("locks: %q, %v", locks, err)
-	}
-	lock, err := os.OpenFile(locks[0], os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	left, leave := context.WithCancel(t.Context())
-	leave()
-	k := cache.Key{Repo: "r", Path: "debian/" + list[0].Filename(false)}
-	a.fresh.Learn(left, k)
-	if w, _ := a.promised(list[0]); w.Known() {
-		t.Error("there was nothing to wait for")
-	}
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	a.fresh.Learn(t.Context(), k)
-	if w, _ := a.promised(list[0]); !w.Known() {
-		t.Error("who stays does not learn of the package either")
-	}
-	a.fresh.Close()
-	a.fresh.Learn(t.Context(), cache.Key{Repo: "r", Path: "debian/pool/x.deb"})
 }
