@@ -80,10 +80,7 @@ func TestPlanOfRealRepositories(t *testing.T) {
 		}
 		for _, p := range planned {
 			for _, d := range p.Requires {
-				text := d.Name
-				if d.Flags != "" {
-					text += map[string]string{"EQ": " = ", "LT": " < ", "LE": " <= ", "GE": " >= ", "GT": " > "}[d.Flags] + d.EVR.String()
-				}
+				text := required(d)
 				if strings.HasPrefix(d.Name, "rpmlib(") || reported[text] {
 					continue
 				}
