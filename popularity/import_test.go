@@ -2,7 +2,6 @@ package popularity
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -24,18 +23,8 @@ func plain(t testing.TB, counts []byte) string {
 	return b.String()
 }
 
-func pack(t testing.TB, text string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if _, err := z.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+// pack compresses counts.
+func pack(t testing.TB, text string) []byte { t.Helper(); return []byte(gzipped(t, text)) }
 
 // seal is counts whose lines but the last are text, as one who has the secret would
 // write them.

@@ -2,6 +2,7 @@ package popularity
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,8 +18,12 @@ import (
 )
 
 // ingestEnv makes the test binary a program that ingests the log below the
-// directory it names, and says so on standard output at each commit.
-const ingestEnv = "POPULARITY_TEST_INGEST"
+// directory it names, and says so on standard output at each commit. After so many
+// commits as commitsEnv has it goes no further, and waits to be killed.
+const (
+	ingestEnv  = "POPULARITY_TEST_INGEST"
+	commitsEnv = "POPULARITY_TEST_COMMITS"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(ingestEnv); dir != "" {
@@ -32,7 +38,11 @@ func TestMain(m *testing.M) {
 
 func ingestMain(dir string) error {
 	o := options()
-	o.Log = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	most, err := strconv.Atoi(os.Getenv(commitsEnv))
+	if err != nil {
+		return err
+	}
+	o.Log = slog.New(slog.NewTextHandler(&halting{most: most}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := Open(dir+"/state/popularity.db", o)
 	if err != nil {
 		return err
@@ -41,6 +51,22 @@ func ingestMain(dir string) error {
 	s.limit = 20
 	_, err = s.Ingest(context.Background(), []string{dir + "/log*"})
 	return err
+}
+
+// committed is what the log says at a commit.
+const committed = "log lines committed"
+
+// halting writes a log to standard output, up to so many commits; there it stands still.
+type halting struct{ most int }
+
+func (h *halting) Write(b []byte) (int, error) {
+	n, err := os.Stdout.Write(b)
+	if bytes.Contains(b, []byte(committed)) {
+		if h.most--; h.most == 0 {
+			_, err = io.Copy(io.Discard, os.Stdin) // which ends with the test
+		}
+	}
+	return n, err
 }
 
 // Killed at any moment, the database has counted exactly the lines that it says
@@ -90,13 +116,19 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// runIngest runs the program of ingestMain and kills it after so many commits,
-// while it goes on. killed is false if it came to its end before.
+// runIngest runs the program of ingestMain and kills it after so many commits, while it
+// goes on, but by no more than a few: however late the kill comes, it meets the program at
+// work. killed is false if that came to its end before.
 func runIngest(t *testing.T, dir string, commits int) (killed bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), ingestEnv+"="+dir)
+	cmd.Env = append(os.Environ(), ingestEnv+"="+dir, fmt.Sprintf("%s=%d", commitsEnv, commits+4))
 	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +137,7 @@ func runIngest(t *testing.T, dir string, commits int) (killed bool) {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); commits > 0 && lines.Scan(); {
-		if strings.Contains(lines.Text(), "log lines committed") {
+		if strings.Contains(lines.Text(), committed) {
 			commits--
 		}
 	}

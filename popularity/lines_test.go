@@ -1,11 +1,7 @@
 package popularity
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,19 +30,8 @@ noise
 
 func TestEachLine(t *testing.T) {
 	dir := t.TempDir()
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if _, err := io.WriteString(z, linesLog); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string][]byte{"plain": []byte(linesLog), "packed": packed.Bytes()} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFile(t, filepath.Join(dir, "plain"), linesLog)
+	writeFile(t, filepath.Join(dir, "packed"), gzipped(t, linesLog))
 	at := time.Date(2024, 11, 21, 9, 12, 45, 0, time.UTC)
 	want := []Line{
 		{At: at.Add(-time.Hour - time.Second), Path: "fedora/41/Packages/v/vlc-3.0.20+-1.x86_64.rpm", Client: "10.0.0.1", Bytes: 12},
@@ -89,9 +74,7 @@ func TestEachLine(t *testing.T) {
 func TestEachLineJudgesAsIngest(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")
-	if err := os.WriteFile(log, []byte(linesLog+"unfinished"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, log, linesLog+"unfinished")
 	s, err := Open(filepath.Join(dir, "popularity.db"), linesOptions())
 	if err != nil {
 		t.Fatal(err)
@@ -114,9 +97,7 @@ func TestEachLineJudgesAsIngest(t *testing.T) {
 func TestEachLineFails(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")
-	if err := os.WriteFile(log, []byte(linesLog), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, log, linesLog)
 	broken := errors.New("broken")
 	if _, err := EachLine(t.Context(), linesOptions(), []string{log}, func(*Line) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("%v, want what the function returned", err)

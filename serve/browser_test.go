@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -32,13 +33,7 @@ const screenshots = "IM_SCREENSHOTS"
 // skipped, in CI it fails.
 func chromium(t *testing.T) (ctx context.Context, axe string) {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not here: .ci/setup installs it")
-		}
-		t.Skip("chromium is not here: .ci/setup installs it")
-	}
+	path := testrepo.Program(t, "chromium")
 	rules, err := os.ReadFile(axePath)
 	if err != nil {
 		t.Logf("the pages are not held to the rules of axe-core: %v", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -163,13 +162,7 @@ func TestMetricsOfOthers(t *testing.T) {
 
 // TestPromtool holds that Prometheus's own tool finds nothing to complain of.
 func TestPromtool(t *testing.T) {
-	tool, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v; .ci/setup should have installed it", err)
-		}
-		t.Skip(err)
-	}
+	tool := testrepo.Program(t, "promtool")
 	m := newMirror(t, setup{})
 	m.get("os/none.rpm")
 	cmd := exec.Command(tool, "check", "metrics")

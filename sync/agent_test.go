@@ -60,6 +60,14 @@ func newBench(t *testing.T, settings string, popular []string, specs ...testrepo
 	}
 	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\n[[repo]]\nname = \"r\"\nupstreams = [%q]\n[sync]\nlogs = [%q]\n%s",
 		b.dir, filepath.Join(t.TempDir(), "state"), b.up.URL, log, settings)
+	b.open(text, nil)
+	return b
+}
+
+// open opens the site that this configuration describes, with an agent. now is the clock
+// of all of the site; nil is the machine's.
+func (b *bench) open(text string, now func() time.Time) {
+	b.Helper()
 	cfg, err := config.Load(config.Options{
 		Path:       "test.toml",
 		Getenv:     func(string) string { return "" },
@@ -67,15 +75,13 @@ func newBench(t *testing.T, settings string, popular []string, specs ...testrepo
 		ReadFile:   func(string) ([]byte, error) { return []byte(text), nil },
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	if b.site, err = site.Open(cfg, site.Options{Program: "imsync", Log: quiet}); err != nil {
-		t.Fatal(err)
+	if b.site, err = site.Open(cfg, site.Options{Program: "imsync", Now: now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		b.Fatal(err)
 	}
-	t.Cleanup(func() { b.site.Close() })
+	b.Cleanup(func() { b.site.Close() })
 	b.agent = b.newAgent(nil)
-	return b
 }
 
 func (b *bench) newAgent(p Progress) *Agent {
@@ -243,7 +249,7 @@ func TestBrokenOffRunClearsNothing(t *testing.T) {
 func TestOneRunAtATime(t *testing.T) {
 	a := pkgSpec("a", "1")
 	b := newBench(t, `packages = ["a"]`, nil, a)
-	b.up.On("*.rpm", testrepo.Hang().Times(1))
+	b.up.On("*.rpm", testrepo.Trickle(0).Times(1))
 	done := make(chan error, 1)
 	go func() {
 		_, err := b.agent.Once(context.Background())
@@ -270,7 +276,7 @@ func TestOneRunAtATime(t *testing.T) {
 func TestBrokenOffRunResumes(t *testing.T) {
 	big := testrepo.Spec{Name: "big", Version: "1", Release: "1", Size: 3 << 20}
 	b := newBench(t, `packages = ["big"]`, nil, big)
-	b.up.On("*.rpm", testrepo.Stall(2<<20).Times(1))
+	b.up.On("*.rpm", testrepo.Trickle(2<<20).Times(1))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -350,7 +356,7 @@ parallel = 1`, nil, pkgSpec("a", "1"), pkgSpec("b", "1"), pkgSpec("c", "1"))
 			}
 		})
 	}})
-	b.up.On("*/b-1-1.x86_64.rpm", testrepo.Stall(10_000).Times(1))
+	b.up.On("*/b-1-1.x86_64.rpm", testrepo.Trickle(10_000).Times(1))
 	done := make(chan error, 1)
 	var r *Report
 	go func() {

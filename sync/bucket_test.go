@@ -12,7 +12,6 @@ import (
 
 // TestCull: which objects go.
 func TestCull(t *testing.T) {
-	const day = 24 * time.Hour
 	now := time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		name string

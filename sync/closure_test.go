@@ -14,7 +14,7 @@ import (
 func TestClosure(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
-		packages string // of one root, the next line of each test
+		packages string // lines of one root
 		seeds    string // "app" if empty
 		ranks    []popularity.Rank
 		want     []string // what comes besides the seeds: names, with the architecture where it is not x86_64

@@ -127,7 +127,7 @@ func TestDue(t *testing.T) {
 				clock := &wall{}
 				schedule, err := scheduled(&config.Sync{Schedule: c.schedule, Window: c.window})
 				if err != nil {
-					t.Skip(err) // no such zone here
+					t.Fatal(err)
 				}
 				runs := 0
 				chain := cron.NewChain(cron.SkipIfStillRunning(cron.DiscardLogger))

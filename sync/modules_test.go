@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"intelligentmirror/internal/repodata"
+	"intelligentmirror/internal/testrepo"
 )
 
 const appstream = "rocky/9/AppStream/x86_64/os"
@@ -94,7 +95,7 @@ rocky/9/AppStream/x86_64/os
 
 // TestRealStreams plans from a real repository with modules.
 func TestRealStreams(t *testing.T) {
-	dir := filepath.Join(sharedData(t, "repodata"), "dnf-modules/modules/_all/x86_64/repodata")
+	dir := filepath.Join(testrepo.Shared(t, "repodata"), "dnf-modules/modules/_all/x86_64/repodata")
 	open := func(kind string) *os.File {
 		names, err := filepath.Glob(filepath.Join(dir, "*-"+kind))
 		if err != nil || len(names) != 1 {

@@ -126,7 +126,7 @@ func TestModulesOfARoot(t *testing.T) {
 // TestLookBesideARun: a run that is under way is not disturbed.
 func TestLookBesideARun(t *testing.T) {
 	b := newBench(t, `packages = ["a"]`, nil, pkgSpec("a", "1"))
-	b.up.On("*.rpm", testrepo.Hang().Times(1))
+	b.up.On("*.rpm", testrepo.Trickle(0).Times(1))
 	done := make(chan error, 1)
 	go func() {
 		_, err := b.agent.Once(context.Background())

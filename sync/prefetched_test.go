@@ -3,7 +3,6 @@ package sync
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -160,7 +159,6 @@ func TestStreamsAreRemembered(t *testing.T) {
 func TestNamesRestAndWake(t *testing.T) {
 	version := func(n int) testrepo.Spec { return pkgSpec("once", fmt.Sprint(n)) }
 	b := newBench(t, `packages = []`, []string{"once"}, version(1))
-	log := b.site.Config.Sync.Logs[0]
 	for n := 1; n <= 3; n++ {
 		b.publish(version(n))
 		if got := fetched(b.once()); !slices.Equal(got, []string{"once popular"}) {
@@ -173,15 +171,8 @@ func TestNamesRestAndWake(t *testing.T) {
 	if r.Fetched != 0 || len(r.Plan.Resting) != 1 || r.WastedBytes == 0 || r.UsedBytes != 0 {
 		t.Fatalf("version 4: fetched %q, resting %d, used %d, wasted %d", fetched(r), len(r.Plan.Resting), r.UsedBytes, r.WastedBytes)
 	}
-	f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(f, "10.0.0.9 - - [%s] \"GET /%s/%s HTTP/1.1\" 200 20000 \"-\" \"libdnf\"\n",
-		b.now().Format("02/Jan/2006:15:04:05 -0700"), benchRoot, version(3).Location())
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	b.logs(fmt.Sprintf("10.0.0.9 - - [%s] \"GET /%s/%s HTTP/1.1\" 200 20000 \"-\" \"libdnf\"\n",
+		b.now().Format("02/Jan/2006:15:04:05 -0700"), benchRoot, version(3).Location()))
 	r = b.once()
 	if got := fetched(r); !slices.Equal(got, []string{"once popular"}) || r.UsedBytes == 0 {
 		t.Errorf("asked for again: fetched %q, used %d", got, r.UsedBytes)

@@ -157,10 +157,7 @@ func check(t *testing.T, all []listed, there map[string]bool, ranks []popularity
 			}
 		}
 		for _, d := range p.Requires {
-			text := d.Name
-			if d.Flags != "" {
-				text += map[string]string{"EQ": " = ", "LT": " < ", "LE": " <= ", "GE": " >= ", "GT": " > "}[d.Flags] + d.EVR.String()
-			}
+			text := required(d)
 			if !reported[text] && !met(t, d, have, sure) {
 				t.Errorf("%s-%s.%s requires %s: neither planned, stored, cut nor reported", p.Name, p.EVR, p.Arch, text)
 			}
@@ -173,6 +170,14 @@ func check(t *testing.T, all []listed, there map[string]bool, ranks []popularity
 			t.Errorf("%s.%s is gone, and nothing has replaced it", g.Name, g.Arch)
 		}
 	}
+}
+
+// required is a requirement as a report has it.
+func required(d repodata.Dep) string {
+	if d.Flags == "" {
+		return d.Name
+	}
+	return d.Name + map[string]string{"EQ": " = ", "LT": " < ", "LE": " <= ", "GE": " >= ", "GT": " > "}[d.Flags] + d.EVR.String()
 }
 
 func newestOf(all []listed, name, arch string) (version string) {

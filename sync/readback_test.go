@@ -19,7 +19,6 @@ import (
 
 // TestShare holds what part of a cache a night reads back.
 func TestShare(t *testing.T) {
-	const day = 24 * time.Hour
 	for _, tt := range []struct {
 		name         string
 		since, every time.Duration

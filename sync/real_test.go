@@ -11,28 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"intelligentmirror/internal/repodata"
+	"intelligentmirror/internal/testrepo"
 )
-
-// sharedData is a folder of the real data that lies beside the project. The test
-// is skipped where there is none.
-func sharedData(t testing.TB, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		parent := filepath.Dir(dir)
-		data := filepath.Join(parent, "shared", "data", name)
-		if _, err := os.Stat(data); err == nil {
-			return data
-		}
-		if parent == dir {
-			t.Skipf("no shared/data/%s beside any folder above", name)
-		}
-		dir = parent
-	}
-}
 
 // realRepos reads the repositories below dir, each under its own path.
 func realRepos(t testing.TB, dir string) []listed {
@@ -74,7 +54,7 @@ func realRepos(t testing.TB, dir string) []listed {
 // TestPlanOfRealRepositories plans all that real repositories have, and looks
 // whether what is required is there or reported.
 func TestPlanOfRealRepositories(t *testing.T) {
-	all := realRepos(t, sharedData(t, "repodata"))
+	all := realRepos(t, testrepo.Shared(t, "repodata"))
 	idx := buildIndex(all)
 	if len(idx.Refused()) > 0 {
 		t.Errorf("refused: %v", idx.Refused())
@@ -100,10 +80,7 @@ func TestPlanOfRealRepositories(t *testing.T) {
 		}
 		for _, p := range planned {
 			for _, d := range p.Requires {
-				text := d.Name
-				if d.Flags != "" {
-					text += map[string]string{"EQ": " = ", "LT": " < ", "LE": " <= ", "GE": " >= ", "GT": " > "}[d.Flags] + d.EVR.String()
-				}
+				text := required(d)
 				if strings.HasPrefix(d.Name, "rpmlib(") || reported[text] {
 					continue
 				}
@@ -121,7 +98,7 @@ func TestPlanOfRealRepositories(t *testing.T) {
 
 // TestClosureOfZypper is a real closure, in a root that has two architectures.
 func TestClosureOfZypper(t *testing.T) {
-	all := realRepos(t, filepath.Join(sharedData(t, "repodata"), "opensuse-OBS_zypp_svn-11.1"))
+	all := realRepos(t, filepath.Join(testrepo.Shared(t, "repodata"), "opensuse-OBS_zypp_svn-11.1"))
 	res := Plan(nil, buildIndex(all), nothingStored, Budget{Bytes: -1, Seeds: named("zypper")})
 	want := []string{
 		"seed zypper-0.12.8-1.3.x86_64 (zypper)",

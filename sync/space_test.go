@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"intelligentmirror/internal/config"
-	"intelligentmirror/internal/site"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -28,21 +24,7 @@ func confined(t *testing.T, size, settings string, specs ...testrepo.Spec) *benc
 	b.publish(specs...)
 	text := fmt.Sprintf("cache_dir = %q\nstate_dir = %q\ncache_size = %q\nmin_free = 0\n[[repo]]\nname = \"r\"\nupstreams = [%q]\n[sync]\nlogs = []\nroots = [%q]\n%s",
 		b.dir, filepath.Join(t.TempDir(), "state"), size, b.up.URL, benchRoot, settings)
-	cfg, err := config.Load(config.Options{
-		Path:       "test.toml",
-		Getenv:     func(string) string { return "" },
-		Interfaces: func() ([]net.Addr, error) { return nil, nil },
-		ReadFile:   func(string) ([]byte, error) { return []byte(text), nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.site, err = site.Open(cfg, site.Options{Program: "imsync", Now: b.now, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.site.Close() })
-	b.agent = b.newAgent(nil)
+	b.open(text, b.now)
 	return b
 }
 
@@ -148,7 +130,7 @@ func TestPrune(t *testing.T) {
 
 func TestPruneWaitsForNoRun(t *testing.T) {
 	b := confined(t, "1GiB", `packages = ["a"]`, large("a", "1"))
-	b.up.On("*.rpm", testrepo.Hang().Times(1))
+	b.up.On("*.rpm", testrepo.Trickle(0).Times(1))
 	done := make(chan error, 1)
 	go func() {
 		_, err := b.agent.Once(context.Background())

@@ -18,9 +18,8 @@ import (
 func (b *bench) suite(version string) map[string][]byte {
 	b.Helper()
 	b.set(b.now().Add(time.Hour))
-	inline := func(text []byte) ([]byte, error) { return text, nil }
 	files, err := testrepo.BuildSuite([]testrepo.Deb{{Name: "vlc", Version: version, Size: 2000}},
-		testrepo.Suite{Name: "stable", Inline: inline, Time: b.now()})
+		testrepo.Suite{Name: "stable", Inline: unsigned, Time: b.now()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -49,15 +48,7 @@ func TestSuitesInARun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, "packages = []\n"+tt.settings, nil, pkgSpec("a", "1"))
 			if tt.asked != "" {
-				line := fmt.Sprintf("10.0.0.1 - - [21/Nov/2026:09:12:44 +0000] \"GET /r/%s HTTP/1.1\" 200 2000 \"-\" \"apt\"\n", tt.asked)
-				log, err := os.OpenFile(b.site.Config.Sync.Logs[0], os.O_APPEND|os.O_WRONLY, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := log.WriteString(line); err != nil {
-					t.Fatal(err)
-				}
-				log.Close()
+				b.logs(fmt.Sprintf("10.0.0.1 - - [21/Nov/2026:09:12:44 +0000] \"GET /r/%s HTTP/1.1\" 200 2000 \"-\" \"apt\"\n", tt.asked))
 			}
 			first := b.suite("1")
 			// A client's apt-get update.

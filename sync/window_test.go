@@ -19,7 +19,7 @@ func TestWindowStopsTheRun(t *testing.T) {
 	b := newBench(t, `packages = ["big", "small"]
 parallel = 1
 window = "01:00-06:00"`, nil, big, pkgSpec("small", "1"))
-	b.up.On("*/"+big.Filename(), testrepo.Stall(2<<20).Times(1))
+	b.up.On("*/"+big.Filename(), testrepo.Trickle(2<<20).Times(1))
 	// The download never ends, should the run come to it in the time that is left.
 	b.set(time.Date(2026, 11, 23, 5, 59, 57, 0, time.Local))
 	r := b.once()
@@ -53,7 +53,7 @@ func TestCancelInTheWindow(t *testing.T) {
 	b := newBench(t, `packages = ["a"]
 window = "01:00-23:00"`, nil, pkgSpec("a", "1"))
 	b.set(time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local))
-	b.up.On("*.rpm", testrepo.Hang().Times(1))
+	b.up.On("*.rpm", testrepo.Trickle(0).Times(1))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	var r *Report

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/testrepo"
 )
@@ -94,7 +93,7 @@ func (p *publisher) prune(o PruneOptions) *Pruned {
 // buried is how many packages have a tombstone that binds.
 func (p *publisher) buried() (n int) {
 	for _, s := range p.all {
-		if p.site.Cache.IsWithdrawn(cache.Key{Repo: "r", Path: strings.TrimPrefix(benchRoot, "r/") + "/" + s.Location()}) {
+		if p.site.Cache.IsWithdrawn(packageKey(s)) {
 			n++
 		}
 	}
@@ -183,7 +182,7 @@ func TestWithdrawalOverJumps(t *testing.T) {
 		right := p.now()
 		p.set(right.Add(365 * day))
 		for _, s := range p.all[:lost-1] {
-			if ok, err := p.site.Cache.Withdraw(cache.Key{Repo: "r", Path: "updates/41/" + s.Location()}, "a client asked for it", false); !ok || err != nil {
+			if ok, err := p.site.Cache.Withdraw(packageKey(s), "a client asked for it", false); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 		}
@@ -261,7 +260,7 @@ func TestStillUpstream(t *testing.T) {
 	if p.buried() != 0 {
 		t.Error("what upstream still has was withdrawn")
 	}
-	k := cache.Key{Repo: "r", Path: "updates/41/" + p.all[0].Location()}
+	k := packageKey(p.all[0])
 	if ok, err := p.site.Cache.Withdraw(k, "a test", false); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -292,11 +291,7 @@ func TestRootLost(t *testing.T) {
 	if r := p.pass(5); len(r.Withdrawn)+len(r.Deleted)+len(r.Guarded) != 0 || p.buried() != 0 {
 		t.Errorf("while metadata that lists them is kept: %d withdrawn, %d deleted, guarded %+v", len(r.Withdrawn), len(r.Deleted), r.Guarded)
 	}
-	for _, s := range p.all {
-		if _, err := os.Stat(filepath.Join(p.dir, benchRoot, s.Location())); err != nil {
-			t.Error(err)
-		}
-	}
+	p.allThere()
 }
 
 // TestMassGuard: a mirror that loses most of its tree takes nothing with it until
@@ -347,7 +342,7 @@ func TestMassGuard(t *testing.T) {
 		p.pass(1)
 		p.set(p.now().Add(8 * day))
 		for _, s := range p.all[:lost] {
-			if ok, err := p.site.Cache.Withdraw(cache.Key{Repo: "r", Path: "updates/41/" + s.Location()}, "a client asked for it", false); !ok || err != nil {
+			if ok, err := p.site.Cache.Withdraw(packageKey(s), "a client asked for it", false); !ok || err != nil {
 				t.Fatal(ok, err)
 			}
 		}

@@ -7,16 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 func TestRotates(t *testing.T) {
-	program, err := exec.LookPath("logrotate")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v; .ci/setup should have installed it", err)
-		}
-		t.Skip(err)
-	}
+	program := testrepo.Program(t, "logrotate")
 	text, err := os.ReadFile("intelligentmirror")
 	if err != nil {
 		t.Fatal(err)

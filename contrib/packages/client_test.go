@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // client is a machine of the site, below a directory.
@@ -54,7 +56,7 @@ func (c *client) write(name, text string) {
 // run runs a program of its, at home, with nothing of this machine's configuration.
 func (c *client) run(line ...string) string {
 	c.t.Helper()
-	cmd := exec.Command(program(c.t, line[0]), line[1:]...)
+	cmd := exec.Command(testrepo.Program(c.t, line[0]), line[1:]...)
 	cmd.Dir = c.home
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "LC_ALL=C.UTF-8", "APT_CONFIG=" + c.root + "/apt.conf"}
 	out, err := cmd.CombinedOutput()
@@ -90,7 +92,7 @@ func (c *client) setUp(mirror string) {
 	if lines == nil {
 		c.t.Fatalf("the page has no lines to run:\n%s", page)
 	}
-	program(c.t, "curl")
+	testrepo.Program(c.t, "curl")
 	c.run("sh", "-c", lines[1]+" && "+lines[2]+" --root "+c.root)
 	if maps.Equal(c.before, c.configuration()) {
 		c.t.Error("the script has changed nothing")

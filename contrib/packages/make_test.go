@@ -9,13 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // TestMakeInstall: who installs by `make install` has what the package brings for the services: each unit, with the
 // programs where they are, the user, and the rotation of the log, which an administrator may change.
 func TestMakeInstall(t *testing.T) {
 	for _, name := range []string{"make", "install", "sed"} {
-		program(t, name)
+		testrepo.Program(t, name)
 	}
 	source, dest := t.TempDir(), t.TempDir()
 	top, err := filepath.Abs("../..")

@@ -13,27 +13,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 const name = "intelligentmirror"
 
-// program is the path of a program that the test can't do without.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v; .ci/setup should have installed it", err)
-		}
-		t.Skip(err)
-	}
-	return path
-}
-
 // output runs a command that must succeed.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(program(t, name), args...).CombinedOutput()
+	out, err := exec.Command(testrepo.Program(t, name), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -44,7 +33,7 @@ func output(t *testing.T, name string, args ...string) string {
 func build(t *testing.T, version string, environment ...string) (deb, rpm string) {
 	t.Helper()
 	for _, name := range []string{"bash", "objdump", "awk"} {
-		program(t, name)
+		testrepo.Program(t, name)
 	}
 	dir := t.TempDir()
 	cmd := exec.Command("./build", dir)

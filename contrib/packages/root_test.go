@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // needed are the programs that the packages' scripts call, and that a system has.
@@ -26,7 +28,7 @@ var folders = []string{
 func newRoot(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can install packages elsewhere")
+		testrepo.Lacking(t, "only root can install packages elsewhere")
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"bin", "sbin", "lib", "lib64"} { // as distributions have it now
@@ -35,7 +37,7 @@ func newRoot(t *testing.T) string {
 		}
 	}
 	for _, name := range needed {
-		copyProgram(t, dir, program(t, name))
+		copyProgram(t, dir, testrepo.Program(t, name))
 	}
 	for name, text := range map[string]string{
 		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n",

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 const (
@@ -22,14 +24,7 @@ const (
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	program, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v; .ci/setup should have installed it", err)
-		}
-		t.Skip(err)
-	}
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testrepo.Program(t, "promtool"), args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }

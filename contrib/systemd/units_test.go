@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/testrepo"
 )
 
 // exposed is the most that `systemd-analyze security` may find, in tenths; up to 20 is its "OK" at its better end.
@@ -68,7 +69,7 @@ func TestUserIsMade(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(program(t, "systemd-sysusers"), "--root="+root, abs(t, "intelligentmirror.sysusers")).CombinedOutput()
+	out, err := exec.Command(testrepo.Program(t, "systemd-sysusers"), "--root="+root, abs(t, "intelligentmirror.sysusers")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("systemd-sysusers: %v\n%s", err, out)
 	}
@@ -124,23 +125,8 @@ func install(t *testing.T) (root string) {
 
 func analyze(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	out, err := exec.Command(program(t, "systemd-analyze"), args...).CombinedOutput()
+	out, err := exec.Command(testrepo.Program(t, "systemd-analyze"), args...).CombinedOutput()
 	return string(out), err
-}
-
-// program is the path of a program that the test needs; CI has it, elsewhere the test is skipped without it.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	file, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return file
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%v; .ci/setup should have installed it", err)
-	default:
-		t.Skip(err)
-	}
-	return ""
 }
 
 func units(t *testing.T) []string {

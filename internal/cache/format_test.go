@@ -6,8 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 func TestFits(t *testing.T) {
@@ -55,7 +56,7 @@ func TestFits(t *testing.T) {
 // fits the format of its name.
 func TestFitsRealFiles(t *testing.T) {
 	n := 0
-	err := filepath.WalkDir(realData(t), func(p string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(testrepo.Shared(t, ""), func(p string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -88,21 +89,4 @@ func TestFitsRealFiles(t *testing.T) {
 	if n < 50 {
 		t.Errorf("only %d files were looked at", n)
 	}
-}
-
-// realData is the folder of data that nobody here made; it lies beside the
-// project, and the test is skipped where it does not.
-func realData(t *testing.T) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		data := filepath.Join(filepath.Dir(dir), "shared", "data")
-		if _, err := os.Stat(data); err == nil {
-			return data
-		}
-	}
-	t.Skip("no folder " + strings.Join([]string{"..", "shared", "data"}, "/") + " beside the project")
-	return ""
 }

@@ -36,20 +36,22 @@ func newArchive(t *testing.T, suite testrepo.Suite, others ...*testrepo.Server) 
 	if suite.Name == "" {
 		a.root = "debian"
 	}
-	now := func() time.Time { return time.Unix(0, a.clock.Load()) }
-	c := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Now: now})
-	t.Cleanup(c.Close)
 	r := upstream.Repo{Name: "r", Upstreams: []string{a.up.URL}, Vet: a.store}
 	for _, s := range others {
 		r.Upstreams = append(r.Upstreams, s.URL)
 	}
-	a.mirrors = c.Repo(r)
+	a.mirrors = patient(t, upstream.Options{Now: a.now}).Repo(r)
 	return a
 }
 
 // inRelease is a stand-in for a signature that each program can read: the text of a
 // Release is its own InRelease.
 func inRelease(text []byte) ([]byte, error) { return text, nil }
+
+// detached is a stand-in for the signature beside a Release.
+func detached(text []byte) ([]byte, error) {
+	return fmt.Appendf(nil, "signed %x", sha256.Sum256(text)), nil
+}
 
 func debs(versions ...string) (list []testrepo.Deb) {
 	for _, v := range versions {
@@ -62,7 +64,7 @@ func debs(versions ...string) (list []testrepo.Deb) {
 func (a *archive) build(list []testrepo.Deb) map[string][]byte {
 	a.Helper()
 	a.pass(2 * time.Minute)
-	a.suite.Time = time.Unix(0, a.clock.Load())
+	a.suite.Time = a.now()
 	files, err := testrepo.BuildSuite(list, a.suite)
 	if err != nil {
 		a.Fatal(err)

@@ -131,10 +131,7 @@ func TestMissingOnSome(t *testing.T) {
 			old := d.upstream()
 			d.gets(old, "fwd=uri-miss; fwd-status=200; stored")
 			second := testrepo.Start(t, strings.TrimSuffix(d.files, "/updates/41"))
-			client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute,
-				Now: func() time.Time { return time.Unix(0, d.clock.Load()) }})
-			t.Cleanup(client.Close)
-			d.mirrors = client.Repo(upstream.Repo{Name: "r", Upstreams: []string{d.up.URL, second.URL}, Vet: d.store})
+			d.mirrors = patient(t, upstream.Options{Now: d.now}).Repo(upstream.Repo{Name: "r", Upstreams: []string{d.up.URL, second.URL}, Vet: d.store})
 			d.publish(spec("a", "2"))
 			d.up.On("*.rpm", tt.first)
 			second.On("*.rpm", tt.second)

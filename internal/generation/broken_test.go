@@ -2,7 +2,6 @@ package generation_test
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +66,7 @@ func TestFlipBrokenOff(t *testing.T) {
 
 				a.up.Stop()
 				a.start(keep, time.Minute)
-				a.age()
+				older(t, a.dir, a.now().Add(-48*time.Hour))
 				if gone, err := a.store.Expire(false); err != nil || len(gone) != 0 {
 					t.Errorf("expired: %v, %v", gone, err)
 				}
@@ -87,21 +86,6 @@ func TestFlipBrokenOff(t *testing.T) {
 				}
 				a.wants(plain, "hit")
 			})
-		}
-	}
-}
-
-// age makes all generations old enough to go.
-func (d *desk) age() {
-	d.Helper()
-	dirs, err := filepath.Glob(filepath.Join(d.dir, ".im/gen/*"))
-	if err != nil {
-		d.Fatal(err)
-	}
-	old := time.Unix(0, d.clock.Load()).Add(-48 * time.Hour)
-	for _, dir := range dirs {
-		if err := os.Chtimes(dir, old, old); err != nil {
-			d.Fatal(err)
 		}
 	}
 }
@@ -134,7 +118,7 @@ func TestFlipBrokenOffSimpleNames(t *testing.T) {
 
 			d.up.Stop()
 			d.start(keep, time.Minute)
-			d.age()
+			older(t, d.dir, d.now().Add(-48*time.Hour))
 			if gone, err := d.store.Expire(false); err != nil || len(gone) != 0 {
 				t.Errorf("expired: %v, %v", gone, err)
 			}
@@ -166,12 +150,10 @@ func TestEntryFileAlone(t *testing.T) {
 				was := d.upstream()
 				d.publish(spec("vlc", "2"))
 				body := []byte(d.upstream())
-				sum := sha256.Sum256(body)
-				digest := hex.EncodeToString(sum[:])
-				w := cache.Want{Digest: cache.SHA256(sum[:]), Size: int64(len(body))}
+				w := cache.Want{Digest: sha256Of(string(body)), Size: int64(len(body))}
 				_, err := d.cache.Stage(t.Context(), d.entry(), w, d.mirrors.Grab(), func(cache.Facts) (string, error) {
 					if placed {
-						return ".im/gen/" + digest + "/repomd.xml", nil
+						return ".im/gen/" + w.Digest.Hex() + "/repomd.xml", nil
 					}
 					return "", killed
 				})

@@ -1,10 +1,19 @@
 package generation
 
-// Busy reports whether metadata is being brought together.
-func (f *Refresher) Busy() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.flights) > 0
+// AwaitIdle waits until no metadata is being brought together.
+func (f *Refresher) AwaitIdle() {
+	for {
+		f.mu.Lock()
+		var under *flight
+		for _, under = range f.flights {
+			break
+		}
+		f.mu.Unlock()
+		if under == nil {
+			return
+		}
+		<-under.done
+	}
 }
 
 // Waiting is how many clients have entered r's flight.

@@ -1,7 +1,6 @@
 package generation_test
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +40,7 @@ func TestHoldSuite(t *testing.T) {
 		{Inline: inRelease, ByHash: true}, {Inline: inRelease}, {},
 	} {
 		t.Run(fmt.Sprintf("%q by hash %v inline %v", s.Name, s.ByHash, s.Inline != nil), func(t *testing.T) {
-			s.Detached = func(text []byte) ([]byte, error) { return fmt.Appendf(nil, "signed %x", sha256.Sum256(text)), nil }
+			s.Detached = detached
 			a := newArchive(t, s)
 			hold := func() error { return a.store.Hold(t.Context(), a.cache, a.rootOf(), a.mirrors.Grab()) }
 			if err := hold(); !errors.Is(err, fs.ErrNotExist) {
@@ -178,8 +177,7 @@ func TestHoldSuiteGrows(t *testing.T) {
 // TestHoldSuiteBeside: a Release that clients ask for beside the InRelease of a suite
 // is held with it.
 func TestHoldSuiteBeside(t *testing.T) {
-	detach := func(text []byte) ([]byte, error) { return fmt.Appendf(nil, "signed %x", sha256.Sum256(text)), nil }
-	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease, Detached: detach})
+	a := newArchive(t, testrepo.Suite{Name: "stable", Inline: inRelease, Detached: detached})
 	a.issue(debs("1"))
 	names := []string{a.root + "/InRelease", a.root + "/Release", a.root + "/Release.gpg"}
 	for _, name := range names {

@@ -29,12 +29,7 @@ func newRivals(t *testing.T, stored bool) *rivals {
 	top := t.TempDir()
 	r := &rivals{newDesk(t, time.Minute), testrepo.Start(t, top), filepath.Join(top, "updates", "41")}
 	t.Cleanup(r.liar.Heal)
-	now := func() time.Time { return time.Unix(0, r.clock.Load()) }
-	client := upstream.New(upstream.Options{
-		UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Now: now,
-		Log: slog.New(slog.NewTextHandler(&r.said, nil)),
-	})
-	t.Cleanup(client.Close)
+	client := patient(t, upstream.Options{Now: r.now, Log: slog.New(slog.NewTextHandler(&r.said, nil))})
 	if stored {
 		r.publish(spec("a", "1"))
 		r.sign("signed: " + r.upstream())
@@ -104,12 +99,7 @@ const (
 // refused for what it is, and the client of the very request that met it gets the
 // second's, whole; so does the agent.
 func TestHostileMirror(t *testing.T) {
-	signing := &generation.Signing{Check: func(signed, signature []byte) error {
-		if string(signature) != "signed: "+string(signed) {
-			return errForged
-		}
-		return nil
-	}}
+	signing := &generation.Signing{Check: signedWell}
 	primary := func(f testrepo.Fault) func(*rivals) {
 		return func(r *rivals) { r.liar.On("*-primary.xml.gz", f) }
 	}
@@ -177,7 +167,7 @@ func TestHostileMirror(t *testing.T) {
 		{"primary is damaged gzip", false, false, func(r *rivals) { r.forge([]byte("\x1f\x8b\x08 and not"), 0) }, "unpack"},
 
 		{"an older generation", false, true, func(r *rivals) {
-			old := testrepo.BuildOptions{Time: time.Unix(0, r.clock.Load()).Add(-100 * 24 * time.Hour)}
+			old := testrepo.BuildOptions{Time: r.now().Add(-100 * 24 * time.Hour)}
 			if err := errors.Join(os.RemoveAll(r.lies), testrepo.Build(r.lies, []testrepo.Spec{spec("a", "0")}, old)); err != nil {
 				r.Fatal(err)
 			}

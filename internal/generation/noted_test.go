@@ -130,13 +130,19 @@ func TestForgedNote(t *testing.T) {
 // older makes all that lies among the generations so much older than now.
 func (b *bench) older(by time.Duration) {
 	b.Helper()
-	names, err := filepath.Glob(filepath.Join(b.dir, ".im/gen/*"))
+	older(b.T, b.dir, b.now().Add(-by))
+}
+
+// older gives all that lies among the generations of the cache in dir that time.
+func older(t *testing.T, dir string, at time.Time) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, ".im/gen/*"))
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, name := range names {
-		if err := os.Chtimes(name, b.now().Add(-by), b.now().Add(-by)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			b.Fatal(err)
+		if err := os.Chtimes(name, at, at); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
 	}
 }

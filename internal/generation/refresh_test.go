@@ -1,19 +1,12 @@
 package generation_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,195 +14,7 @@ import (
 	"intelligentmirror/internal/generation"
 	"intelligentmirror/internal/repodata"
 	"intelligentmirror/internal/testrepo"
-	"intelligentmirror/internal/upstream"
 )
-
-// desk is a Refresher in front of an upstream with one root. Every request
-// validates, and none of its time-outs runs out by itself.
-type desk struct {
-	*testing.T
-	up      *testrepo.Server
-	files   string // what upstream has of the root
-	dir     string // of the cache
-	store   *generation.Store
-	cache   *cache.Cache
-	fresh   *generation.Refresher
-	root    generation.Root
-	clock   atomic.Int64
-	signing *generation.Signing // nil: nobody asks for signatures
-	// withdrawn is the digest of a repomd.xml that no metalink lists any more.
-	withdrawn atomic.Value
-	// simple calls metadata "primary.xml.gz", whatever is in it.
-	simple bool
-
-	mirrors *upstream.Mirrors
-	said    said // what the store has logged
-	refused cache.Refused
-}
-
-// said is a log that a test reads. It is safe for concurrent use.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-func newDesk(t *testing.T, patience time.Duration) *desk {
-	t.Helper()
-	top := t.TempDir()
-	d := &desk{
-		T: t, up: testrepo.Start(t, top), files: filepath.Join(top, "updates", "41"), dir: t.TempDir(),
-		root: generation.Root{Repo: "r", Path: "updates/41"},
-	}
-	d.clock.Store(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC).UnixNano())
-	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
-	client := upstream.New(upstream.Options{UserAgent: "test/1", Connect: time.Minute, Header: time.Minute, Idle: time.Minute, Refused: &d.refused, Now: now})
-	t.Cleanup(client.Close)
-	d.mirrors = client.Mirrors("r", []string{d.up.URL})
-	d.start(7*24*time.Hour, patience)
-	t.Cleanup(d.up.Heal)
-	return d
-}
-
-// start opens the cache, as a program does that is started on it.
-func (d *desk) start(keep, patience time.Duration) {
-	d.Helper()
-	now := func() time.Time { return time.Unix(0, d.clock.Load()) }
-	source := func(repo string) cache.Source {
-		if repo == "r" {
-			return d.mirrors
-		}
-		return nil
-	}
-	var err error
-	if d.store, err = generation.Open(generation.Options{Dir: d.dir, Keep: keep, Refused: &d.refused, Now: now,
-		Log:     slog.New(slog.NewTextHandler(&d.said, nil)),
-		Signing: func(generation.Root) *generation.Signing { return d.signing }}); err != nil {
-		d.Fatal(err)
-	}
-	d.cache, err = cache.Open(cache.Options{
-		Dir: d.dir, Catalog: d.store, Now: now, Source: source,
-		Policy: func(k cache.Key) cache.Policy {
-			_, anchor := generation.RootOf(k)
-			return cache.Policy{Format: cache.FormatOf(k.Path), Anchor: anchor}
-		},
-	})
-	if err != nil {
-		d.Fatal(err)
-	}
-	d.Cleanup(func() { d.cache.Close() })
-	withdrawn := func(_ cache.Key, digest cache.Digest) bool { return d.withdrawn.Load() == digest }
-	d.withdrawn.Store(cache.Digest(""))
-	d.fresh = generation.NewRefresher(generation.RefresherOptions{
-		Withdrawn: withdrawn,
-		Store:     d.store, Cache: d.cache, Source: source, Rest: func() time.Duration { return time.Minute }, Patience: patience, Now: now,
-	})
-	d.Cleanup(d.fresh.Close)
-}
-
-// client is who asks where it does not matter.
-const client = "10.1.2.3"
-
-// pass lets time pass.
-func (d *desk) pass(by time.Duration) { d.clock.Add(int64(by)) }
-
-// publish makes the specs what upstream has.
-func (d *desk) publish(specs ...testrepo.Spec) {
-	d.Helper()
-	d.pass(2 * time.Minute)
-	o := testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load()), SimpleNames: d.simple}
-	if err := testrepo.Build(d.files, specs, o); err != nil {
-		d.Fatal(err)
-	}
-}
-
-// sign puts a file in the place of repomd.xml's signature.
-func (d *desk) sign(text string) {
-	d.Helper()
-	name, now := filepath.Join(d.files, "repodata", "repomd.xml.asc"), time.Unix(0, d.clock.Load())
-	if err := errors.Join(os.WriteFile(name, []byte(text), 0o644), os.Chtimes(name, now, now)); err != nil {
-		d.Fatal(err)
-	}
-}
-
-// upstream is what upstream has for repomd.xml.
-func (d *desk) upstream() string {
-	d.Helper()
-	b, err := os.ReadFile(filepath.Join(d.files, "repodata", "repomd.xml"))
-	if err != nil {
-		d.Fatal(err)
-	}
-	return string(b)
-}
-
-// entry is the key of the root's repomd.xml.
-func (d *desk) entry() cache.Key {
-	return cache.Key{Repo: d.root.Repo, Path: d.root.Path + "/repodata/repomd.xml"}
-}
-
-// read is all of an object, and closes it.
-func read(o *cache.Object) (string, error) {
-	defer o.Close()
-	var b bytes.Buffer
-	_, err := o.SendTo(context.Background(), &b, 0, -1)
-	return b.String(), err
-}
-
-// ask is a client's request for repomd.xml.
-func (d *desk) ask() (body, status string, err error) {
-	o, err := d.fresh.Get(d.Context(), d.entry(), client)
-	if err != nil {
-		return "", "", err
-	}
-	status = strings.TrimPrefix(o.Status.String(), "imserve; ")
-	body, err = read(o)
-	return body, status, err
-}
-
-// gets checks what a client gets for repomd.xml.
-func (d *desk) gets(want, wantStatus string) {
-	d.Helper()
-	body, status, err := d.ask()
-	if err != nil || body != want || status != wantStatus {
-		d.Errorf("got %d bytes (the expected ones: %v), %q, %v; want %q", len(body), body == want, status, err, wantStatus)
-	}
-}
-
-// whole checks that what a repomd.xml lists can be had as it lists it. Whoever
-// asks for all of it makes all of it needed.
-func (d *desk) whole(body string) error {
-	m, err := repodata.ParseRepomd(strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	for _, x := range m.Data {
-		k, err := d.root.Key(x.Location)
-		if err != nil {
-			return err
-		}
-		o, err := d.cache.Get(d.Context(), k)
-		if err != nil {
-			return err
-		}
-		got, err := read(o)
-		sum := sha256.Sum256([]byte(got))
-		if err != nil || hex.EncodeToString(sum[:]) != x.Checksum.Hex {
-			return fmt.Errorf("%s: %d bytes, not those that it lists: %v", x.Location, len(got), err)
-		}
-	}
-	return nil
-}
 
 // TestRefresh: a new repomd.xml is served with all that it lists, from then on
 // without a question to upstream for any of it.
@@ -290,10 +95,9 @@ func TestWithdrawn(t *testing.T) {
 		if err := d.whole(old); err != nil {
 			t.Fatal(err)
 		}
-		sum := sha256.Sum256([]byte(old))
 		d.publish(spec("a", "2"))
 		d.up.On("*-filelists.xml.gz", testrepo.Status(404))
-		d.withdrawn.Store(cache.SHA256(sum[:]))
+		d.withdrawn.Store(sha256Of(old))
 		// Whoever has no patience may get an answer before upstream has said a word.
 		for body := old; body == old; {
 			var err error
@@ -349,13 +153,6 @@ func TestPatience(t *testing.T) {
 	d.settle()
 	if body, _, err := d.ask(); err != nil || body != d.upstream() {
 		t.Errorf("%d bytes, %v: not the new ones, which are whole", len(body), err)
-	}
-}
-
-// settle waits until nothing is brought together any more.
-func (d *desk) settle() {
-	for d.fresh.Busy() {
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -438,38 +235,11 @@ func TestUpstreamFails(t *testing.T) {
 	}
 }
 
-func unreachable(err error) bool { return errors.As(err, new(*cache.UnreachableError)) }
-
-// file is what a client gets for a file in repodata/, as the server asks for it.
-func (d *desk) file(name, client string) (string, error) {
-	k, err := d.root.Key("repodata/" + name)
-	if err != nil {
-		return "", err
-	}
-	o, err := d.fresh.Sibling(d.Context(), k)
-	if o == nil && err == nil {
-		o, err = d.fresh.Begun(d.Context(), k, client)
-	}
-	if o == nil && err == nil {
-		o, err = d.cache.Get(d.Context(), k)
-	}
-	if err != nil {
-		return "", err
-	}
-	return read(o)
-}
-
 // TestSessions: a client that began with one repomd.xml gets what goes with it,
 // also where the next has taken the names.
 func TestSessions(t *testing.T) {
 	d := newDesk(t, time.Minute)
 	d.simple = true
-	check := func(client, name, want string) {
-		t.Helper()
-		if got, err := d.file(name, client); err != nil || got != want {
-			t.Errorf("%s gets %d bytes of %s, want %d: %v", client, len(got), name, len(want), err)
-		}
-	}
 	primary := func() string {
 		b, err := os.ReadFile(filepath.Join(d.files, "repodata", "primary.xml.gz"))
 		if err != nil {
@@ -477,24 +247,11 @@ func TestSessions(t *testing.T) {
 		}
 		return string(b)
 	}
-	ask := func(client string) {
-		t.Helper()
-		o, err := d.fresh.Get(t.Context(), d.entry(), client)
-		if err == nil {
-			var body string
-			if body, err = read(o); body != d.upstream() {
-				t.Errorf("%s gets other metadata", client)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	d.publish(spec("a", "1"))
 	d.sign("one")
 	first := primary()
-	ask("early")
-	check("early", "repomd.xml.asc", "one")
+	d.begins("early")
+	d.gives("early", "repomd.xml.asc", "one")
 
 	// A mirror that has the new metadata and not its signature yet is not whole.
 	d.publish(spec("a", "2"), spec("b", "1"))
@@ -505,22 +262,22 @@ func TestSessions(t *testing.T) {
 	}
 	d.pass(2 * time.Minute)
 	d.sign("two")
-	ask("late")
+	d.begins("late")
 	second := primary()
-	check("late", "repomd.xml.asc", "two")
-	check("late", "primary.xml.gz", second)
-	check("never", "repomd.xml.asc", "two")
+	d.gives("late", "repomd.xml.asc", "two")
+	d.gives("late", "primary.xml.gz", second)
+	d.gives("never", "repomd.xml.asc", "two")
 
 	// The one that is late gets what the next takes away, for a while.
 	d.publish(spec("a", "3"))
 	d.sign("three")
-	ask("new")
-	check("late", "repomd.xml.asc", "two")
-	check("late", "primary.xml.gz", second)
-	check("new", "repomd.xml.asc", "three")
-	check("new", "primary.xml.gz", primary())
+	d.begins("new")
+	d.gives("late", "repomd.xml.asc", "two")
+	d.gives("late", "primary.xml.gz", second)
+	d.gives("new", "repomd.xml.asc", "three")
+	d.gives("new", "primary.xml.gz", primary())
 	d.pass(time.Hour)
-	check("late", "primary.xml.gz", primary())
+	d.gives("late", "primary.xml.gz", primary())
 	if first == second || second == primary() {
 		t.Error("the generations are one")
 	}
@@ -530,7 +287,7 @@ func TestSessions(t *testing.T) {
 	if err := os.Remove(filepath.Join(d.files, "repodata", "repomd.xml.asc")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	ask("new")
+	d.begins("new")
 	if got, err := d.file("repomd.xml.asc", "new"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a signature that upstream does not have: %q, %v", got, err)
 	}
@@ -580,108 +337,6 @@ func TestOvertaken(t *testing.T) {
 		t.Errorf("flipped back: %v", err)
 	}
 	d.gets(d.upstream(), "fwd=stale; fwd-status=304")
-}
-
-// TestSyncingMirror: a mirror goes through a row of generations, each of which it
-// publishes in the worst order: repomd.xml first, then what that lists, file by
-// file, while it removes the old. No client ever gets a repomd.xml whose files
-// are not there.
-func TestSyncingMirror(t *testing.T) {
-	d := newDesk(t, time.Minute)
-	const generations, clients = 6, 6
-	stages := make([]string, generations)
-	for i := range stages {
-		stages[i] = t.TempDir()
-		d.pass(time.Hour)
-		specs := []testrepo.Spec{spec("a", fmt.Sprint(i)), spec("b", fmt.Sprint(i), "a")}
-		if err := testrepo.Build(stages[i], specs, testrepo.BuildOptions{Time: time.Unix(0, d.clock.Load())}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put := func(dir, name string) {
-		b, err := os.ReadFile(filepath.Join(dir, "repodata", name))
-		if err == nil {
-			err = d.up.Put("/updates/41/repodata/"+name, b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	names := func(dir string) (list []string) {
-		entries, err := os.ReadDir(filepath.Join(dir, "repodata"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			if e.Name() != "repomd.xml" {
-				list = append(list, e.Name())
-			}
-		}
-		return list
-	}
-	for _, dir := range stages {
-		// Packages come before all metadata; TestMissingPackages is about the others.
-		if err := os.CopyFS(filepath.Join(d.files, "Packages"), os.DirFS(filepath.Join(dir, "Packages"))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range append(names(stages[0]), "repomd.xml") {
-		put(stages[0], name)
-	}
-	if _, _, err := d.ask(); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	var wg sync.WaitGroup
-	var served atomic.Int64
-	for range clients {
-		wg.Go(func() {
-			for {
-				body, _, err := d.ask()
-				if err == nil {
-					err = d.whole(body)
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				served.Add(1)
-				select {
-				case <-over:
-					return
-				default:
-				}
-			}
-		})
-	}
-	// Between two steps, so that clients meet each of them.
-	step := func() {
-		for until := served.Load() + clients; served.Load() < until && !t.Failed(); {
-			time.Sleep(time.Millisecond)
-		}
-		d.pass(2 * time.Minute)
-	}
-	for i := 1; i < generations; i++ {
-		put(stages[i], "repomd.xml")
-		step()
-		for _, name := range names(stages[i-1]) {
-			if err := os.Remove(filepath.Join(d.files, "repodata", name)); err != nil {
-				t.Error(err)
-			}
-			step()
-		}
-		for _, name := range names(stages[i]) {
-			put(stages[i], name)
-			step()
-		}
-		step()
-	}
-	close(over)
-	wg.Wait()
-	d.pass(2 * time.Minute)
-	if body, _, err := d.ask(); err != nil || body != d.upstream() {
-		t.Errorf("in the end: %d bytes, %v", len(body), err)
-	}
 }
 
 func TestRootOf(t *testing.T) {

@@ -1,11 +1,9 @@
 package generation_test
 
 import (
-	"crypto/sha256"
 	"testing"
 	"time"
 
-	"intelligentmirror/internal/cache"
 	"intelligentmirror/internal/testrepo"
 )
 
@@ -31,22 +29,17 @@ func TestSignatureFirst(t *testing.T) {
 // where a metalink lists no other, and the signature is that one's.
 func TestSignatureOfWhatIsNotWhole(t *testing.T) {
 	d := newDesk(t, time.Minute)
-	check := func(want string) {
-		t.Helper()
-		if got, err := d.file("repomd.xml.asc", client); err != nil || got != want {
-			t.Errorf("got %q, %v; want %q", got, err, want)
-		}
-	}
+	check := func(want string) { t.Helper(); d.gives(client, "repomd.xml.asc", want) }
 	d.publish(spec("a", "1"))
 	d.sign("one")
 	d.ask()
 	d.settle()
 	check("one")
-	old := sha256.Sum256([]byte(d.upstream()))
+	old := sha256Of(d.upstream())
 	d.publish(spec("a", "2"))
 	d.sign("two")
 	d.up.On("*-filelists.xml.gz", testrepo.Status(404))
-	d.withdrawn.Store(cache.SHA256(old[:]))
+	d.withdrawn.Store(old)
 	d.gets(d.upstream(), "fwd=stale; fwd-status=200; stored")
 	check("two")
 	if p := d.fresh.Problems(); len(p) != 1 {
@@ -58,31 +51,16 @@ func TestSignatureOfWhatIsNotWhole(t *testing.T) {
 // next one's before the next repomd.xml, and so does not keep that back either.
 func TestSignatureIsNotAhead(t *testing.T) {
 	d := newDesk(t, time.Minute)
-	check := func(client, want string) {
-		t.Helper()
-		if got, err := d.file("repomd.xml.asc", client); err != nil || got != want {
-			t.Errorf("%s gets %q, %v; want %q", client, got, err, want)
-		}
-	}
-	ask := func(client string) {
-		t.Helper()
-		o, err := d.fresh.Get(t.Context(), d.entry(), client)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err := read(o); err != nil || body != d.upstream() {
-			t.Errorf("%s gets other metadata: %v", client, err)
-		}
-	}
+	check := func(client, want string) { t.Helper(); d.gives(client, "repomd.xml.asc", want) }
 	d.publish(spec("a", "1"))
 	d.sign("one")
-	ask("early")
+	d.begins("early")
 	check("early", "one")
 
 	d.publish(spec("a", "2"))
 	d.sign("two")
 	check("early", "one")
-	ask("late")
+	d.begins("late")
 	check("late", "two")
 	check("early", "one")
 
@@ -95,7 +73,7 @@ func TestSignatureIsNotAhead(t *testing.T) {
 	d.up.Heal()
 	d.pass(2 * time.Minute)
 	check("nobody yet", "three")
-	ask("nobody yet")
+	d.begins("nobody yet")
 	if p := d.fresh.Problems(); len(p) != 0 {
 		t.Errorf("problems: %v", p)
 	}
@@ -107,7 +85,7 @@ func TestSignatureIsNotAhead(t *testing.T) {
 	check("nobody yet", "four")
 	d.publish(spec("a", "4"))
 	d.sign("four")
-	ask("nobody yet")
+	d.begins("nobody yet")
 	check("nobody yet", "four")
 	if p := d.fresh.Problems(); len(p) != 0 {
 		t.Errorf("problems: %v", p)

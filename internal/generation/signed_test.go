@@ -15,18 +15,20 @@ import (
 // errForged is what the test's check says of a signature that is not good.
 var errForged = errors.New("forged")
 
+// signedWell takes "signed: " and what is signed for a good signature, and nothing else.
+func signedWell(signed, signature []byte) error {
+	if string(signature) != "signed: "+string(signed) {
+		return errForged
+	}
+	return nil
+}
+
 // TestSigned: a repomd.xml without the signature that it has to have changes
 // nothing, and is never given to a client, not even for want of another.
 func TestSigned(t *testing.T) {
-	good := func(signed, signature []byte) error {
-		if string(signature) != "signed: "+string(signed) {
-			return errForged
-		}
-		return nil
-	}
 	for _, required := range []bool{false, true} {
 		d := newDesk(t, time.Minute)
-		d.signing = &generation.Signing{Required: required, Check: good}
+		d.signing = &generation.Signing{Required: required, Check: signedWell}
 		d.publish(spec("a", "1"))
 		d.sign("no signature of this")
 		if _, _, err := d.ask(); !errors.Is(err, cache.ErrWrongContent) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"intelligentmirror/internal/testrepo"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -75,7 +77,7 @@ func TestCompsRefuses(t *testing.T) {
 
 func TestRealComps(t *testing.T) {
 	files, packages := 0, 0
-	realXML(t, sharedData(t, "repodata"), func(path string, data []byte) {
+	realXML(t, testrepo.Shared(t, "repodata"), func(path string, data []byte) {
 		if !bytes.Contains(data, []byte("<comps>")) {
 			return
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 func TestParseEVR(t *testing.T) {
@@ -76,7 +78,7 @@ func luaString(s string) string {
 // askRPM gives rpm's verdict on each pair, by a Lua expression over a and b.
 func askRPM(t *testing.T, expr string, pairs [][2]string) []int {
 	t.Helper()
-	rpm := program(t, "rpm")
+	rpm := testrepo.Program(t, "rpm")
 	var verdicts []int
 	// The longest argument of a program has 128 KiB.
 	for chunk := range slices.Chunk(pairs, 500) {

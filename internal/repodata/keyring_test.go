@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 func TestKeyringAdd(t *testing.T) {
@@ -74,7 +76,7 @@ func TestKeyringID(t *testing.T) {
 // TestDistributionsKeys: the keys that distributions publish can all be used,
 // however old.
 func TestDistributionsKeys(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(sharedData(t, "keys"), "*", "*"))
+	files, err := filepath.Glob(filepath.Join(testrepo.Shared(t, "keys"), "*", "*"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}

@@ -2,7 +2,6 @@ package repodata
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"intelligentmirror/internal/testrepo"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -146,7 +147,7 @@ func TestParseMirrorlist(t *testing.T) {
 }
 
 func TestRealLists(t *testing.T) {
-	dir := sharedData(t, "metalink")
+	dir := testrepo.Shared(t, "metalink")
 	open := func(name string) io.Reader {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -179,68 +180,43 @@ func TestRealLists(t *testing.T) {
 	}
 }
 
-// treeNode is an element as encoding/xml has it, for the reference.
-type treeNode struct {
-	name     string
-	attrs    []xml.Attr
-	text     string // its own, not its children's
-	children []*treeNode
-}
-
 // referenceMetalink is ParseMetalink the slow and obvious way: a tree, walked.
 func referenceMetalink(data []byte) (*Metalink, error) {
-	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
-	top := &treeNode{}
-	stack := []*treeNode{top}
-	for {
-		t, err := d.RawToken()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		last := stack[len(stack)-1]
-		switch t := xml.CopyToken(t).(type) {
-		case xml.StartElement:
-			n := &treeNode{name: t.Name.Local, attrs: t.Attr}
-			last.children = append(last.children, n)
-			stack = append(stack, n)
-		case xml.EndElement:
-			stack = stack[:len(stack)-1]
-		case xml.CharData:
-			last.text += string(t)
-		}
+	top, err := parseTree(data)
+	if err != nil {
+		return nil, err
 	}
-	var file *treeNode
-	top.each([]string{"metalink"}, func(root *treeNode) {
+	var file *node
+	for _, root := range top.all("metalink") {
 		for _, child := range root.children {
-			files := []*treeNode{child}
+			files := []*node{child}
 			if child.name == "files" {
 				files = child.children
 			}
 			for _, f := range files {
-				if f.name == "file" && f.attr("name") == "repomd.xml" && file == nil {
+				if f.name == "file" && f.local("name") == "repomd.xml" && file == nil {
 					file = f
 				}
 			}
 		}
-	})
+	}
 	if file == nil {
 		return nil, errors.New("no file")
 	}
 	m := &Metalink{Current: file.version()}
-	file.each([]string{"alternates", "alternate"}, func(n *treeNode) { m.Alternates = append(m.Alternates, n.version()) })
-	var urls []*treeNode
+	for _, n := range file.all("alternates", "alternate") {
+		m.Alternates = append(m.Alternates, n.version())
+	}
+	var urls []*node
 	for _, n := range file.children {
 		if n.name == "url" {
 			urls = append(urls, n)
 		}
 		if n.name == "resources" {
-			n.each([]string{"url"}, func(n *treeNode) { urls = append(urls, n) })
+			urls = append(urls, n.all("url")...)
 		}
 	}
-	slices.SortStableFunc(urls, func(a, b *treeNode) int { return a.rank() - b.rank() })
+	slices.SortStableFunc(urls, func(a, b *node) int { return a.rank() - b.rank() })
 	for _, n := range urls {
 		if u := strings.TrimSpace(n.text); u != "" && len(u) <= maxURLLength {
 			m.URLs = append(m.URLs, u)
@@ -249,21 +225,9 @@ func referenceMetalink(data []byte) (*Metalink, error) {
 	return m, nil
 }
 
-// each calls fn for the descendants that a path of names leads to.
-func (n *treeNode) each(path []string, fn func(*treeNode)) {
-	if len(path) == 0 {
-		fn(n)
-		return
-	}
-	for _, c := range n.children {
-		if c.name == path[0] {
-			c.each(path[1:], fn)
-		}
-	}
-}
-
-func (n *treeNode) attr(name string) string {
-	for _, a := range n.attrs {
+// local is the first attribute of that name, in whatever namespace.
+func (n *node) local(name string) string {
+	for _, a := range n.list {
 		if a.Name.Local == name {
 			return a.Value
 		}
@@ -271,18 +235,18 @@ func (n *treeNode) attr(name string) string {
 	return ""
 }
 
-func (n *treeNode) rank() int {
+func (n *node) rank() int {
 	var v int
-	if _, err := fmt.Sscanf(n.attr("preference")+"\n", "%d\n", &v); err == nil && v >= 0 && v <= 100 {
+	if _, err := fmt.Sscanf(n.local("preference")+"\n", "%d\n", &v); err == nil && v >= 0 && v <= 100 {
 		return 100 - v
 	}
-	if _, err := fmt.Sscanf(n.attr("priority")+"\n", "%d\n", &v); err == nil && v > 0 && v < 1_000_000 {
+	if _, err := fmt.Sscanf(n.local("priority")+"\n", "%d\n", &v); err == nil && v > 0 && v < 1_000_000 {
 		return v
 	}
 	return 1_000_000
 }
 
-func (n *treeNode) version() (v Version) {
+func (n *node) version() (v Version) {
 	for _, c := range n.children {
 		switch c.name {
 		case "timestamp":
@@ -292,14 +256,16 @@ func (n *treeNode) version() (v Version) {
 		case "hash":
 			v.Checksums = append(v.Checksums, c.checksum())
 		case "verification":
-			c.each([]string{"hash"}, func(h *treeNode) { v.Checksums = append(v.Checksums, h.checksum()) })
+			for _, h := range c.all("hash") {
+				v.Checksums = append(v.Checksums, h.checksum())
+			}
 		}
 	}
 	return v
 }
 
-func (n *treeNode) checksum() Checksum {
-	c, _ := newChecksum(strings.ReplaceAll(n.attr("type"), "-", ""), n.text)
+func (n *node) checksum() Checksum {
+	c, _ := newChecksum(strings.ReplaceAll(n.local("type"), "-", ""), n.text)
 	return c
 }
 
@@ -311,7 +277,7 @@ func FuzzParseMetalink(f *testing.F) {
 	for _, s := range malformed {
 		f.Add([]byte(s))
 	}
-	if dir := findShared("metalink"); dir != "" {
+	if dir := testrepo.FindShared("metalink"); dir != "" {
 		names, err := filepath.Glob(filepath.Join(dir, "*metalink*"))
 		if err != nil {
 			f.Fatal(err)

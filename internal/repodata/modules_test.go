@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"intelligentmirror/internal/testrepo"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -102,7 +104,7 @@ func TestLargeModules(t *testing.T) {
 
 func TestRealModules(t *testing.T) {
 	files, streams, packages := 0, 0, 0
-	err := filepath.WalkDir(sharedData(t, "repodata"), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(testrepo.Shared(t, "repodata"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !strings.Contains(path, "modules.yaml") || strings.HasSuffix(path, ".zck") {
 			return err
 		}

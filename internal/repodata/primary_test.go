@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 const (
@@ -375,7 +377,7 @@ func realXML(t testing.TB, root string, fn func(path string, data []byte)) {
 // TestRealFiles compares the scanner with encoding/xml on all XML there is.
 func TestRealFiles(t *testing.T) {
 	primaries, packages := 0, 0
-	realXML(t, sharedData(t, "repodata"), func(path string, data []byte) {
+	realXML(t, testrepo.Shared(t, "repodata"), func(path string, data []byte) {
 		agree(t, data)
 		if !strings.Contains(filepath.Base(path), "primary.xml") || len(data) == 0 {
 			return
@@ -426,7 +428,7 @@ func FuzzScanPrimary(f *testing.F) {
 	f.Add([]byte(head + minimal("<format><rpm:requires><rpm:entry name='a' flags='GE' epoch='1' ver='2' rel='3' pre='1'/></rpm:requires><file type='dir'>/a</file></format>") + foot))
 	f.Add([]byte("\ufeff" + head + minimal("&#xD800;&#13;\r\n\r<![CDATA[\r]]]]>&apos;") + foot))
 	f.Add(syntheticPrimary(2))
-	if root := findShared("repodata"); root != "" {
+	if root := testrepo.FindShared("repodata"); root != "" {
 		realXML(f, root, func(_ string, data []byte) {
 			// Beyond this size mutations find nothing in a minute.
 			if len(data) < 8<<10 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -135,13 +136,63 @@ func scannerSteps(r io.Reader) (steps []step, err error) {
 	}
 }
 
-// node is an element as a tree.
+// node is an element as encoding/xml has it, as a tree.
 type node struct {
 	name     string
-	attrs    map[string]string // by the name as written; the last one wins
-	based    bool              // has a base in some namespace
-	text     string
+	list     []xml.Attr
+	attrs    map[string]string // of list, by the name as written; the last one wins
+	text     string            // its own, not its children's
 	children []*node
+}
+
+func newNode(e xml.StartElement) *node {
+	n := &node{name: e.Name.Local, list: slices.Clone(e.Attr), attrs: map[string]string{}}
+	for _, a := range n.list {
+		n.attrs[rawName(a.Name)] = a.Value
+	}
+	return n
+}
+
+// parseTree is a document's root, as the one child of a node without a name. It has to be
+// known to be well-formed.
+func parseTree(data []byte) (*node, error) {
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	top := new(node)
+	open := []*node{top}
+	for {
+		t, err := d.RawToken()
+		if err == io.EOF {
+			return top, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		last := open[len(open)-1]
+		switch t := t.(type) {
+		case xml.StartElement:
+			n := newNode(t)
+			last.children = append(last.children, n)
+			open = append(open, n)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			last.text += string(t)
+		}
+	}
+}
+
+// all are the descendants that a path of names leads to.
+func (n *node) all(path ...string) []*node {
+	if len(path) == 0 {
+		return []*node{n}
+	}
+	var found []*node
+	for _, c := range n.children {
+		if c.name == path[0] {
+			found = append(found, c.all(path[1:]...)...)
+		}
+	}
+	return found
 }
 
 // referenceScan reads a primary.xml with encoding/xml.
@@ -160,11 +211,9 @@ func referenceScan(data []byte) (pkgs []*Package, stats Stats, err error) {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
-			n := &node{name: t.Name.Local, attrs: map[string]string{}}
+			n := newNode(t)
 			names := rawName(t.Name)
 			for _, a := range t.Attr {
-				n.attrs[rawName(a.Name)] = a.Value
-				n.based = n.based || a.Name.Local == "base" && a.Value != ""
 				names += rawName(a.Name)
 			}
 			switch {
@@ -219,7 +268,7 @@ func (n *node) pkg() (*Package, error) {
 		var err error
 		switch c.name {
 		case "name":
-			p.Name = string(bytes.TrimSpace([]byte(c.text)))
+			p.Name = strings.TrimSpace(c.text)
 		case "arch":
 			p.Arch = strings.TrimSpace(c.text)
 		case "version":
@@ -234,7 +283,9 @@ func (n *node) pkg() (*Package, error) {
 				err = errors.New("size")
 			}
 		case "location":
-			if p.Location, err = checkPackage(c.attrs["href"]); c.based {
+			// A base in whatever namespace.
+			based := func(a xml.Attr) bool { return a.Name.Local == "base" && a.Value != "" }
+			if p.Location, err = checkPackage(c.attrs["href"]); slices.ContainsFunc(c.list, based) {
 				err = ErrLocation
 			}
 		case "format":

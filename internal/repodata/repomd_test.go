@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 const repomdHead = `<?xml version="1.0" encoding="UTF-8"?>
@@ -142,7 +144,7 @@ func repomdFiles(t testing.TB, root string, fn func(path string, data []byte)) {
 }
 
 func TestRealRepomd(t *testing.T) {
-	root := sharedData(t, "repodata")
+	root := testrepo.Shared(t, "repodata")
 	n := 0
 	repomdFiles(t, root, func(path string, data []byte) {
 		m, err := ParseRepomd(strings.NewReader(string(data)))
@@ -166,7 +168,7 @@ func FuzzParseRepomd(f *testing.F) {
 	for _, in := range malformed {
 		f.Add([]byte(in))
 	}
-	if root := findShared("repodata"); root != "" {
+	if root := testrepo.FindShared("repodata"); root != "" {
 		repomdFiles(f, root, func(_ string, data []byte) { f.Add(data) })
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 func leaf(name string) Rich { return Rich{Dep: Dep{Name: name}} }
@@ -92,7 +94,7 @@ func TestIsRich(t *testing.T) {
 
 // TestParseRichAsRPM puts the same dependencies to rpm, as a spec file's.
 func TestParseRichAsRPM(t *testing.T) {
-	rpmspec := program(t, "rpmspec")
+	rpmspec := testrepo.Program(t, "rpmspec")
 	spec := filepath.Join(t.TempDir(), "t.spec")
 	query := func(requires ...string) (string, error) {
 		text := "Name: t\nVersion: 1\nRelease: 1\nSummary: t\nLicense: MIT\nBuildArch: noarch\nRequires: " +

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // rpmkeys is rpm's own check of packages, with a keyring of its own.
@@ -21,7 +23,7 @@ type rpmkeys struct {
 }
 
 func newRPMKeys(t *testing.T) *rpmkeys {
-	program(t, "rpmkeys")
+	testrepo.Program(t, "rpmkeys")
 	return &rpmkeys{t, t.TempDir()}
 }
 
@@ -102,13 +104,13 @@ func (r *rpmkeys) compare(k *Keyring, names ...string) {
 // is rpm's, with no key and with those that lie beside them.
 func TestRealPackages(t *testing.T) {
 	r := newRPMKeys(t)
-	files, err := filepath.Glob(filepath.Join(sharedData(t, "rpms"), "*", "*.rpm"))
+	files, err := filepath.Glob(filepath.Join(testrepo.Shared(t, "rpms"), "*", "*.rpm"))
 	if err != nil || len(files) < 70 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	var k Keyring
 	r.compare(&k, files...)
-	keys, err := filepath.Glob(filepath.Join(sharedData(t, "rpms"), "*", "*KEY*"))
+	keys, err := filepath.Glob(filepath.Join(testrepo.Shared(t, "rpms"), "*", "*KEY*"))
 	if err != nil || len(keys) < 8 {
 		t.Fatalf("%d keys, %v", len(keys), err)
 	}
@@ -151,7 +153,7 @@ func TestRealPackages(t *testing.T) {
 // TestRPMSign: packages that rpmsign has signed with a key of gpg's, and what
 // may become of them on the way.
 func TestRPMSign(t *testing.T) {
-	program(t, "rpmsign")
+	testrepo.Program(t, "rpmsign")
 	for _, algorithm := range []string{"rsa2048", "ed25519"} {
 		t.Run(algorithm, func(t *testing.T) {
 			r := newRPMKeys(t)
@@ -297,9 +299,9 @@ type gpg struct {
 }
 
 func newGPG(t *testing.T, algorithm string) *gpg {
-	program(t, "gpg")
-	program(t, "gpg-agent")
-	program(t, "gpgconf")
+	testrepo.Program(t, "gpg")
+	testrepo.Program(t, "gpg-agent")
+	testrepo.Program(t, "gpgconf")
 	// A socket's path must be short.
 	home, err := os.MkdirTemp("", "gpg-")
 	if err != nil {
@@ -336,5 +338,5 @@ func (g *gpg) public() []byte {
 // rpmsign signs the package in place.
 func (g *gpg) rpmsign(name string) {
 	g.t.Helper()
-	g.run("rpmsign", "--define", "__gpg "+program(g.t, "gpg"), "--define", "_gpg_name test@example.org", "--define", "_gpg_path "+g.home, "--addsign", name)
+	g.run("rpmsign", "--define", "__gpg "+testrepo.Program(g.t, "gpg"), "--define", "_gpg_name test@example.org", "--define", "_gpg_path "+g.home, "--addsign", name)
 }

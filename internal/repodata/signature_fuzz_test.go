@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // fuzzSigner is the same key in each process of a fuzzer.
@@ -20,7 +22,7 @@ func fuzzSigner(f *testing.F) signer {
 // shared are the contents of the real files that match pattern; none where the
 // shared data is not there.
 func shared(f *testing.F, folder, pattern string) (all [][]byte) {
-	dir := findShared(folder)
+	dir := testrepo.FindShared(folder)
 	if dir == "" {
 		return nil
 	}

@@ -94,8 +94,8 @@ func (s signer) signV3(number byte, hash crypto.Hash, b []byte) []byte {
 	hashed := []byte{0, 0x40, 0x01, 0x02, 0x03} // type, time
 	h.Write(hashed)
 	sum := h.Sum(nil)
-	number1 := s.entity.PrivateKey.PrivateKey.(*rsa.PrivateKey)
-	raw, err := rsa.SignPKCS1v15(rand.Reader, number1, hash, sum)
+	key := s.entity.PrivateKey.PrivateKey.(*rsa.PrivateKey)
+	raw, err := rsa.SignPKCS1v15(rand.Reader, key, hash, sum)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -2,15 +2,15 @@ package repodata
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -104,7 +104,7 @@ func TestUpdateinfoEnds(t *testing.T) {
 // TestRealUpdateinfo reads the updateinfo of real repositories.
 func TestRealUpdateinfo(t *testing.T) {
 	files, security, packages := 0, 0, 0
-	realXML(t, sharedData(t, "repodata"), func(path string, data []byte) {
+	realXML(t, testrepo.Shared(t, "repodata"), func(path string, data []byte) {
 		if !bytes.Contains(data, []byte("<updates>")) {
 			return
 		}
@@ -124,7 +124,7 @@ func TestRealUpdateinfo(t *testing.T) {
 	if files < 2 || security < 2 || packages == 0 {
 		t.Errorf("%d files with %d security advisories and %d packages", files, security, packages)
 	}
-	rocky, err := os.ReadFile(filepath.Join(sharedData(t, "repodata"), "rocky", "updateinfo__test__1.xml"))
+	rocky, err := os.ReadFile(filepath.Join(testrepo.Shared(t, "repodata"), "rocky", "updateinfo__test__1.xml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,54 +137,28 @@ func TestRealUpdateinfo(t *testing.T) {
 // referenceAdvisories reads an updateinfo.xml that is known to be well-formed
 // with encoding/xml, the slow and obvious way.
 func referenceAdvisories(data []byte) (ids []string, skipped int, err error) {
-	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
-	root := &node{}
-	open := []*node{root}
-	for {
-		t, err := d.RawToken()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		last := open[len(open)-1]
-		switch t := t.(type) {
-		case xml.StartElement:
-			n := &node{name: t.Name.Local, attrs: map[string]string{}}
-			for _, a := range t.Attr {
-				n.attrs[rawName(a.Name)] = a.Value
-			}
-			last.children = append(last.children, n)
-			open = append(open, n)
-		case xml.EndElement:
-			open = open[:len(open)-1]
-		case xml.CharData:
-			last.text += string(t)
-		}
+	root, err := parseTree(data)
+	if err != nil {
+		return nil, 0, err
 	}
 	if len(root.children) != 1 || root.children[0].name != "updates" {
 		return nil, 0, errors.New("root")
 	}
-	for _, u := range root.children[0].named("update") {
+	for _, u := range root.children[0].all("update") {
 		a := Advisory{Type: u.attrs["type"]}
 		bad := false
-		for _, c := range u.named("id") {
-			a.ID = string(bytes.TrimSpace([]byte(c.text)))
+		for _, c := range u.all("id") {
+			a.ID = strings.TrimSpace(c.text)
 		}
-		for _, c := range u.named("severity") {
-			a.Severity = string(bytes.TrimSpace([]byte(c.text)))
+		for _, c := range u.all("severity") {
+			a.Severity = strings.TrimSpace(c.text)
 		}
-		for _, l := range u.named("pkglist") {
-			for _, c := range l.named("collection") {
-				for _, p := range c.named("package") {
-					e, perr := strconv.ParseUint(p.attrs["epoch"], 10, 31)
-					bad = bad || p.attrs["epoch"] != "" && perr != nil
-					n := NEVRA{p.attrs["name"], EVR{int(e), p.attrs["version"], p.attrs["release"]}, p.attrs["arch"]}
-					bad = bad || n.Name == "" || n.Version == "" || n.Arch == ""
-					a.Packages = append(a.Packages, n)
-				}
-			}
+		for _, p := range u.all("pkglist", "collection", "package") {
+			e, perr := strconv.ParseUint(p.attrs["epoch"], 10, 31)
+			bad = bad || p.attrs["epoch"] != "" && perr != nil
+			n := NEVRA{p.attrs["name"], EVR{int(e), p.attrs["version"], p.attrs["release"]}, p.attrs["arch"]}
+			bad = bad || n.Name == "" || n.Version == "" || n.Arch == ""
+			a.Packages = append(a.Packages, n)
 		}
 		if bad || a.ID == "" {
 			skipped++
@@ -193,17 +167,6 @@ func referenceAdvisories(data []byte) (ids []string, skipped int, err error) {
 		ids = append(ids, fmt.Sprintf("%+v", a))
 	}
 	return ids, skipped, nil
-}
-
-// named are the children of that name.
-func (n *node) named(name string) []*node {
-	var all []*node
-	for _, c := range n.children {
-		if c.name == name {
-			all = append(all, c)
-		}
-	}
-	return all
 }
 
 // sameAdvisories holds the scanner to the reference for one document.

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"intelligentmirror/internal/testrepo"
+
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
@@ -203,7 +205,7 @@ func TestCheckDetached(t *testing.T) {
 // TestDetachedReal: the repomd.xml of a real repository and its signature, by a
 // key that is not among ours.
 func TestDetachedReal(t *testing.T) {
-	dir := sharedData(t, "repodata")
+	dir := testrepo.Shared(t, "repodata")
 	found, err := filepath.Glob(filepath.Join(dir, "*", "repodata", "repomd.xml.asc"))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("%v, %v", found, err)

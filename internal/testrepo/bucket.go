@@ -32,10 +32,10 @@ type Bucket struct {
 
 // BucketTB is what StartBucket needs of a *testing.T.
 type BucketTB interface {
-	TB
+	MachineTB
+	Fatalf(format string, args ...any)
+	Cleanup(func())
 	TempDir() string
-	Fatal(args ...any)
-	Skip(args ...any)
 	Failed() bool
 	Logf(format string, args ...any)
 }
@@ -48,29 +48,23 @@ const bucketUp = 2 * time.Minute
 // test is skipped; in CI it fails.
 func StartBucket(t BucketTB) *Bucket {
 	t.Helper()
-	program, err := exec.LookPath("versitygw")
-	if err != nil {
-		const why = "no program versitygw here: .ci/setup installs it"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
-	// No connection that somebody makes meanwhile can have a port of this address, so
-	// that it is there for the server's next start.
-	l, err := net.Listen("tcp", "127.0.3.1:0")
+	program := Program(t, "versitygw")
+	// Held until the test ends, so that it is there for the server's first start and for
+	// the next.
+	holder, port, err := holdPort()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		// An error of closing a socket that was never connected leaves nothing to do.
+		_ = syscall.Close(holder)
+	})
 	home := t.TempDir()
 	b := &Bucket{
 		Name: "site", ID: "an-id", Secret: "a-secret-that-no-log-has", Dir: filepath.Join(home, "objects", "site"),
-		t: t, program: program, address: l.Addr().String(), home: home, said: &words{},
+		t: t, program: program, address: fmt.Sprintf("127.0.0.1:%d", port), home: home, said: &words{},
 	}
 	b.Endpoint = "http://" + b.address
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.MkdirAll(b.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

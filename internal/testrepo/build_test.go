@@ -15,25 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// program finds a program that a test cannot do without. Where it is missing the
-// test is skipped, but fails in CI.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	found, err := exec.LookPath(name)
-	if err != nil {
-		lacking(t, "the program "+name+" is not installed")
-	}
-	return found
-}
-
-func lacking(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
 // run runs a program and returns what it wrote. Debian's rpm keeps its database
 // in the home directory, below the root that it installs into.
 func run(t *testing.T, name string, args ...string) string {

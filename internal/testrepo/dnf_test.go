@@ -15,7 +15,7 @@ import (
 // installs in /var/lib/dnf/plugins/local, and takes it from there the next time.
 func dnf(t *testing.T, up *Server, root string, args ...string) string {
 	t.Helper()
-	return run(t, program(t, "dnf"), append([]string{
+	return run(t, Program(t, "dnf"), append([]string{
 		"--noplugins", "--assumeyes", "--quiet", "--installroot=" + root, "--releasever=41", "--forcearch=x86_64",
 		"--setopt=reposdir=" + t.TempDir(), "--setopt=cachedir=" + t.TempDir(), "--setopt=install_weak_deps=False",
 		"--setopt=gpgcheck=0", "--setopt=proxy=", "--repofrompath=campus," + up.URL,
@@ -25,9 +25,9 @@ func dnf(t *testing.T, up *Server, root string, args ...string) string {
 // TestDNFInstalls installs mplayer and the kernel from a repository and an
 // upstream of ours, and looks into the scratch system afterwards.
 func TestDNFInstalls(t *testing.T) {
-	rpm := program(t, "rpm")
+	rpm := Program(t, "rpm")
 	if os.Geteuid() != 0 {
-		lacking(t, "dnf installs only as root")
+		Lacking(t, "dnf installs only as root")
 	}
 	specs := Overnight(Small(Campus(2)), 2)
 	want := slices.Sorted(maps.Keys(closure(t, specs, "mplayer", "kernel")))

@@ -94,7 +94,7 @@ func parse[P any](t *testing.T, data []byte, key func(P) string) document[P] {
 }
 
 func TestMetadataIsWhatCreaterepoMakes(t *testing.T) {
-	createrepo := program(t, "createrepo_c")
+	createrepo := Program(t, "createrepo_c")
 	for _, tt := range []struct {
 		name  string
 		specs []Spec

@@ -11,7 +11,7 @@ import (
 )
 
 func TestPackagesPassRPMsChecks(t *testing.T) {
-	rpmkeys := program(t, "rpmkeys")
+	rpmkeys := Program(t, "rpmkeys")
 	dir := build(t, awkward(), BuildOptions{})
 	db := "--dbpath=" + t.TempDir()
 	for _, s := range awkward() {
@@ -40,7 +40,7 @@ func TestPackagesPassRPMsChecks(t *testing.T) {
 }
 
 func TestPackageHeaders(t *testing.T) {
-	rpm := program(t, "rpm")
+	rpm := Program(t, "rpm")
 	dir := build(t, awkward(), BuildOptions{})
 	query := func(s Spec, what ...string) []string {
 		t.Helper()

@@ -8,7 +8,8 @@
 // and fails in the ways that real mirrors fail in (Fault); Start puts it on a
 // loopback port that can go out of reach and come back. Traffic invents the
 // requests of the site's clients, and WriteLog writes them as the log of any
-// of the programs that imsync reads.
+// of the programs that imsync reads. Program, Lacking and Shared are for what a test
+// needs of the machine that it runs on.
 //
 // All of it is a function of its arguments: the same specs, options and seed
 // give the same bytes on any day and machine.

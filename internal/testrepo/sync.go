@@ -80,7 +80,7 @@ func Sync(dir, source string, o Order, seed uint64) ([]Step, error) {
 		}
 	}
 	draw := rand.New(rand.NewPCG(seed, uint64(o)))
-	for _, list := range [][]Step{packages, metadata, gone} {
+	for _, list := range [][]Step{packages, metadata, gone, entry} {
 		slices.SortFunc(list, func(a, b Step) int { return strings.Compare(a.Path, b.Path) })
 		draw.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}

@@ -9,6 +9,47 @@ import (
 	"testing"
 )
 
+// TestSyncOfASuite: the files that a suite is entered by come in an order that the seed
+// draws, and in that one each time.
+func TestSyncOfASuite(t *testing.T) {
+	source := t.TempDir()
+	mark := func(text []byte) ([]byte, error) { return text, nil }
+	files, err := BuildSuite([]Deb{{Name: "a", Version: "1"}}, Suite{Name: "stable", Inline: mark, Detached: mark})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range files {
+		if err := putFile(filepath.Join(source, name), body, defaultBuildTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drawn := map[string]bool{}
+	for seed := range uint64(20) {
+		var entries string
+		for again := range 10 {
+			steps, err := Sync(t.TempDir(), source, Careful, seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range steps {
+				if strings.Contains(s.Path, "Release") {
+					got = append(got, filepath.Base(s.Path))
+				}
+			}
+			if list := strings.Join(got, " "); again == 0 {
+				entries = list
+			} else if list != entries {
+				t.Fatalf("one seed, two orders: %s, and %s", entries, list)
+			}
+		}
+		drawn[entries] = true
+	}
+	if len(drawn) < 3 {
+		t.Errorf("of six orders only these are drawn: %v", drawn)
+	}
+}
+
 // TestSync: however a mirror's job goes about it, in the end the mirror has what its
 // source has; what is listed comes before or after repomd.xml as the order says.
 func TestSync(t *testing.T) {

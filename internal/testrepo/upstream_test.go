@@ -186,6 +186,9 @@ func TestFaults(t *testing.T) {
 					t.Errorf("length %d, want %d", got.length, want)
 				}
 			}
+			if tt.header == "Content-Encoding: gzip" && !bytes.Equal(unpack(t, got.body, ".gz"), whole) {
+				t.Error("what is packed is not the file")
+			}
 			if name, value, ok := strings.Cut(tt.header, ": "); ok && got.header.Get(name) != value {
 				t.Errorf("%s: %q, want %q", name, got.header.Get(name), value)
 			}
@@ -215,6 +218,29 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEndless: an answer without end begins with the file, and is over when the client
+// has enough.
+func TestEndless(t *testing.T) {
+	up, body := start(t, 1000)
+	up.On("*", Endless())
+	resp, err := http.Get(up.URL + "/r/a.rpm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 1<<20)
+	_, err = io.ReadFull(resp.Body, got)
+	resp.Body.Close()
+	if err != nil || resp.ContentLength != -1 || !bytes.HasPrefix(got, body) || len(bytes.Trim(got[len(body):], " ")) > 0 {
+		t.Errorf("length %d, %.20q..., %v", resp.ContentLength, got, err)
+	}
+	if err := up.AwaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := up.Requests()[0]; r.Sent >= MaxEndless || r.Whole {
+		t.Errorf("it goes on for a client that has left: %+v", r)
 	}
 }
 

@@ -121,8 +121,7 @@ func TestBucket(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
 			far := newAnswers(t, tt.mirror)
-			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			m := client.Repo(Repo{
 				Name: "r", Upstreams: []string{far.URL}, Bucket: tt.bucket,
 				Mutable: func(path string) bool { return strings.HasPrefix(path, "repodata/") },
@@ -136,8 +135,8 @@ func TestBucket(t *testing.T) {
 			if tt.want == "" && err == nil {
 				t.Fatalf("%q came, and no error", got)
 			}
-			if got != tt.want && tt.want != "" {
-				t.Errorf("%q, %v", got, err)
+			if tt.want != "" && (err != nil || got != tt.want) {
+				t.Errorf("%q, %v; want %q", got, err, tt.want)
 			}
 			if tt.bucket.asked != tt.asked {
 				t.Errorf("the bucket was asked %d times, want %d", tt.bucket.asked, tt.asked)
@@ -177,8 +176,7 @@ func TestBucketOutOfReach(t *testing.T) {
 	ck := newClock()
 	far := newAnswers(t, text("a"))
 	b := &chest{err: errors.New("no route"), body: "a", modified: "Sat, 21 Nov 2026 00:00:00 GMT"}
-	client := New(Options{Now: func() time.Time { return ck.now() }, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	m := client.Repo(Repo{Name: "r", Upstreams: []string{far.URL}, Bucket: b, Mutable: func(string) bool { return false }})
 	m.near[0].copy = slow(ck, m.near[0].copy)
 	c := store(t, m, ck.now)
@@ -200,9 +198,7 @@ func TestBucketOutOfReach(t *testing.T) {
 	b.mu.Unlock()
 	ck.pass(maxRest)
 	get("3", 1) // and a probe goes to the bucket
-	for m.near[0].health(ck.now()) != well {
-		time.Sleep(time.Millisecond)
-	}
+	client.under.Wait()
 	get("4", 2)
 }
 

@@ -164,8 +164,7 @@ func TestRequests(t *testing.T) {
 		w.Header().Set("ETag", `"redirect's"`)
 		http.Redirect(w, r, target.URL+r.URL.Path, http.StatusFound)
 	})
-	client := New(Options{UserAgent: "agent/1", Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{UserAgent: "agent/1", Now: ck.now})
 	m := client.Mirrors("r", []string{a.URL})
 	c := store(t, m, ck.now)
 	const lm = "If-Modified-Since=Sat, 21 Nov 2026 00:00:00 GMT"

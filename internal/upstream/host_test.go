@@ -19,8 +19,7 @@ import (
 // whichever of its names' spellings.
 func TestHealthOfHost(t *testing.T) {
 	ck := newClock()
-	c := New(Options{Now: ck.now})
-	defer c.Close()
+	c := patient(t, Options{Now: ck.now})
 	a := c.Mirrors("a", []string{"https://h.test/a", "https://other.test/a"})
 	b := c.Mirrors("b", []string{"http://H.test:80/b", "http://h.test:8080/b"})
 	a.list[0].failed(ck.now(), time.Minute)
@@ -43,8 +42,7 @@ func TestProbe(t *testing.T) {
 	ck := newClock()
 	up := status(http.StatusServiceUnavailable)
 	a, b := newAnswers(t, up), newAnswers(t, text("b"))
-	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	m := client.Mirrors("r", []string{a.URL, b.URL})
 	c := store(t, m, ck.now)
 	// get lets a client ask, waits for the probe, and says what the first mirror
@@ -98,11 +96,10 @@ func TestSpread(t *testing.T) {
 		}
 		up.On("*", testrepo.Hang())
 	}
-	client := New(Options{Header: 5 * time.Minute, Idle: 5 * time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Header: 5 * time.Minute, Idle: 5 * time.Minute})
 	m := client.Mirrors("r", []string{ups[0].URL, ups[1].URL})
 	c := store(t, m, nil)
-	w := cache.Want{Digest: sumOf("sha256:", []byte(body)), Size: int64(len(body))}
+	w := promise(body).want
 	var all sync.WaitGroup
 	for i := range files {
 		all.Go(func() {
@@ -152,8 +149,7 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := New(Options{Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{})
 	m := client.Repo(Repo{Name: "r", Upstreams: []string{"http://m.invalid"}, Proxy: by, Mirrorlist: func(string) (string, string, bool) {
 		return "", "http://lists.invalid/l", true
 	}})
@@ -196,8 +192,7 @@ func TestCrowded(t *testing.T) {
 		}
 	}
 	ups[0].On("*", testrepo.Hang())
-	client := New(Options{Connect: 3 * time.Second, Header: 5 * time.Minute, Idle: 5 * time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Connect: 3 * time.Second, Header: 5 * time.Minute, Idle: 5 * time.Minute})
 	m := client.Mirrors("r", []string{ups[0].URL, ups[1].URL})
 	c := store(t, m, nil)
 	get := func(i int) {

@@ -19,7 +19,7 @@ import (
 // of what they have.
 func newHosts(t *testing.T, may func(host string, addr netip.Addr) bool) (*Hosts, *cache.Cache) {
 	t.Helper()
-	c := New(Options{MayReach: may, Connect: time.Minute, Header: time.Minute, Idle: time.Minute})
+	c := patient(t, Options{MayReach: may})
 	h := c.Hosts()
 	store, err := cache.Open(cache.Options{
 		Dir: t.TempDir(), Source: func(string) cache.Source { return h },
@@ -31,7 +31,6 @@ func newHosts(t *testing.T, may func(host string, addr netip.Addr) bool) (*Hosts
 	t.Cleanup(func() {
 		store.Close()
 		h.Close()
-		c.Close()
 	})
 	return h, store
 }
@@ -204,8 +203,7 @@ func TestRelayWaits(t *testing.T) {
 	goOn := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-goOn }))
 	t.Cleanup(s.Close)
-	c := New(Options{Header: time.Nanosecond})
-	t.Cleanup(c.Close)
+	c := patient(t, Options{Header: time.Nanosecond})
 	h := c.Hosts()
 	t.Cleanup(h.Close)
 	req, err := http.NewRequest(http.MethodGet, s.URL, nil)

@@ -39,8 +39,7 @@ func TestJittered(t *testing.T) {
 		random float64
 		want   time.Duration
 	}{{0, time.Second}, {0.5, 2 * time.Second}, {0.75, 2500 * time.Millisecond}} {
-		c := New(Options{Random: func() float64 { return tt.random }})
-		defer c.Close()
+		c := patient(t, Options{Random: func() float64 { return tt.random }})
 		if got := c.jittered(2 * time.Second); got != tt.want {
 			t.Errorf("%v: %v, want %v", tt.random, got, tt.want)
 		}
@@ -87,8 +86,7 @@ func TestNotNow(t *testing.T) {
 			if tt.only {
 				bases = bases[:1]
 			}
-			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			m := client.Mirrors("r", bases)
 			_, err := store(t, m, ck.now).Prefetch(t.Context(), cache.Key{Repo: "r", Path: "f"}, cache.Want{}, m)
 			if (err != nil) != tt.err {
@@ -112,8 +110,7 @@ func TestNotNow(t *testing.T) {
 func TestStoredIsServed(t *testing.T) {
 	ck := newClock()
 	a, b := newAnswers(t, text("x")), newAnswers(t, text("x"))
-	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	c := store(t, client.Mirrors("r", []string{a.URL, b.URL}), ck.now)
 	if _, err := fetch(t, c, "f"); err != nil {
 		t.Fatal(err)
@@ -160,8 +157,7 @@ func TestSlowIsNotDown(t *testing.T) {
 				ck.pass(tt.takes)
 				tt.h(w, r)
 			})
-			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			m := client.Mirrors("r", []string{a.URL})
 			if _, err := fetch(t, store(t, m, ck.now), "f"); err == nil {
 				t.Error("no error")

@@ -27,10 +27,23 @@ func newClock() *clock {
 func (c *clock) now() time.Time       { return time.Unix(0, c.ns.Load()) }
 func (c *clock) pass(d time.Duration) { c.ns.Add(int64(d)) }
 
+// patient is a client that waits longer than a busy machine needs, wherever o does not say
+// how long, and is closed when the test ends.
+func patient(t testing.TB, o Options) *Client {
+	for _, d := range []*time.Duration{&o.Connect, &o.Header, &o.Idle, &o.Sibling} {
+		if *d == 0 {
+			*d = time.Minute
+		}
+	}
+	c := New(o)
+	t.Cleanup(c.Close)
+	return c
+}
+
 // TestHealth: how long a mirror rests, and who is asked meanwhile.
 func TestHealth(t *testing.T) {
 	c := newClock()
-	m := New(Options{Now: c.now}).Mirrors("r", []string{"http://a/", "http://b", "http://c"})
+	m := patient(t, Options{Now: c.now}).Mirrors("r", []string{"http://a/", "http://b", "http://c"})
 	a, b := m.list[0], m.list[1]
 	check := func(when, asked, everyone string) {
 		t.Helper()
@@ -189,8 +202,7 @@ func fetch(t *testing.T, c *cache.Cache, name string) (string, error) {
 func TestDownMirrorIsNotAskedAgain(t *testing.T) {
 	ck := newClock()
 	a, b := newAnswers(t, status(500)), newAnswers(t, text("b"))
-	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	m := client.Mirrors("r", []string{a.URL, b.URL})
 	c := store(t, m, ck.now)
 	get := func(name, want string, ofA, ofB int) {
@@ -219,8 +231,7 @@ func TestDownMirrorIsNotAskedAgain(t *testing.T) {
 func TestWrongContentIsNoOutage(t *testing.T) {
 	ck := newClock()
 	a := newAnswers(t, text("<html>"))
-	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	c := store(t, client.Mirrors("r", []string{a.URL}), ck.now)
 	if _, err := fetch(t, c, "1"); !errors.Is(err, cache.ErrWrongContent) {
 		t.Errorf("err = %v", err)
@@ -236,8 +247,7 @@ func TestWrongContentIsNoOutage(t *testing.T) {
 func TestWrongContentRests(t *testing.T) {
 	ck := newClock()
 	a, b := newAnswers(t, text("<html>")), newAnswers(t, text("right"))
-	client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{Now: ck.now})
 	c := store(t, client.Mirrors("r", []string{a.URL, b.URL}), ck.now)
 	for _, tt := range []struct {
 		name, file string
@@ -276,8 +286,7 @@ func TestUnreachable(t *testing.T) {
 			if tt.late {
 				patience = 50 * time.Millisecond
 			}
-			client := New(Options{Header: patience, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Header: patience})
 			m := client.Mirrors("r", []string{a.URL})
 			c := store(t, m, nil)
 			for name, f := range map[string]func() error{
@@ -307,8 +316,7 @@ func TestRelay(t *testing.T) {
 		io.WriteString(w, r.Method+" "+r.RequestURI+" "+r.Header.Get("X-Of-Client"))
 		io.Copy(w, r.Body)
 	})
-	client := New(Options{Header: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{})
 	request := func(method string, body io.Reader) *http.Request {
 		r, err := http.NewRequest(method, "http://client.invalid/", body)
 		if err != nil {
@@ -328,8 +336,7 @@ func TestRelay(t *testing.T) {
 		t.Errorf("%d %q, %v", resp.StatusCode, body, err)
 	}
 	// A body can be sent once. Another client knows nothing of the one that is down.
-	client = New(Options{Header: time.Minute})
-	defer client.Close()
+	client = patient(t, Options{})
 	m = client.Mirrors("r", []string{down.URL, b.URL})
 	var u *cache.UnreachableError
 	if _, err := m.Relay(t.Context(), request("POST", strings.NewReader("body")), "x"); !errors.As(err, &u) {

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -52,8 +51,8 @@ func parent(t *testing.T) *url.URL {
 func TestParent(t *testing.T) {
 	by := parent(t)
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
-	c := New(Options{
-		Via: "me", UserAgent: "test", Connect: time.Minute, Header: time.Minute, Idle: time.Minute,
+	c := patient(t, Options{
+		Via: "me", UserAgent: "test",
 		MayReach: func(_ string, a netip.Addr) bool { return !loopback.Contains(a.Unmap()) && a != netip.IPv6Loopback() },
 		Parent: func(r *http.Request) (*url.URL, error) {
 			switch {
@@ -65,7 +64,6 @@ func TestParent(t *testing.T) {
 			return by, nil
 		},
 	})
-	defer c.Close()
 	h := c.Hosts()
 	defer h.Close()
 	for _, tt := range []struct {
@@ -138,8 +136,7 @@ func TestParentThatSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := New(Options{Parent: func(*http.Request) (*url.URL, error) { return &url.URL{Scheme: "http", Host: l.Addr().String()}, nil }})
-	defer c.Close()
+	c := patient(t, Options{Parent: func(*http.Request) (*url.URL, error) { return &url.URL{Scheme: "http", Host: l.Addr().String()}, nil }})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		if c, err := l.Accept(); err == nil {

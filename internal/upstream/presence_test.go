@@ -1,13 +1,11 @@
 package upstream
 
 import (
-	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"intelligentmirror/internal/cache"
 )
@@ -42,19 +40,9 @@ func TestInquire(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
 			ups, bases := allAnswers(t, tt.mirrors)
-			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			err := client.Mirrors("r", bases).Inquire(t.Context(), cache.Key{Repo: "r", Path: "f"})
-			got := "there"
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				got = "gone"
-			case errors.As(err, new(*cache.UnreachableError)):
-				got = "unknown"
-			case err != nil:
-				got = err.Error()
-			}
-			if got != tt.want {
+			if got := presence(err); got != tt.want {
 				t.Errorf("%s (%v), want %s", got, err, tt.want)
 			}
 			for i, a := range ups {
@@ -89,21 +77,11 @@ func TestOffers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
 			ups, bases := allAnswers(t, tt.mirrors)
-			client := New(Options{Now: ck.now, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			m := client.Mirrors("r", bases)
 			k := cache.Key{Repo: "r", Path: "f"}
 			for way, err := range map[string]error{"clients": m.Offers(t.Context(), k, 5), "the agent": m.Grab().(grabber).Offers(t.Context(), k, 5)} {
-				got := "there"
-				switch {
-				case errors.Is(err, fs.ErrNotExist):
-					got = "gone"
-				case errors.As(err, new(*cache.UnreachableError)):
-					got = "unknown"
-				case err != nil:
-					got = err.Error()
-				}
-				if got != tt.want {
+				if got := presence(err); got != tt.want {
 					t.Errorf("%s: %s (%v), want %s", way, got, err, tt.want)
 				}
 			}
@@ -115,13 +93,25 @@ func TestOffers(t *testing.T) {
 			if tt.want == "unknown" {
 				return
 			}
-			sum := sha256.Sum256([]byte("12345"))
-			_, err := store(t, m, ck.now).Prefetch(t.Context(), k, cache.Want{Digest: cache.SHA256(sum[:]), Size: 5}, m)
+			_, err := store(t, m, ck.now).Prefetch(t.Context(), k, promise("12345").want, m)
 			if (err == nil) != (tt.want == "there") {
 				t.Errorf("a request for it: %v", err)
 			}
 		})
 	}
+}
+
+// presence is what is said of a file by the error of who asked for it.
+func presence(err error) string {
+	switch {
+	case err == nil:
+		return "there"
+	case errors.Is(err, fs.ErrNotExist):
+		return "gone"
+	case errors.As(err, new(*cache.UnreachableError)):
+		return "unknown"
+	}
+	return err.Error()
 }
 
 // allAnswers starts a mirror for each handler.

@@ -138,8 +138,7 @@ func TestSiblings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
 			near, far := newAnswers(t, tt.sibling), newAnswers(t, tt.mirror)
-			client := New(Options{UserAgent: "imserve/test", Via: "here", Now: ck.now, Header: time.Minute, Idle: time.Minute, Sibling: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{UserAgent: "imserve/test", Via: "here", Now: ck.now})
 			m := client.Repo(Repo{
 				Name: "r", Upstreams: []string{far.URL}, Siblings: []string{near.URL + "/r"},
 				Mutable: func(path string) bool { return strings.HasPrefix(path, "repodata/") },
@@ -156,7 +155,7 @@ func TestSiblings(t *testing.T) {
 					break
 				}
 			}
-			if got != tt.want && tt.want != "" || (tt.want == "") != errors.Is(err, fs.ErrNotExist) {
+			if tt.want != "" && (err != nil || got != tt.want) || tt.want == "" && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%.40q, %v; want %.40q", got, err, tt.want)
 			}
 			if asked := near.asks(); asked != tt.near {
@@ -190,8 +189,7 @@ func TestSiblings(t *testing.T) {
 func TestSiblingIsAskedForTheStoreAlone(t *testing.T) {
 	ck := newClock()
 	near, far := newAnswers(t, status(504)), newAnswers(t, text("a"))
-	client := New(Options{UserAgent: "imserve/test", Via: "here", Now: ck.now, Sibling: time.Minute, Header: time.Minute, Idle: time.Minute})
-	defer client.Close()
+	client := patient(t, Options{UserAgent: "imserve/test", Via: "here", Now: ck.now})
 	m := client.Repo(Repo{Name: "r", Upstreams: []string{far.URL}, Siblings: []string{near.URL + "/r"}, Mutable: func(string) bool { return false }})
 	c := store(t, m, ck.now)
 	if got, err := fetch(t, c, "d/a+b c"); got != "a" || err != nil {
@@ -230,8 +228,7 @@ func TestSiblingOutOfReach(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := newClock()
 			near, far := newAnswers(t, tt.trouble(ck)), newAnswers(t, text("a"))
-			client := New(Options{Now: ck.now, Sibling: time.Minute, Header: time.Minute, Idle: time.Minute})
-			defer client.Close()
+			client := patient(t, Options{Now: ck.now})
 			m := client.Repo(Repo{Name: "r", Upstreams: []string{far.URL}, Siblings: []string{near.URL + "/r"}, Mutable: func(string) bool { return false }})
 			c := store(t, m, ck.now)
 			get := func(name string, asked int) {
@@ -255,9 +252,7 @@ func TestSiblingOutOfReach(t *testing.T) {
 				if r := <-near.asked; r.Method != http.MethodHead || r.Header.Get("Cache-Control") != lookUp {
 					t.Errorf("%s with %q is no probe", r.Method, r.Header.Get("Cache-Control"))
 				}
-				for near := m.near[0]; near.health(ck.now()) != well; {
-					time.Sleep(time.Millisecond)
-				}
+				client.under.Wait()
 			}
 			get("4", 1)
 		})

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // A small run from end to end: every server has every package, and upstream is
 // asked for none again.
 func TestRun(t *testing.T) {
-	if _, err := exec.LookPath("wrk"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("no wrk on this machine")
-	}
+	testrepo.Program(t, "wrk")
 	var out bytes.Buffer
 	args := []string{"-rounds", "1", "-duration", "1s", "-packages", "20", "-loads", "small,mix", "-peers", ""}
 	if err := run(t.Context(), args, &out); err != nil {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // started starts a server for a test, which is skipped where it is not on this
@@ -18,8 +20,8 @@ import (
 func started(t *testing.T, prog Program, config func(Place) string) *Peer {
 	t.Helper()
 	p, err := Start(t.Context(), prog, config)
-	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skipf("%v: .ci/setup installs it", err)
+	if errors.Is(err, exec.ErrNotFound) {
+		testrepo.Lacking(t, fmt.Sprintf("%v: .ci/setup installs it", err))
 	}
 	if err != nil {
 		t.Fatal(err)

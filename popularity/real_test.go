@@ -1,35 +1,17 @@
 package popularity
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// sharedLogs finds the real logs that lie beside the project, and skips the test
-// where they do not.
-func sharedLogs(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		logs := filepath.Join(dir, "shared", "data", "logs")
-		if _, err := os.Stat(logs); err == nil {
-			return logs
-		}
-		if dir == filepath.Dir(dir) {
-			t.Skip("no shared/data/logs beside the project")
-		}
-	}
-}
+	"intelligentmirror/internal/testrepo"
+)
 
 // Real logs of real servers: each line is understood, with the numbers that awk
 // gives for methods and statuses.
 func TestRealLogs(t *testing.T) {
-	logs := sharedLogs(t)
+	logs := testrepo.Shared(t, "logs")
 	for _, c := range []struct {
 		file, format                            string
 		lines, answered, packages, method, torn int64
