@@ -26,6 +26,7 @@ func TestSignedAnew(t *testing.T) {
 			s.publish([]testrepo.Spec{spec})
 			server := s.serve()
 			server.get("/" + rootName + "/repodata/repomd.xml")
+			s.awaitGeneration()
 			anew := spec
 			anew.BuildTime = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 			s.publish([]testrepo.Spec{anew})

@@ -22,7 +22,7 @@ func (s *site) debian(dir string) {
 	s.write(s.dir+"/hello/DEBIAN/control", control)
 	s.mkdir(dir)
 	const name = "hello_1.0-1_all.deb"
-	s.command(tool(s.t, "dpkg-deb"), "--root-owner-group", "--build", s.dir+"/hello", filepath.Join(dir, name))
+	s.command(testrepo.Program(s.t, "dpkg-deb"), "--root-owner-group", "--build", s.dir+"/hello", filepath.Join(dir, name))
 	deb, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		s.t.Fatal(err)
@@ -49,7 +49,7 @@ func (s *site) debianMachine(dir, source, proxy string) debianMachine {
 	s.write(dir+"/status", "")
 	// This file is read before all others, and says where those are: nothing of this machine's configuration is.
 	s.write(dir+"/apt.conf", fmt.Sprintf(aptConfig, dir, proxy))
-	return debianMachine{dir, []string{"env", "APT_CONFIG=" + dir + "/apt.conf", tool(s.t, "apt-get")}}
+	return debianMachine{dir, []string{"env", "APT_CONFIG=" + dir + "/apt.conf", testrepo.Program(s.t, "apt-get")}}
 }
 
 // run runs apt-get to its end; the error has what it printed.

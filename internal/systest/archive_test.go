@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // archive is a Debian archive in a directory of upstream's: a pool, a suite
@@ -34,7 +36,7 @@ func (a *archive) deb(name, version, depends string) string {
 	file := fmt.Sprintf("pool/main/%c/%s/%s_%s_all.deb", name[0], name, name, plain)
 	s.mkdir(filepath.Dir(filepath.Join(a.dir, file)))
 	// Not compressed, so that it has a middle.
-	s.command(tool(s.t, "dpkg-deb"), "--root-owner-group", "-Znone", "--build", tree, filepath.Join(a.dir, file))
+	s.command(testrepo.Program(s.t, "dpkg-deb"), "--root-owner-group", "-Znone", "--build", tree, filepath.Join(a.dir, file))
 	return file
 }
 
@@ -46,11 +48,11 @@ func (a *archive) publish() {
 	s.mkdir(filepath.Join(a.dir, component))
 	ftparchive := func(args ...string) string {
 		s.t.Helper()
-		return s.command("env", append([]string{"--chdir=" + a.dir, tool(s.t, "apt-ftparchive"), "--quiet"}, args...)...)
+		return s.command("env", append([]string{"--chdir=" + a.dir, testrepo.Program(s.t, "apt-ftparchive"), "--quiet"}, args...)...)
 	}
 	packages := filepath.Join(a.dir, component, "Packages")
 	s.write(packages, ftparchive("packages", "pool"))
-	s.command(tool(s.t, "xz"), "--force", "--keep", packages)
+	s.command(testrepo.Program(s.t, "xz"), "--force", "--keep", packages)
 	release := []string{"release", "dists/stable"}
 	for field, value := range map[string]string{"Suite": "stable", "Codename": "stable", "Components": "main", "Architectures": "all amd64", "Acquire-By-Hash": map[bool]string{true: "yes"}[a.byHash]} {
 		release = append(release, "-o", "APT::FTPArchive::Release::"+field+"="+value)
@@ -115,7 +117,7 @@ func newGPG(s *site) *gpg {
 			s.t.Error(err)
 		}
 	})
-	tool(s.t, "gpg-agent")
+	testrepo.Program(s.t, "gpg-agent")
 	g.run("gpg", "--quick-gen-key", "A test <test@example.org>", "ed25519", "sign", "never")
 	g.run("gpg", "--armor", "--export", "--output", g.file)
 	return g
@@ -124,7 +126,7 @@ func newGPG(s *site) *gpg {
 // run runs one of GnuPG's programs.
 func (g *gpg) run(name string, args ...string) {
 	g.s.t.Helper()
-	args = append([]string{tool(g.s.t, name), "--homedir", g.home}, args...)
+	args = append([]string{testrepo.Program(g.s.t, name), "--homedir", g.home}, args...)
 	if name == "gpg" {
 		args = append([]string{args[0], "--batch", "--quiet", "--passphrase", ""}, args[1:]...)
 	}

@@ -250,7 +250,7 @@ func TestCrash(t *testing.T) {
 	for i, x := range crashCases {
 		t.Run(x.name, func(t *testing.T) {
 			c := newCrashSite(t)
-			tool(t, "cp")
+			testrepo.Program(t, "cp")
 			x.prepare(c)
 			c.keep()
 			calls, _ := c.try(x, 0)

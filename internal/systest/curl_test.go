@@ -77,7 +77,7 @@ func (d door) ask(s *site, into, location string, args ...string) reply {
 // client starts a foreign program.
 func (s *site) client(name string, args ...string) *process {
 	s.t.Helper()
-	cmd := exec.Command(tool(s.t, name), args...)
+	cmd := exec.Command(testrepo.Program(s.t, name), args...)
 	cmd.Dir = s.dir
 	return launch(s.t, name, cmd)
 }

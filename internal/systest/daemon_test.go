@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // TestSocketActivation holds that the program answers on sockets that it is
@@ -139,7 +141,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 // TestCurl holds that curl is answered over IPv6 and over TLS.
 func TestCurl(t *testing.T) {
-	curl := tool(t, "curl")
+	curl := testrepo.Program(t, "curl")
 	s := newSite(t)
 	put(s, "a.rpm", 20_000)
 	cert, key := certificate(s)

@@ -21,7 +21,7 @@ func (s *site) createrepo(args ...string) {
 	if err := os.RemoveAll(filepath.Join(s.repo, "repodata")); err != nil {
 		s.t.Fatal(err)
 	}
-	s.command(tool(s.t, "createrepo_c"), append(args, "--quiet", s.repo)...)
+	s.command(testrepo.Program(s.t, "createrepo_c"), append(args, "--quiet", s.repo)...)
 }
 
 // machine is a client with dnf, and a root file system of its own.
@@ -36,7 +36,7 @@ type machine struct {
 func (s *site) machine(url string) *machine {
 	s.t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(s.t, "dnf installs only as root")
+		testrepo.Lacking(s.t, "dnf installs only as root")
 	}
 	m := &machine{site: s, dir: s.t.TempDir(), url: url}
 	m.mkdir(m.dir + "/none")
@@ -60,7 +60,7 @@ func (m *machine) dnfLine(args ...string) []string {
 	}
 	// The option keepcache is what lets the test see the packages that dnf installed. Debian's plugin "local" keeps
 	// them for the whole machine, and would install them from there the next time.
-	return append([]string{tool(m.t, "dnf"),
+	return append([]string{testrepo.Program(m.t, "dnf"),
 		"--assumeyes", "--installroot=" + m.dir + "/root", "--releasever=41", "--forcearch=x86_64",
 		"--setopt=reposdir=" + m.dir + "/none", "--setopt=varsdir=" + m.dir + "/none", "--setopt=cachedir=" + m.dir + "/cache",
 		"--setopt=gpgcheck=0", "--setopt=install_weak_deps=False", "--setopt=keepcache=1", "--setopt=proxy=",
@@ -71,7 +71,7 @@ func (m *machine) dnfLine(args ...string) []string {
 // installed is the packages on the machine, as name-version-release.arch.
 func (m *machine) installed() []string {
 	m.t.Helper()
-	out := m.command(tool(m.t, "rpm"), "--root="+m.dir+"/root", "-qa")
+	out := m.command(testrepo.Program(m.t, "rpm"), "--root="+m.dir+"/root", "-qa")
 	names := strings.Fields(out)
 	slices.Sort(names)
 	return names

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // fenced is a block of a document that is not text: its language, and what it has.
@@ -46,8 +48,8 @@ var notRun = []struct{ document, begins, why string }{
 // run in a site of this test's, or stands in the table above.
 func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
-	tool(t, "curl")
-	tool(t, "xz")
+	testrepo.Program(t, "curl")
+	testrepo.Program(t, "xz")
 	s, site := exampleSite(t)
 	s.command("xz", "--keep", s.dir+"/access.log")
 	server := s.serve()
@@ -118,7 +120,7 @@ func (s *site) nginxTakes(document, server string) {
 	server = strings.Replace(server, "listen 443 ssl;", "listen 127.0.0.1:1;", 1)
 	file := s.dir + "/nginx.conf"
 	s.write(file, "pid "+s.dir+"/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+server+"\n}\n")
-	out, err := exec.Command(tool(s.t, "nginx"), "-t", "-c", file, "-p", s.dir).CombinedOutput()
+	out, err := exec.Command(testrepo.Program(s.t, "nginx"), "-t", "-c", file, "-p", s.dir).CombinedOutput()
 	if err != nil {
 		s.t.Errorf("%s: nginx: %v\n%s", document, err, out)
 	}

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // node is one imserve of a group, on an address of its own.
@@ -139,7 +141,7 @@ func freeAddress(t testing.TB, host string) string {
 // each of the texts of replace stands once, and waits until it answers.
 func (g *group) balance(program, name string, replace map[string]string, args ...string) *process {
 	g.t.Helper()
-	path := tool(g.t, program)
+	path := testrepo.Program(g.t, program)
 	text, err := os.ReadFile(filepath.Join("..", "..", "contrib", "haproxy", name))
 	if err != nil {
 		g.t.Fatal(err)

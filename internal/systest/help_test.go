@@ -119,7 +119,7 @@ func TestHelpExamples(t *testing.T) {
 // exampleSite is a site with what examples name, and what stands there in its place.
 func exampleSite(t *testing.T) (*site, []here) {
 	t.Helper()
-	tool(t, "jq")
+	testrepo.Program(t, "jq")
 	s := newSite(t)
 	specs := []testrepo.Spec{
 		{Name: "vlc", Version: "3.0.21", Release: "4.fc41", Size: 5000},

@@ -90,7 +90,7 @@ func TestAptImported(t *testing.T) {
 // TestRealImport: what dpkg and apt's own programs make of a directory is adopted, and
 // so is what rsync copied of it.
 func TestRealImport(t *testing.T) {
-	scan, rsync := tool(t, "apt-ftparchive"), tool(t, "rsync")
+	scan, rsync := testrepo.Program(t, "apt-ftparchive"), testrepo.Program(t, "rsync")
 	s := newSite(t)
 	src, copied := s.dir+"/flat", s.dir+"/copied"
 	list := []testrepo.Deb{{Name: "hello", Version: "1", Size: 20_000}, {Name: "world", Version: "1:2~rc1", Arch: "all", Size: 100}}

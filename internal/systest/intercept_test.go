@@ -85,7 +85,7 @@ func TestCurlIsIntercepted(t *testing.T) {
 
 	// Who does not trust the CA gets nothing, and nothing is fetched for it.
 	for range 2 {
-		cmd := exec.Command(tool(t, "curl"), "--silent", "--show-error", "--proxy", server.url, "--noproxy", "", "--cacert", upstream.trust, "--output", s.dir+"/none", address)
+		cmd := exec.Command(testrepo.Program(t, "curl"), "--silent", "--show-error", "--proxy", server.url, "--noproxy", "", "--cacert", upstream.trust, "--output", s.dir+"/none", address)
 		cmd.Env = environment(s.dir)
 		out, err := cmd.CombinedOutput()
 		if err == nil || cmd.ProcessState.ExitCode() != 60 {

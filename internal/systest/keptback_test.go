@@ -19,10 +19,7 @@ func TestKeptBackIsTold(t *testing.T) {
 	const entry = "/" + rootName + "/repodata/repomd.xml"
 	first := server.get(entry)
 	// The one in the background has to be over before the next can be told from it.
-	s.await("the first generation", func() bool {
-		found, err := filepath.Glob(s.dir + "/cache/.im/gen/*/catalog")
-		return err == nil && len(found) == 1
-	})
+	s.awaitGeneration()
 	told := func() map[string]bool {
 		return map[string]bool{
 			"the log":         strings.Contains(server.stderr.String(), "new metadata is not whole: what was current stays"),
@@ -63,9 +60,7 @@ func TestKeptBackIsTold(t *testing.T) {
 	if err := s.up.Put(strings.TrimPrefix(primaries[0], s.tree), body); err != nil {
 		t.Fatal(err)
 	}
-	if got := server.get(entry); string(got) == string(first) {
-		t.Error("the old metadata stays though the new is whole")
-	}
+	s.await("the new metadata, which is whole", func() bool { return string(server.get(entry)) != string(first) })
 	for where, says := range told() {
 		if says && where != "the log" {
 			t.Errorf("%s still says that new metadata is kept back", where)

@@ -72,17 +72,6 @@ func build(dir string, flags ...string) error {
 // is not.
 func measured() bool { return !raceDetector || programs != raced }
 
-// tool is the path of a program that a test can't do without. Where it is not
-// there the test is skipped, in CI it fails.
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		lacking(t, "no program "+name+" here: .ci/setup installs it")
-	}
-	return path
-}
-
 // seedOf is what a test draws by: what its flag says, or a seed of its own for 0. A
 // failure shows it, so that it can be had again.
 func seedOf(t *testing.T, name string, said uint64) uint64 {
@@ -92,13 +81,4 @@ func seedOf(t *testing.T, name string, said uint64) uint64 {
 	}
 	t.Logf("-%s %d", name, said)
 	return said
-}
-
-// lacking ends a test that can't be run here.
-func lacking(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }

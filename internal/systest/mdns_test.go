@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // lan is a network of its own, in which nothing but loopback is, with Avahi, a bus for
@@ -57,10 +59,10 @@ publish-hinfo=no
 func newLAN(t *testing.T) *lan {
 	t.Helper()
 	for _, name := range []string{"unshare", "nsenter", "ip", "dbus-daemon", "avahi-daemon", "avahi-browse", "avahi-publish"} {
-		tool(t, name)
+		testrepo.Program(t, name)
 	}
 	if exec.Command("/usr/bin/python3", "-c", "import zeroconf").Run() != nil {
-		lacking(t, "no python3-zeroconf here: .ci/setup installs it")
+		testrepo.Lacking(t, "no python3-zeroconf here: .ci/setup installs it")
 	}
 	if out, err := exec.Command("unshare", "--net", "--mount", "true").CombinedOutput(); err != nil {
 		t.Skipf("no network of its own can be made here: %v %s", err, out)

@@ -57,7 +57,7 @@ func manyFiles(t testing.TB, n int) {
 		t.Fatal(err)
 	}
 	if limit.Max < uint64(n) {
-		lacking(t, fmt.Sprintf("%d files may be open at once, %d are needed: ulimit -Hn", limit.Max, n))
+		testrepo.Lacking(t, fmt.Sprintf("%d files may be open at once, %d are needed: ulimit -Hn", limit.Max, n))
 	}
 }
 

@@ -21,7 +21,7 @@ const serviceUser = 65534
 func TestRootLeavesNothing(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		lacking(t, "only root can go on as somebody else")
+		testrepo.Lacking(t, "only root can go on as somebody else")
 	}
 	s := newSite(t, "[sync]\npackages = [\"mplayer\"]\nroots = [\""+rootName+"\"]")
 	specs := testrepo.Small(testrepo.Campus(1))

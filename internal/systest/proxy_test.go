@@ -20,7 +20,7 @@ import (
 // curl asks by way of the proxy, and returns what curl printed.
 func (s *server) curl(at *site, args ...string) string {
 	s.t.Helper()
-	return at.command(tool(s.t, "curl"), append([]string{"--silent", "--show-error", "--max-time", "120", "--proxy", s.url, "--noproxy", ""}, args...)...)
+	return at.command(testrepo.Program(s.t, "curl"), append([]string{"--silent", "--show-error", "--max-time", "120", "--proxy", s.url, "--noproxy", ""}, args...)...)
 }
 
 // TestCurlThroughTheProxy holds the forms in which curl asks a proxy.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // BenchmarkReplicate copies the cache of a site by imsync replicate, and the same tree
@@ -18,7 +20,7 @@ import (
 //
 //	go test ./internal/systest -run '^$' -bench Replicate -benchtime 3x
 func BenchmarkReplicate(b *testing.B) {
-	rsync := tool(b, "rsync")
+	rsync := testrepo.Program(b, "rsync")
 	n := 1000
 	if text := os.Getenv(replicaFilesEnv); text != "" {
 		var err error

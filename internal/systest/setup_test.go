@@ -128,7 +128,7 @@ func TestSetUpDnf(t *testing.T) {
 	}
 	// What it saves goes into files of its own, and not this machine's.
 	s.write(c.root+"/dnf.conf", "[main]\nreposdir="+c.root+"/etc/yum.repos.d\nvarsdir="+m.dir+"/none\ncachedir="+m.dir+"/cache2\n")
-	dnf := tool(t, "dnf") + " --config " + c.root + "/dnf.conf --installroot=" + m.dir + "/root --releasever=41 --setopt=reposdir=" + c.root + "/etc/yum.repos.d "
+	dnf := testrepo.Program(t, "dnf") + " --config " + c.root + "/dnf.conf --installroot=" + m.dir + "/root --releasever=41 --setopt=reposdir=" + c.root + "/etc/yum.repos.d "
 	s.command("sh", "-c", dnf+line[1])
 	s.up.Forget()
 	fresh := s.machine("")

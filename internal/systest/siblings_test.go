@@ -50,6 +50,7 @@ func TestSiblings(t *testing.T) {
 		want[path] = old.get(path)
 		nodes[0].at.awaitFile(path)
 	}
+	nodes[0].at.awaitGeneration()
 	for path, n := range asked(up) {
 		if n != 1 {
 			t.Errorf("upstream was asked %d times for %s", n, path)

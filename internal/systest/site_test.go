@@ -291,6 +291,16 @@ func (s *site) awaitStalled() {
 	}
 }
 
+// awaitGeneration waits until the cache has a generation of the site's one repository:
+// from then on its packages are promised.
+func (s *site) awaitGeneration() {
+	s.t.Helper()
+	s.await("a generation", func() bool {
+		found, err := filepath.Glob(s.dir + "/cache/.im/gen/*/catalog")
+		return err == nil && len(found) == 1
+	})
+}
+
 // awaitFile waits until the file of a path on the mirror is stored, and returns
 // its digest.
 func (s *site) awaitFile(path string) string {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // The addresses of squid's site. All are this machine's, so that who asked is told
@@ -50,7 +52,7 @@ visible_hostname squid.test
 // is: its program, its configuration and its port.
 func (s *site) squid(server *server, file string) *squid {
 	s.t.Helper()
-	path := tool(s.t, "squid")
+	path := testrepo.Program(s.t, "squid")
 	// The directory of a test is for root alone, and squid gives root up.
 	dir, err := os.MkdirTemp("", "squid-")
 	if err != nil {
@@ -134,7 +136,7 @@ func (q *squid) helpers() []string {
 func (q *squid) reconfigure() {
 	q.at.t.Helper()
 	n := strings.Count(q.log(), "Accepting HTTP Socket connections")
-	q.at.command(tool(q.at.t, "squid"), "-k", "reconfigure", "-f", q.dir+"/squid.conf")
+	q.at.command(testrepo.Program(q.at.t, "squid"), "-k", "reconfigure", "-f", q.dir+"/squid.conf")
 	q.notes("Accepting HTTP Socket connections", n+1)
 }
 
@@ -149,7 +151,7 @@ func (q *squid) curl(args ...string) []string {
 		}
 		line = append(line, a)
 	}
-	return strings.Fields(q.at.command(tool(q.at.t, "curl"), line...))
+	return strings.Fields(q.at.command(testrepo.Program(q.at.t, "curl"), line...))
 }
 
 // isAllOf reports whether each of list is s.

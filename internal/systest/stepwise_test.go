@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // The system calls by which a program changes which files there are, and those by
@@ -28,7 +30,7 @@ func stepwise(t testing.TB, calls string, step func() bool, line ...string) (kil
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := exec.Command(tool(t, "strace"), append([]string{"-f", "-qq", "-o", "/proc/self/fd/3",
+	cmd := exec.Command(testrepo.Program(t, "strace"), append([]string{"-f", "-qq", "-o", "/proc/self/fd/3",
 		"-e", "trace=" + calls, "-e", "inject=" + calls + ":signal=SIGSTOP"}, line...)...)
 	var said transcript
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = environment(t.TempDir()), &said, &said, []*os.File{w}
@@ -77,7 +79,7 @@ func stepwise(t testing.TB, calls string, step func() bool, line ...string) (kil
 	switch {
 	case killed:
 	case err != nil && strings.Contains(said.String(), "Operation not permitted"):
-		lacking(t, "no program may be traced here: "+said.String())
+		testrepo.Lacking(t, "no program may be traced here: "+said.String())
 	case err != nil:
 		t.Fatalf("%s: %v\n%s", strings.Join(line, " "), err, said.String())
 	}

@@ -14,7 +14,7 @@ import (
 // onTerminal is what a command line writes to a terminal of so many columns.
 func (s *site) onTerminal(columns int, name, line string) string {
 	s.t.Helper()
-	cmd := exec.Command(tool(s.t, "script"), "--quiet", "--return", "--flush", "--log-out", s.dir+"/typescript", "--command",
+	cmd := exec.Command(testrepo.Program(s.t, "script"), "--quiet", "--return", "--flush", "--log-out", s.dir+"/typescript", "--command",
 		fmt.Sprintf("stty cols %d rows 20 -onlcr; %s", columns, line))
 	cmd.Env = append(environment(s.dir), "TERM="+name, "PATH="+programs+":/usr/bin:/bin", "INTELLIGENTMIRROR_CONFIG="+s.config)
 	out, err := cmd.CombinedOutput()
@@ -35,7 +35,7 @@ var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // Nothing has colours, whatever NO_COLOR says.
 func TestTerminals(t *testing.T) {
 	t.Parallel()
-	tool(t, "script")
+	testrepo.Program(t, "script")
 	specs := []testrepo.Spec{
 		{Name: "a-package-with-quite-a-long-name-as-some-of-them-have-it", Version: "1.5", Release: "1", Size: 9 << 20},
 		{Name: "mplayer", Version: "1.5", Release: "1", Size: 4000},

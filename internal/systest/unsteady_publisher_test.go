@@ -38,7 +38,7 @@ func (u *unsteady) describe(dir string, at time.Time, specs []testrepo.Spec) err
 // createrepoLine is the command line that makes the metadata of e from the packages in dir.
 func (u *unsteady) createrepoLine(e edition, dir string, more ...string) []string {
 	u.t.Helper()
-	return slices.Concat([]string{tool(u.t, "createrepo_c")}, u.options[e.dir], more, []string{dir})
+	return slices.Concat([]string{testrepo.Program(u.t, "createrepo_c")}, u.options[e.dir], more, []string{dir})
 }
 
 // TestUnsteadyPublisher is TestUnsteadyMirror for an upstream whose publisher works in
@@ -48,7 +48,7 @@ func (u *unsteady) createrepoLine(e edition, dir string, more ...string) []strin
 func TestUnsteadyPublisher(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"createrepo_c", "rsync", "strace"} {
-		tool(t, name)
+		testrepo.Program(t, name)
 	}
 	u := newUnsteady(t, true)
 	u.around = unsteadyAround / 4 // there are so many more states

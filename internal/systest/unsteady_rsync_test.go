@@ -3,6 +3,8 @@ package systest
 import (
 	"slices"
 	"testing"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // TestUnsteadyRsync is TestUnsteadyMirror for a mirror whose job is rsync, the program
@@ -12,7 +14,7 @@ import (
 func TestUnsteadyRsync(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"rsync", "strace"} {
-		tool(t, name)
+		testrepo.Program(t, name)
 	}
 	u := newUnsteady(t, false)
 	u.around = unsteadyAround / 4 // there are so many more states
@@ -25,7 +27,7 @@ func TestUnsteadyRsync(t *testing.T) {
 func TestUnsteadyRsyncSuite(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"rsync", "strace"} {
-		tool(t, name)
+		testrepo.Program(t, name)
 	}
 	u := newUnsteadySuite(t, true)
 	u.around = unsteadyAround / 4
@@ -75,6 +77,6 @@ func (u *unsteady) mirrored(at int, list func(current int)) {
 // change, as steps does.
 func (u *unsteady) rsync(from, to, calls string, meanwhile func(now map[string]stamp) bool, options ...string) (killed bool) {
 	u.t.Helper()
-	line := slices.Concat([]string{tool(u.t, "rsync"), "--archive"}, options, []string{from + "/", to + "/"})
+	line := slices.Concat([]string{testrepo.Program(u.t, "rsync"), "--archive"}, options, []string{from + "/", to + "/"})
 	return u.steps(to, calls, meanwhile, line...)
 }

@@ -15,7 +15,7 @@ import (
 func (s *site) wget(dir, proxy string, args ...string) *process {
 	s.t.Helper()
 	s.mkdir(dir)
-	program := tool(s.t, "wget")
+	program := testrepo.Program(s.t, "wget")
 	return s.client("env", append([]string{"http_proxy=" + proxy, program, "--no-config", "--no-hsts", "--no-verbose", "--directory-prefix=" + dir}, args...)...)
 }
 

@@ -77,7 +77,7 @@ func TestZchunk(t *testing.T) {
 		t.Helper()
 		o := observe(t, server)
 		s.mkdir(s.dir + "/" + dir)
-		args = append(append([]string{"--chdir=" + s.dir + "/" + dir, tool(t, "zckdl"), "--fail-no-ranges"}, args...), o.url+"/"+rootName+"/"+path)
+		args = append(append([]string{"--chdir=" + s.dir + "/" + dir, testrepo.Program(t, "zckdl"), "--fail-no-ranges"}, args...), o.url+"/"+rootName+"/"+path)
 		return s.client("env", args...), o
 	}
 	holds := func(what, path, want string) {

@@ -21,7 +21,7 @@ type geeko struct {
 func (s *site) geeko(url, proxy string) *geeko {
 	s.t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(s.t, "zypper works only as root")
+		testrepo.Lacking(s.t, "zypper works only as root")
 	}
 	g := &geeko{s, s.t.TempDir(), proxy}
 	g.mkdir(g.dir + "/repos")
@@ -41,7 +41,7 @@ func (g *geeko) zypper(args ...string) string {
 func (g *geeko) zypperLine(args ...string) []string {
 	g.t.Helper()
 	return append([]string{
-		"env", "http_proxy=" + g.proxy, "ZYPP_CONF=" + g.dir + "/zypp.conf", "ZYPP_LOGFILE=" + g.dir + "/zypper.log", tool(g.t, "zypper"),
+		"env", "http_proxy=" + g.proxy, "ZYPP_CONF=" + g.dir + "/zypp.conf", "ZYPP_LOGFILE=" + g.dir + "/zypper.log", testrepo.Program(g.t, "zypper"),
 		"--non-interactive", "--gpg-auto-import-keys", "--root", g.dir + "/root", "--reposd-dir", g.dir + "/repos", "--cache-dir", g.dir + "/cache",
 	}, args...)
 }
