@@ -196,8 +196,12 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 	if resp.StatusCode != http.StatusOK || isPage(resp.Header) {
 		return false
 	}
-	if w := s.o.Cache.Promised(a.key); w.Known() && resp.ContentLength >= 0 && resp.ContentLength != w.Size {
-		return false
+	size := resp.ContentLength
+	if w := s.o.Cache.Promised(a.key); w.Known() {
+		if size >= 0 && size != w.Size {
+			return false
+		}
+		size = w.Size // which a mirror that sends chunks does not say
 	}
 	a.decide(http.StatusOK, cache.Status{Fwd: "uri-miss", FwdStatus: http.StatusOK})
 	v := validators{}
@@ -206,8 +210,8 @@ func (s *Server) ask(a *answer, t target, class config.Class) bool {
 	}
 	describe(a.Header(), a.key, class, v)
 	s.forwards(a)
-	if a.conditions(v) && resp.ContentLength >= 0 {
-		a.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	if a.conditions(v) && size >= 0 {
+		a.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	}
 	return true
 }

@@ -355,6 +355,17 @@ func TestHead(t *testing.T) {
 			t.Errorf("%s, %d bytes", r.Status, r.ContentLength)
 		}
 	})
+	t.Run("a mirror that says no length", func(t *testing.T) {
+		m := newMirror(t, setup{catalog: catalog{pkg: promise(rpm(5000, 1))}})
+		m.put(pkg, rpm(5000, 1))
+		m.up.On("*", testrepo.Chunked())
+		if r := m.do(m.request(http.MethodHead, pkg)); r.StatusCode != 200 || r.ContentLength != 5000 {
+			t.Errorf("%s, %d bytes", r.Status, r.ContentLength)
+		}
+		if n := m.up.Count(http.MethodGet, "*"); n != 0 {
+			t.Errorf("it was downloaded: %d requests", n)
+		}
+	})
 	t.Run("nowhere", func(t *testing.T) {
 		m := newMirror(t, setup{})
 		if r := m.do(m.request(http.MethodHead, pkg)); r.StatusCode != 404 || len(r.body) != 0 {
