@@ -1,9 +1,11 @@
 package generation_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -253,6 +255,40 @@ func TestReadKept(t *testing.T) {
 			t.Errorf("%s: it is a list of %d", name, len(all))
 		}
 	}
+}
+
+// FuzzReadKept: whatever another cache sends, each root that it names keeps its files below
+// a repository's directory, and each file of a generation stays in that generation's.
+func FuzzReadKept(f *testing.F) {
+	for _, text := range []string{
+		`{"root":"r/a","digest":"x","current":true,"files":[{"name":"repomd.xml","size":1,"sha256":"y"}]}`,
+		`{"root":"r/dists/stable","kind":"debian","digest":"` + strings.Repeat("0a", 32) + `","replaced":"2024-11-20T00:00:00Z"}`,
+		`{"root":"r/../.im"}`, `{"root":".im"}`, `{"root":"-"}`, `{"root":"r//a"}`, `{"root":"r/a/."}`, `{"root":"r/%2e%2e/x"}`, `{"root":"r/a\u0000b"}`, `{"files":[{"name":"../x","size":-1}]}`, "",
+	} {
+		f.Add([]byte(text + "\n"))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := generation.ReadKept(bytes.NewReader(b))
+		if err != nil && all != nil {
+			t.Fatalf("%d generations, and %v", len(all), err)
+		}
+		for _, k := range all {
+			for _, x := range k.Files {
+				if name := k.File(x.Name).String(); generation.IsFile(name) && (!filepath.IsLocal(name) || path.Dir(name) != ".im/gen/"+k.Digest) {
+					t.Errorf("%q is a file of a generation's", name)
+				}
+			}
+			root, err := k.At()
+			if err != nil {
+				continue
+			}
+			for _, e := range root.Entries() {
+				if name := e.String(); !filepath.IsLocal(name) || path.Clean(name) != name || name[0] == '.' || !strings.HasPrefix(name, root.Repo+"/") {
+					t.Errorf("%q has the entry file %q", k.Root, name)
+				}
+			}
+		}
+	})
 }
 
 // TestIsFile: nothing of the cache's own but generations' metadata is to be copied.
