@@ -23,7 +23,7 @@ build: ## build both programs into bin/
 # The longest first, beside which the others run.
 test: ## set this machine up and run all tests: race detector on, each fuzz target for some seconds
 	.ci/setup
-	$(GO) test -race -timeout 25m $(TESTFLAGS) ./internal/systest ./...
+	$(GO) test -race -timeout 28m $(TESTFLAGS) ./internal/systest ./...
 	.ci/fuzz 2s
 
 demo: build ## show the whole at work on this machine: log, ranking, sync, mirror
