@@ -150,7 +150,7 @@ Z      Mann and Kendall's statistic of these medians; above %.2f a rise is no ch
 
 // picture draws all series.
 func picture(t *table, verdicts []verdict) []byte {
-	minutes := func(v float64) string { return fmt.Sprintf("%.3g min", v) }
+	minutes := func(v float64) string { return fmt.Sprintf("%.3g", v) }
 	var panels []plot.Panel
 	for i, f := range figures {
 		at, values := t.column(i)
@@ -163,5 +163,5 @@ func picture(t *table, verdicts []verdict) []byte {
 			Lines: []plot.Line{{X: at, Y: values}}, X: minutes, Y: f.show,
 		})
 	}
-	return plot.SVG(fmt.Sprintf("A site in fast motion for %v", t.lasted().Round(time.Second)), 3, slices.Clip(panels))
+	return plot.SVG(fmt.Sprintf("A site in fast motion for %v, by the minute", t.lasted().Round(time.Second)), 3, slices.Clip(panels))
 }
