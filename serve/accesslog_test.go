@@ -209,7 +209,7 @@ func (g *gate) Write(p []byte) (int, error) {
 // that what does not fit is dropped in whole lines.
 func TestSlowAccessLog(t *testing.T) {
 	g := &gate{open: make(chan struct{}), entered: make(chan struct{}, 1)}
-	var warned buffer
+	var warned testrepo.Buffer
 	l := newAccessLog(g, slog.New(slog.NewTextHandler(&warned, nil)))
 	e := &event{Client: "10.0.0.1", Method: "GET", Target: "/" + strings.Repeat("x", 4000), Proto: "HTTP/1.1", Code: 200}
 	l.add(e)
@@ -241,7 +241,7 @@ type fullDisk struct{}
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 func TestFailingAccessLog(t *testing.T) {
-	var warned buffer
+	var warned testrepo.Buffer
 	l := newAccessLog(fullDisk{}, slog.New(slog.NewTextHandler(&warned, nil)))
 	for range 10 {
 		l.add(&event{})

@@ -43,8 +43,8 @@ type mirror struct {
 	cache  *cache.Cache
 	ledger *cache.Ledger
 	server *Server
-	log    *buffer
-	access *buffer
+	log    *testrepo.Buffer
+	access *testrepo.Buffer
 	http   *http.Client
 
 	stop   context.CancelFunc
@@ -77,7 +77,7 @@ type setup struct {
 
 func newMirror(t testing.TB, o setup) *mirror {
 	t.Helper()
-	m := &mirror{t: t, dir: filepath.Join(t.TempDir(), "cache"), log: &buffer{}, access: &buffer{}, served: make(chan error, 1)}
+	m := &mirror{t: t, dir: filepath.Join(t.TempDir(), "cache"), log: &testrepo.Buffer{}, access: &testrepo.Buffer{}, served: make(chan error, 1)}
 	if o.dir != "" {
 		m.dir = o.dir
 	}
@@ -377,24 +377,6 @@ func (m *mirror) totals() cache.Totals {
 func (m *mirror) lines() []string {
 	m.close()
 	return strings.Split(strings.TrimSuffix(m.access.String(), "\n"), "\n")
-}
-
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // rpm is n bytes that begin like a package.

@@ -137,7 +137,7 @@ func TestLibraryLog(t *testing.T) {
 		{"a link's own", "http: panic serving [fe80::7%eth0]:51000: x\n", "http: panic serving [address]: x"},
 		{"nobody", "http: Accept error: too many open files; retrying in 5ms", "http: Accept error: too many open files; retrying in 5ms"},
 	} {
-		var b buffer
+		var b testrepo.Buffer
 		libraryLog(slog.New(slog.NewTextHandler(&b, nil))).Print(c.text)
 		if want := "level=WARN msg=\"" + c.want + "\"\n"; !strings.HasSuffix(b.String(), want) {
 			t.Errorf("%s: %s, want %s", c.name, b.String(), want)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"intelligentmirror/internal/config"
+	"intelligentmirror/internal/testrepo"
 	"intelligentmirror/internal/upstream"
 )
 
@@ -139,7 +140,7 @@ func TestSquidAnswers(t *testing.T) {
 func TestSquidHelperRun(t *testing.T) {
 	in, ask := io.Pipe()
 	answers, out := io.Pipe()
-	log := &buffer{}
+	log := &testrepo.Buffer{}
 	h := NewSquidHelper(SquidHelperOptions{Config: parsedConfig(t, squidConfig), StoreID: true, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ended := make(chan error, 1)
 	go func() {

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"intelligentmirror/internal/testrepo"
 	"intelligentmirror/internal/upstream"
 )
 
@@ -106,9 +107,9 @@ func (f *fakeMirror) count(path string) (n int) {
 }
 
 // watching runs test in a bubble with a helper's watch over a mirror that is there.
-func watching(t *testing.T, f *fakeMirror, test func(t *testing.T, w *squidWatch, log *buffer)) {
+func watching(t *testing.T, f *fakeMirror, test func(t *testing.T, w *squidWatch, log *testrepo.Buffer)) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &buffer{}
+		log := &testrepo.Buffer{}
 		w := newSquidWatch(&url.URL{Scheme: "http", Host: "m.test:3180"}, f.dial, slog.New(slog.NewTextHandler(log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -129,7 +130,7 @@ func watching(t *testing.T, f *fakeMirror, test func(t *testing.T, w *squidWatch
 // and its return within a moment; and that what it had learnt is kept meanwhile.
 func TestSquidWatch(t *testing.T) {
 	f := &fakeMirror{status: 200, claims: `{"repos":["r"],"learnt":{"m.test":[{"path":"/x","repo":"r","rest":"y"}]}}`}
-	watching(t, f, func(t *testing.T, w *squidWatch, log *buffer) {
+	watching(t, f, func(t *testing.T, w *squidWatch, log *testrepo.Buffer) {
 		m := w.now()
 		if repo, rest, ok := m.learnt.Find("m.test", "/x/a"); !m.ready || !slices.Equal(m.repos, []string{"r"}) || !ok || repo != "r" || rest != "y/a" {
 			t.Fatalf("%+v", m)
@@ -158,7 +159,7 @@ func TestSquidWatch(t *testing.T) {
 // it says that it is not ready, or nothing.
 func TestSquidWatchAsks(t *testing.T) {
 	f := &fakeMirror{status: 200, claims: `{"repos":["r"]}`}
-	watching(t, f, func(t *testing.T, w *squidWatch, _ *buffer) {
+	watching(t, f, func(t *testing.T, w *squidWatch, _ *testrepo.Buffer) {
 		time.Sleep(claimsEvery*readyEvery - time.Millisecond)
 		synctest.Wait()
 		if ready, claims := f.count("/-/readyz"), f.count(claimsPath); ready != claimsEvery || claims != 1 || len(f.conns) != 1 {
@@ -205,7 +206,7 @@ func TestSquidWatchOdd(t *testing.T) {
 		{"it tells nonsense", &fakeMirror{status: 200, claims: "<html>"}, false, "read /-/claims: invalid character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			watching(t, tt.mirror, func(t *testing.T, w *squidWatch, log *buffer) {
+			watching(t, tt.mirror, func(t *testing.T, w *squidWatch, log *testrepo.Buffer) {
 				w.await(t.Context(), time.Hour)
 				time.Sleep(time.Minute)
 				if m := w.now(); m.ready != tt.ready || !m.has("any") {
@@ -219,7 +220,7 @@ func TestSquidWatchOdd(t *testing.T) {
 	}
 	t.Run("each answer is the last", func(t *testing.T) {
 		f := &fakeMirror{status: 200, last: true}
-		watching(t, f, func(t *testing.T, _ *squidWatch, _ *buffer) {
+		watching(t, f, func(t *testing.T, _ *squidWatch, _ *testrepo.Buffer) {
 			time.Sleep(time.Minute)
 			if n := f.count("/-/readyz"); n > int(time.Minute/retryEvery)+1 {
 				t.Errorf("it was asked %d times in a minute", n)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,26 +39,8 @@ type desk struct {
 	simple bool
 
 	mirrors *upstream.Mirrors
-	said    said // what the store has logged
+	said    testrepo.Buffer // what the store has logged
 	refused cache.Refused
-}
-
-// said is a log that a test reads. It is safe for concurrent use.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 func newDesk(t *testing.T, patience time.Duration) *desk {

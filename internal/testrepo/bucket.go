@@ -1,13 +1,11 @@
 package testrepo
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -27,7 +25,7 @@ type Bucket struct {
 	home    string // what the server sees
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	said    *words
+	said    *Buffer
 }
 
 // BucketTB is what StartBucket needs of a *testing.T.
@@ -62,7 +60,7 @@ func StartBucket(t BucketTB) *Bucket {
 	home := t.TempDir()
 	b := &Bucket{
 		Name: "site", ID: "an-id", Secret: "a-secret-that-no-log-has", Dir: filepath.Join(home, "objects", "site"),
-		t: t, program: program, address: fmt.Sprintf("127.0.0.1:%d", port), home: home, said: &words{},
+		t: t, program: program, address: fmt.Sprintf("127.0.0.1:%d", port), home: home, said: &Buffer{},
 	}
 	b.Endpoint = "http://" + b.address
 	if err := os.MkdirAll(b.Dir, 0o755); err != nil {
@@ -140,24 +138,4 @@ func (b *Bucket) Credentials() string {
 		b.t.Fatal(err)
 	}
 	return name
-}
-
-// words is what a program has written.
-type words struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (w *words) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(p)
-}
-
-// String implements fmt.Stringer.
-func (w *words) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
 }
