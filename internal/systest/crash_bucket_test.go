@@ -131,7 +131,7 @@ func (c *crashSite) unnoted(tree map[string]string) map[string]string {
 // but for those that only imsync finds.
 func (c *crashSite) uploadedBut(unnoted map[string]string) {
 	c.t.Helper()
-	tree := c.stored()
+	tree := c.stock()
 	for name := range unnoted {
 		delete(tree, name)
 	}

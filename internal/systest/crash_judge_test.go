@@ -15,19 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stored is what clients can see of the cache.
-func (c *crashSite) stored() map[string]string {
-	c.t.Helper()
-	all := files(c.t, c.dir+"/cache")
-	maps.DeleteFunc(all, func(name, _ string) bool { return strings.HasPrefix(name, ".im/") })
-	return all
-}
-
 // judge looks at what a kill has left of a tree that was before, starts a server on it
 // and goes on with the case, which ends with want.
 func (c *crashSite) judge(x crashCase, before, want map[string]string) {
 	c.t.Helper()
-	left := c.stored()
+	left := c.stock()
 	c.sound(left, c.spoiled)
 	c.uploaded(nil)
 	unnoted := c.unnoted(left)
@@ -51,16 +43,16 @@ func (c *crashSite) judge(x crashCase, before, want map[string]string) {
 		}
 	}
 	// What the case is there to take away is not there any more.
-	now := c.stored()
+	now := c.stock()
 	maps.DeleteFunc(there, func(name string, _ int64) bool { return x.goes != nil && x.goes(c, now, name) && now[name] == "" })
 	c.asked()
 	c.frugal(there)
 	if x.command == nil {
 		c.uploadedBut(unnoted)
 	}
-	c.sound(c.stored(), "")
+	c.sound(c.stock(), "")
 	// What upstream has no more may go sooner or later.
-	wanted, got := maps.Clone(want), c.stored()
+	wanted, got := maps.Clone(want), c.stock()
 	maps.DeleteFunc(wanted, func(name, sum string) bool { return c.now[name] != sum })
 	maps.DeleteFunc(got, func(name, sum string) bool { return c.now[name] != sum })
 	if diff := difference(wanted, got); diff != "" {
@@ -68,7 +60,7 @@ func (c *crashSite) judge(x crashCase, before, want map[string]string) {
 	}
 	if c.bucket != nil {
 		c.once() // which finds what a kill has kept from being noted
-		c.uploaded(c.stored())
+		c.uploaded(c.stock())
 	}
 	c.tidy()
 }

@@ -110,7 +110,7 @@ func (c *crashSite) asked() {
 func (c *crashSite) stays() {
 	c.t.Helper()
 	maps.DeleteFunc(c.now, func(path, _ string) bool { return strings.HasPrefix(path, rootName) })
-	for path, sum := range c.stored() {
+	for path, sum := range c.stock() {
 		if strings.HasPrefix(path, rootName) {
 			c.now[path] = sum
 		}
@@ -262,13 +262,13 @@ func TestCrash(t *testing.T) {
 				c.counted = c.ranked()
 			}
 			c.asked()
-			want := c.stored()
+			want := c.stock()
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			for _, at := range moments(r, len(calls), *crashTries) {
 				t.Run(fmt.Sprint(at), func(t *testing.T) {
 					c.lend(t)
 					c.back()
-					before := c.stored()
+					before := c.stock()
 					calls, killed := c.try(x, at)
 					if !killed {
 						t.Logf("it came to its end after %d calls, before number %d", len(calls), at)

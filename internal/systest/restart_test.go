@@ -187,9 +187,7 @@ func TestRestartLooksAtNothing(t *testing.T) {
 	want := before.get(hit)
 	s.up.On(upstreamBase+"/broken.rpm", testrepo.Stall(half))
 	before.begin(broken)
-	if err := s.up.AwaitStalled(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	s.awaitStalled()
 	s.awaitPartial(1)
 	before.kill()
 	s.up.Heal()
