@@ -27,8 +27,12 @@ const historyName = "imsync.db"
 // weeks.
 const keptRuns = 1000
 
+// openHistory opens the history at path. Reports are of very different lengths, so
+// its file grows smaller with what is forgotten: otherwise it would stay as large as
+// the longest of them have ever been together.
 func openHistory(path string) (*history, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=NORMAL"
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=NORMAL&_auto_vacuum=full"
 	db, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
