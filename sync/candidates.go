@@ -47,14 +47,14 @@ func (p *planner) isLeft(pick int) bool {
 }
 
 // guesses are the packages that the sources which are asked come upon, of each the
-// best, as many as it is trusted with. They are neither stored nor ranked nor among
-// the seeds.
-func (p *planner) guesses(seeds []sown) []choice {
+// best, as many as it is trusted with. They are neither stored nor among the seeds, and
+// of names that nobody asks for. spare are the others, for those of them that turn out
+// to be there anyway as something requires them.
+func (p *planner) guesses(seeds []sown) (all, spare []choice) {
 	taken := make(map[node]bool, len(seeds))
 	for _, s := range seeds {
 		taken[s.node] = true
 	}
-	var all []choice
 	for _, source := range [...]Reason{ReasonNewcomer, ReasonSibling, ReasonGroup} {
 		if !p.asks(source) {
 			continue
@@ -76,18 +76,19 @@ func (p *planner) guesses(seeds []sown) []choice {
 			p.fromSources(source == ReasonNewcomer, take)
 		}
 		slices.SortStableFunc(of, func(a, b choice) int { return cmp.Compare(b.value, a.value) })
-		all = append(all, of[:min(len(of), trust.Left)]...)
+		n := min(len(of), trust.Left)
+		all, spare = append(all, of[:n]...), append(spare, of[n:]...)
 	}
-	return all
+	return all, spare
 }
 
-// mayGuess reports whether n may be fetched on a guess: not what has a rank, what is
-// there, what is for few (source packages, 32-bit ones, testing), what the site
+// mayGuess reports whether n may be fetched on a guess: not what goes by a name that has
+// a rank (an older version of it, or its twin in another root), what is there, what is for few (source packages, 32-bit ones, testing), what the site
 // leaves out of globs, and what was guessed in vain before.
 func (p *planner) mayGuess(n node) bool {
 	x := p.idx
 	k := &x.pkgs[n.pkg]
-	if _, ranked := p.ranked[n]; ranked || k.track&inTesting != 0 || !x.groups[n.group].native(x.syms.text(k.family)) || p.has(n.pkg) {
+	if p.asked[groupName{n.group, k.name}] || k.track&inTesting != 0 || !x.groups[n.group].native(x.syms.text(k.family)) || p.has(n.pkg) {
 		return false
 	}
 	name := x.name(n.pkg)
@@ -114,6 +115,7 @@ func (p *planner) fromSources(arrived bool, take func(n node, because string, st
 			leads[s] = n
 		}
 	}
+	all := func(pkgID) bool { return true }
 	for q := range x.pkgs {
 		k := &x.pkgs[q]
 		if k.source == 0 {
@@ -121,7 +123,8 @@ func (p *planner) fromSources(arrived bool, take func(n node, because string, st
 		}
 		for _, g := range x.sets[k.in] {
 			lead, ok := leads[source{g, k.source, k.stream}]
-			if ok && p.budget.Arrived.has(&x.groups[g], x.name(pkgID(q))) == arrived {
+			// Of twins in two roots one is enough.
+			if ok && slices.Contains(x.newest(g, k.name, "", all), pkgID(q)) && p.budget.Arrived.has(&x.groups[g], x.name(pkgID(q))) == arrived {
 				take(node{g, pkgID(q)}, x.name(lead.pkg), chance(p.ranks[p.ranked[lead]].Score))
 			}
 		}

@@ -239,6 +239,55 @@ func keyPath(t *testing.T, repos, name string) string {
 	return ""
 }
 
+// TestGuessesAreOfOtherNames: what is popular is no guess in another root, nor in another
+// architecture, and of twins one is guessed.
+func TestGuessesAreOfOtherNames(t *testing.T) {
+	all := parseRepos(t, `
+fedora/updates/41/Everything/x86_64
+    vim-9-1.x86_64 size 50 | source vim
+    vim-data-9-1.noarch size 40 | source vim
+fedora/releases/41/Everything/x86_64/os
+    vim-9-1.x86_64 size 50 | source vim
+    vim-9-1.noarch size 50 | source vim
+    vim-data-9-1.noarch size 40 | source vim
+`)
+	b := Budget{Bytes: -1, Top: -1, Sources: map[Reason]Trust{ReasonSibling: {1, 10}}}
+	got := Plan(loved("vim.x86_64"), buildIndex(all), nothingStored, b)
+	want := []string{"popular vim-9-1.x86_64", "sibling vim-data-9-1.noarch (vim)"}
+	if d := cmp.Diff(want, short(got.Items)); d != "" {
+		t.Errorf("items (-want +got):\n%s", d)
+	}
+}
+
+// TestGuessesFillTheTrial: where a guess is there anyway another takes its place, so that
+// a second run finds none left to bring.
+func TestGuessesFillTheTrial(t *testing.T) {
+	idx := buildIndex(parseRepos(t, `
+fedora/updates/41/Everything/x86_64
+    vim-9-1.x86_64 size 5 | source vim | requires vim-a
+    vim-a-9-1.x86_64 size 10 | source vim
+    vim-b-9-1.x86_64 size 20 | source vim
+fedora/releases/41/Everything/x86_64/os
+    vim-c-9-1.x86_64 size 30 | source vim
+`))
+	b := Budget{Bytes: -1, Top: -1, Value: valueFor(config.ObjectiveRequests),
+		Sources: map[Reason]Trust{ReasonSibling: {1, 1}, ReasonDependency: {1, 1}}}
+	vim := loved("vim.x86_64")
+	for _, tc := range []struct {
+		name string
+		only map[string]bool
+		want []string
+	}{
+		{"of all roots", nil, []string{"popular vim-9-1.x86_64", "dependency vim-a-9-1.x86_64 (vim)", "sibling vim-b-9-1.x86_64 (vim)"}},
+		{"of a root that has none of the best", map[string]bool{"fedora/releases/41/Everything/x86_64/os": true}, nil},
+	} {
+		b.Only = tc.only
+		if d := cmp.Diff(tc.want, short(Plan(vim, idx, nothingStored, b).Items)); d != "" {
+			t.Errorf("%s, items (-want +got):\n%s", tc.name, d)
+		}
+	}
+}
+
 // TestGuessThatIsRequired: what a package requires is its dependency, whoever
 // guessed it, and comes with it.
 func TestGuessThatIsRequired(t *testing.T) {
@@ -254,6 +303,14 @@ fedora/updates/41/Everything/x86_64
 	if d := cmp.Diff(want, short(got.Items)); d != "" {
 		t.Errorf("items (-want +got):\n%s", d)
 	}
+	// The guess is worth more, and comes first.
+	b.Value = valueFor(config.ObjectiveRequests)
+	got = Plan(loved("vim.x86_64"), buildIndex(all), nothingStored, b)
+	want = []string{"sibling vim-data-9-1.x86_64 (vim)", "popular vim-9-1.x86_64", "dependency deep-1-1.x86_64 (vim -> vim-data)"}
+	if d := cmp.Diff(want, short(got.Items)); d != "" {
+		t.Errorf("with the guess first, items (-want +got):\n%s", d)
+	}
+	b.Value = nil
 	b.Sources = map[Reason]Trust{}
 	b.Seeds = named("vim-data")
 	got = Plan(loved("vim.x86_64"), buildIndex(all), nothingStored, b)

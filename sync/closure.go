@@ -211,7 +211,8 @@ func (r *resolver) ensure(t *tree, id relationID, by int) bool {
 	case !chosen:
 		r.choose(best, by)
 	case r.picks[i].reason.guessed():
-		r.picks[i].parent, r.picks[i].origin, r.picks[i].reason = by, r.picks[by].origin, ReasonDependency
+		// If it is there already it came without what it requires.
+		r.picks[i].parent, r.picks[i].origin, r.picks[i].reason, r.picks[i].entered = by, r.picks[by].origin, ReasonDependency, false
 		r.enter(i)
 	case !r.picks[i].reason.ofRank():
 		// A seed comes before its turn. What is popular waits for it: its own rank

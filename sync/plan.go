@@ -155,13 +155,15 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	}
 	p := &planner{
 		idx: idx, ranks: ranks, stored: stored, budget: b,
-		ranked: make(map[node]int), places: make([]int, len(ranks)), renamed: make(map[node]string), seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool),
+		ranked: make(map[node]int), places: make([]int, len(ranks)), renamed: make(map[node]string), asked: make(map[groupName]bool),
+		seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool), guessed: make(map[Reason]int),
 	}
 	seeds, misses := sow(idx, b.Seeds, b.Exclude)
 	wanted := p.rank(top)
 	p.r = newResolver(idx, p.ranked)
 	p.r.alone = func(i int) bool { return p.isGuess(i) || p.isLeft(i) }
-	for _, c := range p.weigh(wanted, p.guesses(seeds)) {
+	guesses, spare := p.guesses(seeds)
+	for _, c := range p.weigh(wanted, guesses) {
 		p.r.reserve(c.node, c.source, c.because)
 	}
 	for _, s := range seeds {
@@ -175,9 +177,20 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	for _, urgent := range [...]bool{true, false} {
 		// Seeds come before their turn where a popular package requires them.
 		for i := range reserved {
-			if k := &idx.pkgs[p.r.picks[i].pkg]; (k.advisory != 0) == urgent && (b.Only == nil || b.Only[idx.roots[k.root].root]) {
+			pick := &p.r.picks[i]
+			switch {
+			case (idx.pkgs[pick.pkg].advisory != 0) != urgent:
+			case p.may(pick.node):
 				p.r.run(i, p.admit)
+			case pick.reason.guessed():
+				p.guessed[pick.reason]++ // its turn comes with its root's
 			}
+		}
+	}
+	for _, c := range spare {
+		if _, chosen := p.r.of[c.node]; !chosen && p.guessed[c.source] < b.Sources[c.source].Left && p.may(c.node) {
+			p.r.reserve(c.node, c.source, c.because)
+			p.r.run(len(p.r.picks)-1, p.admit)
 		}
 	}
 	p.res.Seeds, p.res.Unmet = misses, p.r.unmet
@@ -194,13 +207,20 @@ type planner struct {
 	seen   map[cache.Key]bool // what was decided: whether it is stored or to be fetched
 	res    Result
 
-	ranked   map[node]int     // of what stands for a rank, its place in the ranks
-	places   []int            // of the ranks, their numbers without those that are gone
-	leaders  []node           // what stands for a rank, the best first
-	renamed  map[node]string  // of what stands for the rank of another name, that name
-	value    map[node]float64 // of what stands for a rank; nil: all are worth the same
-	ofRoot   map[rootID]int64 // bytes that are planned of each root
-	insisted map[node]bool    // what the site's own seeds stand for
+	ranked   map[node]int       // of what stands for a rank, its place in the ranks
+	places   []int              // of the ranks, their numbers without those that are gone
+	leaders  []node             // what stands for a rank, the best first
+	renamed  map[node]string    // of what stands for the rank of another name, that name
+	asked    map[groupName]bool // the names of what stands for a rank
+	value    map[node]float64   // of what stands for a rank; nil: all are worth the same
+	ofRoot   map[rootID]int64   // bytes that are planned of each root
+	insisted map[node]bool      // what the site's own seeds stand for
+	guessed  map[Reason]int     // by source, the guesses that were decided upon
+}
+
+// may reports whether n may be fetched on its own account.
+func (p *planner) may(n node) bool {
+	return p.budget.Only == nil || p.budget.Only[p.idx.roots[p.idx.pkgs[n.pkg].root].root]
 }
 
 // has reports whether a package is stored.
@@ -232,6 +252,9 @@ func (p *planner) admit(i int) bool {
 		return true
 	}
 	item := p.item(i, key, want)
+	if p.isGuess(i) {
+		p.guessed[item.Source]++
+	}
 	if p.rests(i, &item) {
 		p.seen[key] = false
 		p.res.Resting = append(p.res.Resting, item)
