@@ -20,7 +20,7 @@ type Rank struct {
 	ClientDays int       `json:"client_days"` // distinct (client, day)
 	Requests   int       `json:"requests"`    // distinct (client, day, path)
 	Bytes      int64     `json:"bytes"`       // of the largest answer to each request
-	LastSeen   time.Time `json:"last_seen"`   // the newest request, UTC
+	LastSeen   time.Time `json:"last_seen"`   // the newest request, UTC; of a log in squid's format the end of its answer
 }
 
 // Rank returns all names that were asked for, the most popular first. A name's

@@ -79,7 +79,8 @@ var agents = []string{
 // packages by a Zipf law: a few that everybody wants, a long tail. In the first
 // half of the time some packages have the release before. Part of the requests
 // are HEADs, ranges, conditional, aborted or for what is not there; there is
-// other traffic, noise, and, at night, imsync itself. No visit is within two
+// other traffic, noise, and, at night, imsync itself. The first day counts as a Friday,
+// so that it is the same traffic whenever it is made. No visit is within two
 // hours of midnight UTC, so that time zones and durations move none to another day.
 func Traffic(o TrafficOptions) []Visit {
 	g := newGenerator(o)
@@ -87,7 +88,7 @@ func Traffic(o TrafficOptions) []Visit {
 		date := g.first.AddDate(0, 0, day)
 		g.night(day, date)
 		for i := range g.clients {
-			if weekend := date.Weekday()%6 == 0; g.rand.IntN(10) >= 7 || weekend && g.rand.IntN(3) > 0 {
+			if weekend := day%7 == 1 || day%7 == 2; g.rand.IntN(10) >= 7 || weekend && g.rand.IntN(3) > 0 {
 				continue
 			}
 			for range 1 + g.rand.IntN(5)/4 { // one in five comes twice
