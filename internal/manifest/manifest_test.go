@@ -149,10 +149,31 @@ func TestShelf(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "shelf")
 	s := NewShelf(dir)
 	_, first, _, _ := take(t, s, "", []Line{line("r/a", "0")})
-	for _, since := range []string{"", "x", "../" + first, strings.Repeat("0", 64), strings.ToUpper(first)} {
+	book, err := os.ReadFile(filepath.Join(dir, first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A manifest, but under names that are no tags; and what crashes have left.
+	for name, old := range map[string]time.Duration{"cafe": 0, ".left": 2 * leftFor, ".young": leftFor / 2} {
+		if err := os.WriteFile(filepath.Join(dir, name), book, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, name), time.Time{}, time.Now().Add(-old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, since := range []string{
+		"", "x", "../" + first, strings.Repeat("0", 64), strings.ToUpper(first), "cafe", strings.Repeat("./", 30) + "cafe",
+	} {
 		if _, _, _, known := take(t, s, since, []Line{line("r/a", "0")}); known {
 			t.Errorf("changes since %q are known", since)
 		}
+	}
+	for name, stays := range map[string]bool{".left": false, ".young": true} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
+		os.Remove(filepath.Join(dir, name))
 	}
 	tags := []string{first}
 	for i := range 2 * shelfHolds {
@@ -211,6 +232,10 @@ func TestDamaged(t *testing.T) {
 		return string(raw)
 	}
 	a, b := enc(line("r/a", "a")), enc(line("r/b", "b"))
+	var paths []string
+	if err := Each(strings.NewReader(a+b), func(l Line) error { paths = append(paths, l.Path); return nil }); err != nil || !slices.Equal(paths, []string{"r/a", "r/b"}) {
+		t.Errorf("in order: %q, %v", paths, err)
+	}
 	for _, c := range []struct{ name, before, changes string }{
 		{"no JSON", a, "what\n"},
 		{"a last line without its end", a, strings.TrimSuffix(b, "\n")},
