@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -224,6 +225,35 @@ func TestDownMirrorIsNotAskedAgain(t *testing.T) {
 	ck.pass(maxRest)
 	get("5", "a", 1, 0)
 	get("6", "a", 1, 0)
+}
+
+// TestGoesOnByTime: a mirror that gives no tag is asked by its file's time for the rest of
+// what broke off.
+func TestGoesOnByTime(t *testing.T) {
+	whole := strings.Repeat("0123456789", 100_000)
+	a := newAnswers(t, func(w http.ResponseWriter, r *http.Request) {
+		at := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+		if r.Header.Get("Range") != "" {
+			http.ServeContent(w, r, "", at, strings.NewReader(whole))
+			return
+		}
+		w.Header().Set("Last-Modified", at.Format(http.TimeFormat))
+		w.Header().Set("Content-Length", fmt.Sprint(len(whole)))
+		_, _ = io.WriteString(w, whole[:len(whole)/2]) // cut off below
+		panic(http.ErrAbortHandler)
+	})
+	c := store(t, patient(t, Options{}).Mirrors("r", []string{a.URL}), time.Now)
+	if got, err := fetch(t, c, "1"); err != nil || got != whole {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	<-a.asked
+	if len(a.asked) == 0 {
+		t.Fatal("the rest was not asked for")
+	}
+	r := <-a.asked
+	if got := r.Header.Get("If-Range"); got != "Sat, 21 Nov 2026 00:00:00 GMT" || r.Header.Get("Range") == "" {
+		t.Errorf("asked for the rest with %q, If-Range: %q", r.Header.Get("Range"), got)
+	}
 }
 
 // TestWrongContentIsNoOutage: one file that is wrong does not put its mirror, if
