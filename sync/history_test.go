@@ -42,3 +42,23 @@ func TestHistoryShrinks(t *testing.T) {
 		t.Errorf("%d bytes when it is forgotten, %d before", after, before)
 	}
 }
+
+// What a copy deleted is told once; how many files are stored is remembered.
+func TestCopyIsRememberedShort(t *testing.T) {
+	h, err := openHistory(filepath.Join(t.TempDir(), historyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	r := &ReplicaReport{From: "http://192.0.2.1:3180", Deleted: []Removed{{Path: "r/a"}}}
+	if err := h.replicated(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	all, err := h.replicas()
+	if err != nil || len(all) != 1 || all[0].From != r.From || all[0].Last == nil || all[0].Last.Deleted == nil || len(all[0].Last.Deleted) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if len(r.Deleted) != 1 {
+		t.Error("the report itself has lost what went")
+	}
+}
