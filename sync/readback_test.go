@@ -107,7 +107,16 @@ func TestNightsReadBack(t *testing.T) {
 	b.up.On("*.rpm", testrepo.Status(503))
 	failures := 0
 	for range 4 {
-		failures += night().Failures
+		r := night()
+		failures += r.Failures
+		if r.Verified == nil {
+			continue
+		}
+		for _, w := range r.Verified.Wrong {
+			if w.Repaired || !strings.Contains(w.Error, "503") || strings.Contains(w.Error, "\n") {
+				t.Errorf("%+v", w)
+			}
+		}
 	}
 	if failures == 0 {
 		t.Error("what could not be repaired is no failure")
