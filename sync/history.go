@@ -29,7 +29,7 @@ const keptRuns = 1000
 
 // openHistory opens the history at path. Reports are of very different lengths, so
 // its file grows smaller with what is forgotten: otherwise it would stay as large as
-// the longest of them have ever been together.
+// it was with the longest of them.
 func openHistory(path string) (*history, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=NORMAL&_auto_vacuum=full"
@@ -46,7 +46,8 @@ func openHistory(path string) (*history, error) {
 
 func (h *history) Close() error { return h.db.Close() }
 
-// add remembers a run, and what ended it if it did not come to its end.
+// add remembers a run, and what ended it if it did not come to its end. Which files went
+// is remembered of the last run alone.
 func (h *history) add(r *Report, ended error) error {
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -56,11 +57,24 @@ func (h *history) add(r *Report, ended error) error {
 	if ended != nil {
 		why = ended.Error()
 	}
-	if _, err := h.db.Exec(`INSERT INTO run (started, finished, error, report) VALUES (?, ?, ?, ?)`, r.Started.Unix(), r.Finished.Unix(), why, b); err != nil {
+	tx, err := h.db.Begin()
+	if err != nil {
 		return err
 	}
-	_, err = h.db.Exec(`DELETE FROM run WHERE rowid <= (SELECT max(rowid) FROM run) - ?`, keptRuns)
-	return err
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	for _, x := range []struct {
+		statement string
+		args      []any
+	}{
+		{`UPDATE run SET report = json_remove(report, '$.withdrawn', '$.deleted') WHERE rowid = (SELECT max(rowid) FROM run) AND json_valid(report)`, nil},
+		{`INSERT INTO run (started, finished, error, report) VALUES (?, ?, ?, ?)`, []any{r.Started.Unix(), r.Finished.Unix(), why, string(b)}},
+		{`DELETE FROM run WHERE rowid <= (SELECT max(rowid) FROM run) - ?`, []any{keptRuns}},
+	} {
+		if _, err := tx.Exec(x.statement, x.args...); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // lastSuccess is when the last run of all roots that came to its end began; the

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS run (
     started  INTEGER NOT NULL, -- Unix seconds
     finished INTEGER NOT NULL, -- Unix seconds
     error    TEXT NOT NULL,    -- what ended it; empty for one that came to its end
-    report   TEXT NOT NULL     -- as imsync once --json prints it
+    report   TEXT NOT NULL     -- as imsync once --json prints it; but for the last run's without the files that went
 );
 
 -- The packages that were brought ahead of any client.
