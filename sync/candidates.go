@@ -83,8 +83,9 @@ func (p *planner) guesses(seeds []sown) (all, spare []choice) {
 }
 
 // mayGuess reports whether n may be fetched on a guess: not what goes by a name that has
-// a rank (an older version of it, or its twin in another root), what is there, what is for few (source packages, 32-bit ones, testing), what the site
-// leaves out of globs, and what was guessed in vain before.
+// a rank (another architecture's, or its twin in another root), what is there, what is
+// for few (source packages, 32-bit ones, testing), what the site leaves out of globs, and
+// what was guessed in vain before.
 func (p *planner) mayGuess(n node) bool {
 	x := p.idx
 	k := &x.pkgs[n.pkg]

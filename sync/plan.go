@@ -137,7 +137,8 @@ type Unmet struct {
 // own rank, which says better what it is worth). A rank whose name has left the
 // repositories counts for none, unless another name has replaced it. The seeds follow
 // in the order of the list, in the same way. Guesses (Budget.Sources) stand among the
-// ranks where they are worth as much; nothing is fetched that only they require.
+// ranks where they are worth as much; nothing is fetched that only they require. For
+// one that is there anyway, as something requires it, the next best comes at the end.
 //
 // A name that is idle rests until someone asks for it again: it is not fetched,
 // nor what only it requires. What the site itself has put on the seed list, and

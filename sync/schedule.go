@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -31,8 +30,6 @@ func (a *Agent) Run(ctx context.Context, done func(*Report, error)) error {
 		return err
 	}
 	once := func() {
-		// Until the next one is hours: what this one needed is given back to the machine.
-		defer debug.FreeOSMemory()
 		// A look at the roots is over soon.
 		select {
 		case a.turn <- struct{}{}:
