@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"intelligentmirror/internal/testrepo"
 )
@@ -18,6 +19,8 @@ type archive struct {
 	key    *gpg
 	byHash bool // indices can be had by their digests
 	apart  bool // the signature is not in InRelease, but in Release.gpg
+
+	published time.Time // the last time
 }
 
 // deb puts a package into the pool, and returns its name there.
@@ -40,10 +43,13 @@ func (a *archive) deb(name, version, depends string) string {
 	return file
 }
 
-// publish makes the indices of what is in the pool, and signs them.
+// publish makes the indices of what is in the pool, and signs them. No two publications
+// are of the same second: apt asks by the time, which has no fractions.
 func (a *archive) publish() {
 	s := a.s
 	s.t.Helper()
+	time.Sleep(time.Until(a.published.Truncate(time.Second).Add(time.Second)))
+	defer func() { a.published = time.Now() }()
 	const component = "dists/stable/main/binary-amd64"
 	s.mkdir(filepath.Join(a.dir, component))
 	ftparchive := func(args ...string) string {

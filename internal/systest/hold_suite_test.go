@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -37,9 +38,10 @@ func TestHoldSuiteForApt(t *testing.T) {
 	a.publish()
 	entry := "/debian/dists/stable/InRelease"
 	// imserve looks for what imsync has changed once a second.
+	var held []byte
 	s.await("a request that leaves upstream alone", func() bool {
 		s.up.Forget()
-		server.get(entry)
+		held = server.get(entry)
 		return s.up.Count("", "*") == 0
 	})
 	policy("held", "1.0-1")
@@ -59,5 +61,6 @@ func TestHoldSuiteForApt(t *testing.T) {
 		t.Errorf("a run: %d, %s", r.code, r.stderr)
 	}
 	s.up.Stop()
+	s.await("what the run has brought", func() bool { return !bytes.Equal(server.get(entry), held) })
 	policy("released, and brought by a run", "1.1-1")
 }
