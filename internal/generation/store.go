@@ -155,6 +155,20 @@ func (s *Store) Lookup(k cache.Key) (w cache.Want, held bool) {
 	return w, held
 }
 
+// Listings are the files that go by k's name in the kept generations of all roots, the
+// current ones and those that were replaced.
+func (s *Store) Listings(k cache.Key) (all []cache.Want) {
+	s.refresh()
+	for _, r := range s.find(k) {
+		for _, c := range r.kept {
+			if w, ok := r.in(c, k); ok && w.Known() && !slices.Contains(all, w) {
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
+
 // lookup is Store.Lookup in one root.
 func (r *root) lookup(t tree, k cache.Key) (cache.Want, bool) {
 	if rest, ok := below(r.Path, k.Path); ok {

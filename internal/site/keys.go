@@ -78,7 +78,7 @@ func (s *Site) signing(r generation.Root) *generation.Signing {
 	}
 }
 
-// ListedOnly reports whether a package of r is stored only where r's current
+// ListedOnly reports whether a package of r is stored only where r's kept
 // metadata lists it: its signature is the metadata's.
 func (s *Site) ListedOnly(r generation.Root) bool {
 	return r.Kind == generation.Debian && s.signing(r) != nil
@@ -91,18 +91,24 @@ func (s *Site) listedCheck(k cache.Key, ring *repodata.Keyring) *cache.Check {
 		ID:       "deb:" + ring.ID(),
 		Expected: "a package that metadata signed by one of the keys in gpg_keys of " + k.Repo + " lists; if it should be one, run apt-get update by way of this mirror first, or set repo_gpgcheck = \"never\"",
 		Do: func(file io.ReaderAt, size int64) error {
-			w, _ := s.Generations.Lookup(k)
-			if !w.Known() {
+			// Clients may hold metadata that was replaced, and a mirror what that lists.
+			listed := s.Generations.Listings(k)
+			if len(listed) == 0 {
 				return fmt.Errorf("%w: no Packages file that was fetched here lists it", repodata.ErrUnsigned)
 			}
-			h := w.Digest.New()
-			if _, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil {
-				return err
+			for _, w := range listed {
+				if w.Size != size {
+					continue
+				}
+				h := w.Digest.New()
+				if _, err := io.Copy(h, io.NewSectionReader(file, 0, size)); err != nil {
+					return err
+				}
+				if hex.EncodeToString(h.Sum(nil)) == w.Digest.Hex() {
+					return nil
+				}
 			}
-			if size != w.Size || hex.EncodeToString(h.Sum(nil)) != w.Digest.Hex() {
-				return fmt.Errorf("%w: not the bytes that are listed", repodata.ErrBadSignature)
-			}
-			return nil
+			return fmt.Errorf("%w: not the bytes that are listed", repodata.ErrBadSignature)
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -185,7 +186,7 @@ func TestAptArchive(t *testing.T) {
 }
 
 // TestAptKeys: with keys, a suite that none of them has signed is not handed out,
-// and neither is a package that no signed suite lists.
+// and neither is a package that no signed suite lists, now or before.
 func TestAptKeys(t *testing.T) {
 	ours, strangers := newKey(t), newKey(t)
 	a := newSuiteArchive(t, testrepo.Suite{Name: "stable", Inline: strangers.Inline}, ours, "[serve]\nmetadata_max_age = \"0s\"")
@@ -217,6 +218,25 @@ func TestAptKeys(t *testing.T) {
 	}
 	if n := a.up.Count("", "*.deb"); n != 0 {
 		t.Errorf("upstream was asked %d times for a package that is listed", n)
+	}
+
+	// A machine goes by what the suite listed before, and the mirror has it still.
+	const world = "pool/main/w/world/world_1_all.deb"
+	before := a.has[world]
+	a.issue(a.build("2"))
+	if _, err := a.machine(server.url).run("update"); err != nil {
+		t.Error(err)
+	}
+	a.put(world, before)
+	if got := server.get("/fedora/" + world); !bytes.Equal(got, before) {
+		t.Errorf("what was listed before: %d bytes", len(got))
+	}
+	if r := a.imsync("purge", strings.TrimPrefix(deb, "/")); r.code != 0 {
+		t.Fatalf("purge: %d, %s", r.code, r.stderr)
+	}
+	a.put(strings.TrimPrefix(deb, "/fedora/"), before)
+	if got, err := server.fetch(deb); err != nil || got.status != 502 || !strings.Contains(string(got.body), "not the bytes that are listed") {
+		t.Errorf("other bytes than were listed: status %d, %.300s, %v", got.status, got.body, err)
 	}
 }
 
