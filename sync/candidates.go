@@ -48,12 +48,21 @@ func (p *planner) isLeft(pick int) bool {
 
 // guesses are the packages that the sources which are asked come upon, of each the
 // best, as many as it is trusted with. They are neither stored nor among the seeds, and
-// of names that nobody asks for. spare are the others, for those of them that turn out
+// of names that have no rank in any root or architecture. spare are the others, for those of them that turn out
 // to be there anyway as something requires them.
 func (p *planner) guesses(seeds []sown) (all, spare []choice) {
 	taken := make(map[node]bool, len(seeds))
 	for _, s := range seeds {
 		taken[s.node] = true
+	}
+	type name struct {
+		group groupID
+		name  symbol
+	}
+	nameOf := func(n node) name { return name{n.group, p.idx.pkgs[n.pkg].name} }
+	asked := make(map[name]bool, len(p.leaders))
+	for _, n := range p.leaders {
+		asked[nameOf(n)] = true
 	}
 	for _, source := range [...]Reason{ReasonNewcomer, ReasonSibling, ReasonGroup} {
 		if !p.asks(source) {
@@ -63,7 +72,7 @@ func (p *planner) guesses(seeds []sown) (all, spare []choice) {
 		var of []choice
 		take := func(n node, because string, strength float64) {
 			chance := trust.Chance * strength
-			if chance < leastGuess || taken[n] || !p.mayGuess(n) {
+			if chance < leastGuess || taken[n] || asked[nameOf(n)] || !p.mayGuess(n) {
 				return
 			}
 			taken[n] = true
@@ -82,14 +91,13 @@ func (p *planner) guesses(seeds []sown) (all, spare []choice) {
 	return all, spare
 }
 
-// mayGuess reports whether n may be fetched on a guess: not what goes by a name that has
-// a rank (another architecture's, or its twin in another root), what is there, what is
-// for few (source packages, 32-bit ones, testing), what the site leaves out of globs, and
-// what was guessed in vain before.
+// mayGuess reports whether n, whose name has no rank, may be fetched on a guess: not what
+// is there, what is for few (source packages, 32-bit ones, testing), what the site leaves
+// out of globs, and what was guessed in vain before.
 func (p *planner) mayGuess(n node) bool {
 	x := p.idx
 	k := &x.pkgs[n.pkg]
-	if p.asked[groupName{n.group, k.name}] || k.track&inTesting != 0 || !x.groups[n.group].native(x.syms.text(k.family)) || p.has(n.pkg) {
+	if k.track&inTesting != 0 || !x.groups[n.group].native(x.syms.text(k.family)) || p.has(n.pkg) {
 		return false
 	}
 	name := x.name(n.pkg)
@@ -125,7 +133,7 @@ func (p *planner) fromSources(arrived bool, take func(n node, because string, st
 		for _, g := range x.sets[k.in] {
 			lead, ok := leads[source{g, k.source, k.stream}]
 			// Of twins in two roots one is enough.
-			if ok && slices.Contains(x.newest(g, k.name, "", all), pkgID(q)) && p.budget.Arrived.has(&x.groups[g], x.name(pkgID(q))) == arrived {
+			if ok && p.budget.Arrived.has(&x.groups[g], x.name(pkgID(q))) == arrived && slices.Contains(x.newest(g, k.name, "", all), pkgID(q)) {
 				take(node{g, pkgID(q)}, x.name(lead.pkg), chance(p.ranks[p.ranked[lead]].Score))
 			}
 		}

@@ -10,19 +10,24 @@ import (
 // What a night with much to tell needed is given back after the next.
 func TestHistoryShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), historyName)
-	size := func(reports ...*Report) int64 {
+	with := func(f func(h *history)) {
+		t.Helper()
 		h, err := openHistory(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range reports {
-			if err := h.add(r, nil); err != nil {
-				t.Fatal(err)
+		defer h.Close()
+		f(h)
+	}
+	size := func(reports ...*Report) int64 {
+		t.Helper()
+		with(func(h *history) {
+			for _, r := range reports {
+				if err := h.add(r, nil); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if err := h.Close(); err != nil {
-			t.Fatal(err)
-		}
+		})
 		fi, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -35,16 +40,8 @@ func TestHistoryShrinks(t *testing.T) {
 	}
 	before := size(many...)
 	long := &Report{Withdrawn: []Removed{{Path: strings.Repeat("a", 1<<20)}}}
-	if with := size(long); with < before+1<<20 {
-		t.Fatalf("with a report of 1 MiB %d bytes, %d before", with, before)
-	}
-	with := func(f func(h *history)) {
-		h, err := openHistory(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		f(h)
+	if n := size(long); n < before+1<<20 {
+		t.Fatalf("with a report of 1 MiB %d bytes, %d before", n, before)
 	}
 	with(func(h *history) {
 		if last, err := h.last(); err != nil || len(last.Withdrawn) != 1 {
@@ -65,11 +62,7 @@ func TestHistoryShrinks(t *testing.T) {
 
 // What a copy deleted is told once; how many files are stored is remembered.
 func TestCopyIsRememberedShort(t *testing.T) {
-	h, err := openHistory(filepath.Join(t.TempDir(), historyName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := newHistory(t)
 	r := &ReplicaReport{From: "http://192.0.2.1:3180", Deleted: []Removed{{Path: "r/a"}}}
 	if err := h.replicated(r, nil); err != nil {
 		t.Fatal(err)

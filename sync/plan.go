@@ -156,7 +156,7 @@ func Plan(ranks []popularity.Rank, idx *Index, stored func(cache.Key, cache.Want
 	}
 	p := &planner{
 		idx: idx, ranks: ranks, stored: stored, budget: b,
-		ranked: make(map[node]int), places: make([]int, len(ranks)), renamed: make(map[node]string), asked: make(map[groupName]bool),
+		ranked: make(map[node]int), places: make([]int, len(ranks)), renamed: make(map[node]string),
 		seen: make(map[cache.Key]bool), ofRoot: make(map[rootID]int64), insisted: make(map[node]bool), guessed: make(map[Reason]int),
 	}
 	seeds, misses := sow(idx, b.Seeds, b.Exclude)
@@ -208,15 +208,14 @@ type planner struct {
 	seen   map[cache.Key]bool // what was decided: whether it is stored or to be fetched
 	res    Result
 
-	ranked   map[node]int       // of what stands for a rank, its place in the ranks
-	places   []int              // of the ranks, their numbers without those that are gone
-	leaders  []node             // what stands for a rank, the best first
-	renamed  map[node]string    // of what stands for the rank of another name, that name
-	asked    map[groupName]bool // the names of what stands for a rank
-	value    map[node]float64   // of what stands for a rank; nil: all are worth the same
-	ofRoot   map[rootID]int64   // bytes that are planned of each root
-	insisted map[node]bool      // what the site's own seeds stand for
-	guessed  map[Reason]int     // by source, the guesses that were decided upon
+	ranked   map[node]int     // of what stands for a rank, its place in the ranks
+	places   []int            // of the ranks, their numbers without those that are gone
+	leaders  []node           // what stands for a rank, the best first
+	renamed  map[node]string  // of what stands for the rank of another name, that name
+	value    map[node]float64 // of what stands for a rank; nil: all are worth the same
+	ofRoot   map[rootID]int64 // bytes that are planned of each root
+	insisted map[node]bool    // what the site's own seeds stand for
+	guessed  map[Reason]int   // by source, the guesses that were decided upon
 }
 
 // may reports whether n may be fetched on its own account.

@@ -13,7 +13,7 @@ import (
 
 func newHistory(t *testing.T) *history {
 	t.Helper()
-	h, err := openHistory(filepath.Join(t.TempDir(), "imsync.db"))
+	h, err := openHistory(filepath.Join(t.TempDir(), historyName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,6 @@ type choice struct {
 	value   float64
 }
 
-// groupName is a name among companion roots.
-type groupName struct {
-	group groupID
-	name  symbol
-}
-
 // ofRank reports whether what is there for the reason stands for a rank.
 func (r Reason) ofRank() bool { return r == ReasonPopular || r == ReasonRename }
 
@@ -45,7 +39,6 @@ func (p *planner) rank(top int) (wanted []choice) {
 			for _, k := range all {
 				n := node{g, k}
 				lists = true
-				p.asked[groupName{g, p.idx.pkgs[k].name}] = true
 				if _, ok := p.ranked[n]; !ok {
 					p.ranked[n] = i
 					p.leaders = append(p.leaders, n)

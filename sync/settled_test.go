@@ -82,11 +82,7 @@ func TestNothingHasChangedOverTheYear(t *testing.T) {
 // TestSettled: what a settled run knew of prefetched packages holds in its state, until
 // another one is prefetched.
 func TestSettled(t *testing.T) {
-	h, err := openHistory(filepath.Join(t.TempDir(), historyName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := newHistory(t)
 	at := time.Unix(1000, 0)
 	known := []SourceWorth{{Source: ReasonSeed, Used: 1, UsedBytes: 5}}
 	if err := h.settle("one", settled{at, known}); err != nil {
