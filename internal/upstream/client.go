@@ -171,11 +171,11 @@ func (c *Client) transport(by func(*http.Request) (*url.URL, error), header time
 		ReadBufferSize:     64 << 10,
 	}
 	if c.o.MayReach == nil {
-		return t
+		return keepAlive(t)
 	}
 	direct, parent := t, t.Clone()
 	direct.Proxy, parent.DialContext = nil, c.dialer().DialContext
-	return &guarded{c: c, by: by, direct: direct, parent: parent}
+	return &guarded{c: c, by: by, direct: keepAlive(direct), parent: keepAlive(parent)}
 }
 
 // background runs fn beside the requests until Close; false says that it is
@@ -241,7 +241,7 @@ var errStalled = errors.New("no byte for too long")
 
 // watchdog breaks off bodies that make no progress.
 type watchdog struct {
-	next http.RoundTripper
+	next transport
 	idle time.Duration
 }
 
@@ -255,6 +255,9 @@ func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = watch(ctx, cancel, resp.Body, w.idle)
 	return resp, nil
 }
+
+// CloseIdleConnections closes the connections that are idle.
+func (w *watchdog) CloseIdleConnections() { w.next.CloseIdleConnections() }
 
 // watch is a body that is broken off where it makes no progress for so long, by
 // cancel, which ends ctx, the context that it was asked for with.

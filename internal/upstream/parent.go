@@ -21,7 +21,7 @@ import (
 type guarded struct {
 	c              *Client
 	by             func(*http.Request) (*url.URL, error)
-	direct, parent *http.Transport
+	direct, parent transport
 }
 
 // RoundTrip implements http.RoundTripper.

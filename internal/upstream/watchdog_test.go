@@ -38,6 +38,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+func (f roundTrip) CloseIdleConnections() {}
+
 func TestWatchdog(t *testing.T) {
 	const idle = 10 * time.Second
 	for _, tt := range []struct {
