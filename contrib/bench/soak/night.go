@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	keptLogs    = 3  // rotated logs
-	reloadEvery = 4  // days
-	faultEvery  = 3  // days
-	older       = 30 // days that all that is remembered grows older in one of the site's
-	between     = 40 // runs that were between two of the site's days
+	keptLogs    = 3   // rotated logs
+	reloadEvery = 4   // days
+	faultEvery  = 3   // days
+	older       = 30  // days that all that is remembered grows older in one of the site's
+	between     = 150 // runs that were between two of the site's days
 )
 
 // days lets a day after the other pass, until ctx ends: mirrors are well or not, and
