@@ -137,8 +137,8 @@ func TestKeepsAlive(t *testing.T) {
 	}
 }
 
-// TestSettle: a connection is settled when its next byte is waited for and has not come.
-func TestSettle(t *testing.T) {
+// TestConnectionSettles: a connection is settled when its next byte is waited for and has not come.
+func TestConnectionSettles(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
