@@ -204,3 +204,31 @@ func TestConnectionSettles(t *testing.T) {
 	cancel()
 	(&connection{Conn: near}).settle(ctx)
 }
+
+// BenchmarkKeptAlive is a request on a connection that was used before, with http.Transport's
+// own ways beside ours.
+func BenchmarkKeptAlive(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+	defer s.Close()
+	plain := &http.Transport{DialContext: new(net.Dialer).DialContext}
+	for _, tt := range []struct {
+		name string
+		transport
+	}{{"http.Transport", plain.Clone()}, {"keptAlive", keepAlive(plain.Clone())}} {
+		b.Run(tt.name, func(b *testing.B) {
+			client := http.Client{Transport: tt.transport}
+			defer client.CloseIdleConnections()
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := client.Get(s.URL)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
