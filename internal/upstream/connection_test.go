@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,15 +74,10 @@ func TestLeftOver(t *testing.T) {
 				var err error
 				_, firstErr := ask(tt.method, &httptrace.ClientTrace{PutIdleConn: func(error) {
 					wrote := make(chan struct{})
+					tell := sync.OnceFunc(func() { close(wrote) }) // it may be written again
 					go func() {
 						defer close(done)
-						second, err = ask("GET", &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
-							select {
-							case <-wrote:
-							default:
-								close(wrote)
-							}
-						}})
+						second, err = ask("GET", &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { tell() }})
 					}()
 					select {
 					case <-wrote:
