@@ -52,7 +52,6 @@ visible_hostname squid.test
 // is: its program, its configuration and its port.
 func (s *site) squid(server *server, file string) *squid {
 	s.t.Helper()
-	path := testrepo.Program(s.t, "squid")
 	// The directory of a test is for root alone, and squid gives root up.
 	dir, err := os.MkdirTemp("", "squid-")
 	if err != nil {
@@ -70,10 +69,12 @@ func (s *site) squid(server *server, file string) *squid {
 		s.write(filepath.Join(dir, to), squidReplacer(server, dir).Replace(string(b)))
 	}
 	addr := freeAddress(s.t, squidHost)
-	conf := filepath.Join(dir, "squid.conf")
-	s.write(conf, fmt.Sprintf(squidConf, dir, addr, file, squidAsks))
+	s.write(filepath.Join(dir, "squid.conf"), fmt.Sprintf(squidConf, dir, addr, file, squidAsks))
 	q := &squid{at: s, dir: dir, url: "http://" + addr}
-	q.process = launch(s.t, "squid", exec.Command(path, "-N", "-f", conf))
+	line := q.line("-N")
+	q.process = launch(s.t, "squid", exec.Command(line[0], line[1:]...))
+	// Killed, it would leave its shared memory behind.
+	s.t.Cleanup(func() { q.stop() })
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.t.Logf("squid's log:\n%s", q.log())
@@ -81,6 +82,13 @@ func (s *site) squid(server *server, file string) *squid {
 	})
 	q.notes("Accepting HTTP Socket connections", 1)
 	return q
+}
+
+// line is the command line of this squid with the arguments. Its shared memory has
+// the name of its service: of two that make it at once under one name, one ends.
+func (q *squid) line(args ...string) []string {
+	service := strings.TrimPrefix(filepath.Base(q.dir), "squid-")
+	return append([]string{testrepo.Program(q.at.t, "squid"), "-n", service, "-f", filepath.Join(q.dir, "squid.conf")}, args...)
 }
 
 // squidReplacer puts the test's imserve in the place of that which contrib's files
@@ -136,7 +144,8 @@ func (q *squid) helpers() []string {
 func (q *squid) reconfigure() {
 	q.at.t.Helper()
 	n := strings.Count(q.log(), "Accepting HTTP Socket connections")
-	q.at.command(testrepo.Program(q.at.t, "squid"), "-k", "reconfigure", "-f", q.dir+"/squid.conf")
+	line := q.line("-k", "reconfigure")
+	q.at.command(line[0], line[1:]...)
 	q.notes("Accepting HTTP Socket connections", n+1)
 }
 
