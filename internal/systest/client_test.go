@@ -24,9 +24,7 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 func (s *site) serve(args ...string) *server {
 	s.t.Helper()
 	cmd := exec.Command(filepath.Join(s.bin, "imserve"), append(args, "--config", s.config)...)
-	if s.trusts != "" {
-		cmd.Env = []string{"SSL_CERT_FILE=" + s.trusts}
-	}
+	cmd.Env = s.env
 	p := launch(s.t, "imserve", cmd)
 	line := p.says("msg=listening")
 	m := listening.FindStringSubmatch(line)

@@ -62,7 +62,7 @@ func intercepting(t *testing.T, entry string, ports ...string) (s *site, up *tes
 		b, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %s %v %q", r.Method, r.RequestURI, b, err, r.Header["Upgrade"])
 	}))
-	s.base, s.trusts, s.more = upstream.URL, upstream.trust, entry
+	s.base, s.env, s.more = upstream.URL, []string{"SSL_CERT_FILE=" + upstream.trust}, entry
 	s.configure("[serve]\nproxy_allow = [\"127.0.0.1\"]\nintercept = true\nconnect_ports = ["+strings.Join(append(ports, upstream.port()), ", ")+"]",
 		"[sync]\nschedule = \"@daily\"")
 	return s, up, upstream, s.ca()

@@ -41,8 +41,8 @@ type site struct {
 	base   string   // upstream's URL, as the configuration has it
 	others []string // more of the configuration's upstreams, for the repository
 	more   string   // what the repository's entry has besides
-	trusts string   // the file of certificates that imserve trusts upstream; "" is this machine's
 	bin    string   // the directory of its programs
+	env    []string // variables of the environment that they have besides
 }
 
 // newSite makes a site with an empty upstream. extra is what its configuration
@@ -167,7 +167,9 @@ func (s *site) imsync(args ...string) result {
 
 func (s *site) startImsync(args ...string) *process {
 	s.t.Helper()
-	return launch(s.t, "imsync", exec.Command(filepath.Join(s.bin, "imsync"), append(args, "--config", s.config)...))
+	cmd := exec.Command(filepath.Join(s.bin, "imsync"), append(args, "--config", s.config)...)
+	cmd.Env = s.env
+	return launch(s.t, "imsync", cmd)
 }
 
 // report is what `imsync once --json` prints.
