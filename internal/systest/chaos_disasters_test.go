@@ -133,9 +133,24 @@ var disasters = []disaster{
 		}
 		return nil
 	}},
-	{"clocks jump", false, func(c *chaos) func() {
-		// No clock of one machine's programs can be set alone: what a clock that jumped
-		// leaves, here and upstream, are times that are years off.
+	{"the clock jumps", false, func(c *chaos) func() {
+		const day = 24 * time.Hour
+		by := []time.Duration{
+			time.Minute, time.Hour, day, 60 * day, 3 * 365 * day,
+			time.Since(time.Unix(0, 0)), // back it was never set
+		}
+		d := by[c.draw.IntN(len(by))]
+		if c.draw.IntN(2) == 0 {
+			d = -d
+		}
+		c.clock.set(d)
+		if c.draw.IntN(2) == 0 {
+			return nil // until it jumps again
+		}
+		return func() { c.clock.set(0) }
+	}},
+	{"times are years off", false, func(c *chaos) func() {
+		// As a clock that was wrong has left them, here or upstream.
 		for range 5 {
 			names := []string{c.stored(), c.one(c.dir + "/cache/.im/*/*"), c.one(c.repo + "/Packages/*/*"), c.one(c.repo + "/repodata/*")}
 			at := time.Now().AddDate(c.draw.IntN(21)-10, 0, 0)

@@ -54,6 +54,7 @@ type chaos struct {
 	specs     []testrepo.Spec
 	lies      bool // mirrors may lie about what all metadata lists: of the rest nobody can tell
 	mounted   bool // the cache has a small file system of its own
+	clock     *clock
 	serving   *process
 	url       atomic.Value // of imserve; ""
 	calm      atomic.Bool  // nothing is amiss
@@ -71,9 +72,10 @@ type chaos struct {
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{
-		site: newSite(t).underRace(), lies: true, draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
+		site: newSite(t), lies: true, clock: newClock(t), draw: rand.New(rand.NewPCG(seed, 0)), over: make(chan struct{}), disasters: map[string]int{},
 		seen: map[string]bool{}, withdrawn: map[string]bool{}, history: map[string]map[string][]byte{}, statuses: map[string]int{},
 	}
+	c.underClock(c.clock)
 	second := testrepo.Start(t, c.tree)
 	c.others = []string{second.URL}
 	third := testrepo.Start(t, c.dir+"/behind") // which only a list of mirrors names
@@ -152,6 +154,8 @@ func (c *chaos) follow() {
 	}
 }
 
+var logged = regexp.MustCompile(`^time=(\S+) `)
+
 // start lets imserve run, with few descriptors where files says how many. That it does
 // not begin to serve is an answer too, if it says why.
 func (c *chaos) start(files string) {
@@ -161,6 +165,7 @@ func (c *chaos) start(files string) {
 		limit = "ulimit -n " + files + "; "
 	}
 	cmd := exec.Command("/bin/sh", "-c", limit+`exec "$0" --config "$1"`, filepath.Join(c.bin, "imserve"), c.config)
+	cmd.Env = c.env
 	c.serving = launch(c.t, "imserve", cmd)
 	line, err := c.serving.stderr.await("msg=listening", c.serving.ended)
 	if err != nil {
@@ -171,6 +176,9 @@ func (c *chaos) start(files string) {
 		return
 	}
 	c.url.Store("http://" + listening.FindStringSubmatch(line)[1])
+	if at, err := time.Parse(time.RFC3339, logged.FindStringSubmatch(line)[1]); err != nil || c.clock.now().Sub(at).Abs() > hung {
+		c.complain("at %s imserve logs another time: %s", c.clock.now(), line)
+	}
 }
 
 // restart kills imserve and starts it anew.
@@ -254,6 +262,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	c.heal()
+	c.clock.set(0)
 	stop()
 	c.recovered()
 	c.complete()

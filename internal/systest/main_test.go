@@ -37,13 +37,13 @@ func run(m *testing.M) int {
 	programs, raced = dir, dir
 	if raceDetector {
 		raced = filepath.Join(dir, "raced")
-		err = build(raced, "-race") // as the tests, so that no package is compiled again
+		err = build(raced, nil, "-race") // as the tests, so that no package is compiled again
 	}
 	if *allRaced {
 		programs = raced
 	}
 	if programs == dir {
-		err = errors.Join(err, build(dir, "-trimpath")) // as all other builds of the programs
+		err = errors.Join(err, build(dir, nil, "-trimpath")) // as all other builds of the programs
 	}
 	// squid's user, too, starts one of them.
 	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
@@ -59,10 +59,13 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds both programs into a directory, with these flags besides.
-func build(dir string, flags ...string) error {
+// build builds both programs into a directory, with these variables of the environment,
+// and these flags, besides.
+func build(dir string, env []string, flags ...string) error {
 	args := append(append([]string{"build"}, flags...), "-o", dir+string(filepath.Separator), "intelligentmirror/cmd/...")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
 	return nil
