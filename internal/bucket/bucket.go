@@ -121,7 +121,7 @@ func Open(o Options) (*Bucket, error) {
 	client := func(header time.Duration, tries int) (*minio.Core, error) {
 		c, err := minio.NewCore(b.endpoint.Host, &minio.Options{
 			Creds: creds, Secure: b.endpoint.Scheme == "https", Region: o.Region, MaxRetries: tries,
-			Transport: &http.Transport{
+			Transport: upstream.KeepAlive(&http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
 				DialContext:           (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
 				TLSHandshakeTimeout:   connect,
@@ -131,7 +131,7 @@ func Open(o Options) (*Bucket, error) {
 				DisableCompression:    true,
 				ReadBufferSize:        64 << 10,
 				WriteBufferSize:       64 << 10,
-			},
+			}),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("bucket %s at %s: %w", o.Name, o.Endpoint, err)

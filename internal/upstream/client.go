@@ -171,11 +171,11 @@ func (c *Client) transport(by func(*http.Request) (*url.URL, error), header time
 		ReadBufferSize:     64 << 10,
 	}
 	if c.o.MayReach == nil {
-		return keepAlive(t)
+		return KeepAlive(t)
 	}
 	direct, parent := t, t.Clone()
 	direct.Proxy, parent.DialContext = nil, c.dialer().DialContext
-	return &guarded{c: c, by: by, direct: keepAlive(direct), parent: keepAlive(parent)}
+	return &guarded{c: c, by: by, direct: KeepAlive(direct), parent: KeepAlive(parent)}
 }
 
 // background runs fn beside the requests until Close; false says that it is

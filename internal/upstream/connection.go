@@ -10,14 +10,15 @@ import (
 	"syscall"
 )
 
-// keptAlive is an http.Transport that takes nothing for an answer to a request which
+// KeptAlive is an http.Transport that takes nothing for an answer to a request which
 // was there before the request. What follows an answer on its connection is no answer
 // (RFC 9112, 6.3); http.Transport closes a connection on which such bytes wait, but
 // hands it out before it has looked, and a request that is fast enough gets them.
-type keptAlive struct{ *http.Transport }
+// It is safe for concurrent use.
+type KeptAlive struct{ *http.Transport }
 
-// keepAlive makes t such a transport. Its DialContext is set.
-func keepAlive(t *http.Transport) keptAlive {
+// KeepAlive makes t such a transport, and is to be called once of each. Its DialContext is set.
+func KeepAlive(t *http.Transport) KeptAlive {
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
@@ -26,12 +27,12 @@ func keepAlive(t *http.Transport) keptAlive {
 		}
 		return &connection{Conn: c}, nil
 	}
-	return keptAlive{t}
+	return KeptAlive{t}
 }
 
 // RoundTrip implements http.RoundTripper. A connection that was used before is used
 // once it is known to have nothing that is left over.
-func (t keptAlive) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t KeptAlive) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	return t.Transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {

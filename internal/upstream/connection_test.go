@@ -49,7 +49,7 @@ func TestLeftOver(t *testing.T) {
 					s.Start()
 				}
 				defer s.Close()
-				client := keepAlive(&http.Transport{DialContext: new(net.Dialer).DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}})
+				client := KeepAlive(&http.Transport{DialContext: new(net.Dialer).DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}})
 				defer client.CloseIdleConnections()
 				ask := func(method string, trace *httptrace.ClientTrace) (string, error) {
 					ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(context.Background(), trace), time.Minute)
@@ -112,7 +112,7 @@ func TestKeepsAlive(t *testing.T) {
 		}
 		s.EnableHTTP2 = proto == "HTTP/2.0"
 		s.StartTLS()
-		client := keepAlive(&http.Transport{
+		client := KeepAlive(&http.Transport{
 			DialContext: new(net.Dialer).DialContext, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		})
 		for range 100 {
@@ -210,7 +210,7 @@ func BenchmarkKeptAlive(b *testing.B) {
 	for _, tt := range []struct {
 		name string
 		transport
-	}{{"http.Transport", plain.Clone()}, {"keptAlive", keepAlive(plain.Clone())}} {
+	}{{"http.Transport", plain.Clone()}, {"KeptAlive", KeepAlive(plain.Clone())}} {
 		b.Run(tt.name, func(b *testing.B) {
 			client := http.Client{Transport: tt.transport}
 			defer client.CloseIdleConnections()

@@ -47,7 +47,7 @@ func (c *Client) neighbourhood() *http.Client {
 		ReadBufferSize:        64 << 10,
 	}
 	return &http.Client{
-		Transport:     &watchdog{next: keepAlive(t), idle: c.o.Idle},
+		Transport:     &watchdog{next: KeepAlive(t), idle: c.o.Idle},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
