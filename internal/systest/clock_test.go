@@ -73,9 +73,9 @@ func (s *site) underClock(c *clock) *site {
 	return s
 }
 
-// jumping is the directory with the programs whose time of day has a file beside it. They
-// are built with a package time of their own, and so all anew: SQLite's C without
-// optimization, since that would take longer than all the rest.
+// jumping is the directory with programs whose time of day is that of the clock in whose
+// name they are started. They have a package time of their own, for which all of them is
+// compiled anew, and SQLite's C without optimization, which takes longer than all the rest.
 var jumping = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(programs, "jumping")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
