@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,4 +103,31 @@ func TestUniteDamaged(t *testing.T) {
 	}
 	s.oneFile(there)
 	s.mustGet(c, there, body)
+}
+
+// TestUniteReplacedMeanwhile: a name that gets other bytes while the file is read that it
+// would have shared keeps them.
+func TestUniteReplacedMeanwhile(t *testing.T) {
+	body, next := rpm(300_000, 64), rpm(300_000, 65)
+	s := newSite(t, file(body, day1))
+	c := s.openListed(listed{}, nil)
+	s.mustGet(c, here, body) // it is read, since it comes first
+	s.mustGet(c, there, body)
+	c.Settled()
+	replace := sync.OnceFunc(func() {
+		s.answer(file(next, day1.Add(time.Hour)))
+		s.pass(365 * 24 * time.Hour)
+		s.mustGet(c, there, next)
+		c.Settled()
+	})
+	done, err := c.Unite(waiting(t), func(context.Context, int) error { replace(); return nil })
+	if err != nil || done.Files != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for k, want := range map[cache.Key][]byte{here: body, there: next} {
+		if got, err := os.ReadFile(filepath.Join(s.dir, k.String())); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s has %d bytes that it should not have, %v", k, len(got), err)
+		}
+		s.oneFile(k)
+	}
 }
