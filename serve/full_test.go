@@ -199,6 +199,35 @@ func TestSmallDisk(t *testing.T) {
 	}
 }
 
+// TestOthersFillTheDisk: where others have taken what min_free keeps free, files go that
+// make up for it.
+func TestOthersFillTheDisk(t *testing.T) {
+	const minFree, left, size = 1 << 20, 600 << 10, 256 << 10
+	dir := disk(t, 8<<20)
+	m := newMirror(t, setup{dir: filepath.Join(dir, "cache"), size: 1 << 30, minFree: minFree, tend: true})
+	for i := range 8 {
+		name := fmt.Sprintf("p-%d.rpm", i)
+		m.put(name, rpm(size, byte(i)))
+		m.do(m.request("GET", name))
+		m.await(name)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, int64(st.Bavail)*st.Bsize-left), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.put("new.rpm", rpm(size, 100))
+	if r := m.do(m.request("GET", "new.rpm")); r.status() != "imserve; fwd=uri-miss; stored" {
+		t.Fatalf("%s, %q", r.Status, r.status())
+	}
+	m.await("new.rpm")
+	if s := m.space(); s.Free < minFree || s.Evicted < 2 || s.Evicted == 8 || s.Problem != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // takes is what lies in the cache directory, in bytes.
 func (m *mirror) takes() (n int64) {
 	m.t.Helper()
