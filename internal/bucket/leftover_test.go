@@ -21,9 +21,8 @@ import (
 // is asked for next is there.
 func TestLeftOver(t *testing.T) {
 	_, f := stored(t, []byte("a package"))
-	answer := func(status string) string {
-		return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT\r\n%s%s: %s\r\n\r\n", status, f.Size, fieldPrefix, sumField, f.SHA256)
-	}
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT\r\n%s%s: %s\r\n\r\n",
+		f.Size, fieldPrefix, sumField, f.SHA256)
 	var asked atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if asked.Add(1) > 1 {
@@ -36,7 +35,7 @@ func TestLeftOver(t *testing.T) {
 			return
 		}
 		t.Cleanup(func() { c.Close() })
-		if _, err := io.WriteString(c, answer("200 OK")+answer("200 OK")); err != nil {
+		if _, err := io.WriteString(c, answer+answer); err != nil {
 			t.Error(err)
 		}
 	}))
