@@ -16,11 +16,13 @@ func TestQuarantineIsBounded(t *testing.T) {
 		name  string
 		sizes []int // of samples that come one after the other
 		want  string
+		first time.Time // the time of the first; the others' follow
 	}{
-		{"few", []int{100, 100}, "0 0.txt 1 1.txt"},
-		{"many", []int{1, 1, 1, 1, 1}, "2 2.txt 3 3.txt 4 4.txt"},
-		{"large", []int{100, 3000, 3000}, "2 2.txt"},
-		{"too large", []int{100, 9000}, "0 0.txt 1.txt"},
+		{"few", []int{100, 100}, "0 0.txt 1 1.txt", time.Unix(0, 0)},
+		{"many", []int{1, 1, 1, 1, 1}, "2 2.txt 3 3.txt 4 4.txt", time.Unix(0, 0)},
+		{"many, and the clock was ahead", []int{1, 1, 1, 1, 1}, "2 2.txt 3 3.txt 4 4.txt", time.Now().AddDate(1, 0, 0)},
+		{"large", []int{100, 3000, 3000}, "2 2.txt", time.Unix(0, 0)},
+		{"too large", []int{100, 9000}, "0 0.txt 1.txt", time.Unix(0, 0)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -35,7 +37,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 				if err := q.keep(Key{"r", "x"}, name, int64(size), e); err != nil {
 					t.Fatal(err)
 				}
-				at := time.Unix(int64(i), 0)
+				at := tt.first.Add(time.Duration(i) * time.Second)
 				for _, f := range []string{fmt.Sprint(i), fmt.Sprint(i) + ".txt"} {
 					if err := os.Chtimes(filepath.Join(q.dir, f), at, at); err != nil && !os.IsNotExist(err) {
 						t.Fatal(err)
