@@ -92,13 +92,9 @@ type hitListener struct {
 // Accept implements net.Listener.
 func (l hitListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	boundUnsent(c)
 	tcp, ok := c.(*net.TCPConn)
-	if !ok {
-		return c, nil
+	if err != nil || !ok {
+		return c, err
 	}
 	raw, rawErr := tcp.SyscallConn()
 	peer, peerErr := netip.ParseAddrPort(tcp.RemoteAddr().String())
