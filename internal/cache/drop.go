@@ -133,6 +133,8 @@ func alone(file *os.File) bool {
 // tidy removes the directories that the deletion of k has left empty, but for
 // its repository's. A commit that had made one for itself makes it again.
 func (t *tree) tidy(k Key) {
+	t.emptied.Lock()
+	defer t.emptied.Unlock()
 	for dir := path.Dir(k.String()); dir != "." && dir != k.Repo; dir = path.Dir(dir) {
 		if err := t.root.Remove(dir); err != nil {
 			return // mostly since there is something in it

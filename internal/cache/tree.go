@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -20,6 +21,9 @@ const ownDir = ".im"
 type tree struct {
 	root *os.Root
 	dir  string
+	// emptied is held while this process removes directories, so that none of them is one
+	// that it has just made for a file.
+	emptied sync.Mutex
 }
 
 // stored is a stored file, open for reading.
@@ -168,20 +172,27 @@ func (t *tree) commit(p *Partial, to string) (replaced int64, err error) {
 const mostRenames = 100
 
 // rename gives the file from its name, in a directory that it makes where it is
-// missing. An eviction that has left that directory empty may be removing it.
+// missing. An eviction by the other program that has left that directory empty may be
+// removing it.
 func (t *tree) rename(from, to string) error {
-	for i := 1; ; i++ {
-		err := t.root.Rename(from, to)
-		if !errors.Is(err, fs.ErrNotExist) || i == mostRenames {
-			return err
-		}
+	err := t.root.Rename(from, to)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	t.emptied.Lock()
+	defer t.emptied.Unlock()
+	for range mostRenames {
 		if _, gone := t.root.Lstat(from); gone != nil {
 			return err
 		}
 		if err := t.root.MkdirAll(path.Dir(to), 0o755); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		if err = t.root.Rename(from, to); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
+	return err
 }
 
 // inodeOf is the device and the inode that has the name of k; false where none has.
