@@ -76,7 +76,7 @@ func TestTerminals(t *testing.T) {
 			}
 		}
 	}
-	const watch = "imsync status --watch & until grep -q 'last run' typescript; do sleep 0.1; done; kill $!; wait $!"
+	const watch = "imsync status --watch & until grep -qs 'last run' typescript; do sleep 0.1; done; kill $!; wait $!"
 	if got := s.onTerminal(30, "xterm", "cd "+s.dir+"; "+watch); !strings.Contains(got, "\x1b[H") || colours.MatchString(got) {
 		t.Errorf("what is watched is %q", got)
 	} else {
