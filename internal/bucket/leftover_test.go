@@ -9,12 +9,12 @@ import (
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"intelligentmirror/internal/cache"
+	"intelligentmirror/internal/testrepo"
 )
 
 // TestLeftOver: what a server sends behind an answer does not tell that the object which
@@ -54,27 +54,16 @@ func TestLeftOver(t *testing.T) {
 		return b.Has(ctx, cache.Key{Repo: "r", Path: path}, f)
 	}
 
-	// The second is asked for when the connection is idle, and before the transport has
-	// looked whether something is left over on it.
-	done := make(chan struct{})
-	var second bool
+	var first, second bool
 	var secondErr error
-	first, firstErr := has("one.rpm", &httptrace.ClientTrace{PutIdleConn: func(error) {
-		wrote := make(chan struct{})
-		tell := sync.OnceFunc(func() { close(wrote) }) // it may be written again
-		go func() {
-			defer close(done)
-			second, secondErr = has("two.rpm", &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { tell() }})
-		}()
-		select {
-		case <-wrote:
-		case <-time.After(50 * time.Millisecond): // it waits, as it should
-		}
-	}})
+	firstErr := testrepo.BackToBack(
+		func(trace *httptrace.ClientTrace) (err error) { first, err = has("one.rpm", trace); return err },
+		func(trace *httptrace.ClientTrace) { second, secondErr = has("two.rpm", trace) },
+	)
 	if !first || firstErr != nil {
 		t.Fatalf("the first: %v, %v", first, firstErr)
 	}
-	if <-done; second || secondErr != nil {
+	if second || secondErr != nil {
 		t.Errorf("the second: %v, %v", second, secondErr)
 	}
 }

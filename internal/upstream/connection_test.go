@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"intelligentmirror/internal/testrepo"
 )
 
 // TestLeftOver: what a server sends behind an answer is not the answer to the request
@@ -67,27 +68,16 @@ func TestLeftOver(t *testing.T) {
 					return string(b), err
 				}
 
-				// The next request comes when the connection is idle, and before the transport
-				// has looked whether something is left over on it.
-				done := make(chan struct{})
 				var second string
 				var err error
-				_, firstErr := ask(tt.method, &httptrace.ClientTrace{PutIdleConn: func(error) {
-					wrote := make(chan struct{})
-					tell := sync.OnceFunc(func() { close(wrote) }) // it may be written again
-					go func() {
-						defer close(done)
-						second, err = ask("GET", &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { tell() }})
-					}()
-					select {
-					case <-wrote:
-					case <-time.After(50 * time.Millisecond): // it waits, as it should
-					}
-				}})
+				firstErr := testrepo.BackToBack(
+					func(trace *httptrace.ClientTrace) error { _, err := ask(tt.method, trace); return err },
+					func(trace *httptrace.ClientTrace) { second, err = ask("GET", trace) },
+				)
 				if firstErr != nil {
 					t.Fatal(firstErr)
 				}
-				if <-done; err != nil || second != "second" {
+				if err != nil || second != "second" {
 					t.Errorf("the second answer is %q, %v", second, err)
 				}
 			})
